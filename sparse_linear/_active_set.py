@@ -1,0 +1,277 @@
+"""The exact solver: working sets, batches of lambdas, verification on all features.
+
+One path is solved like this (the compiled part, and why it ends, is derived in `_kernels`):
+
+1. The *working set* holds the features that may become active soon.  The sequential strong rule (Tibshirani et al. 2012, J. R. Stat.
+   Soc. B 74, eq. 7) picks them with look-ahead: those whose correlation would reach the last lambda of the next batch if it grew
+   at most as fast as lambda falls.
+2. `_kernels.solve_sequence` solves the batch exactly on the Gram matrix of the working set.
+3. One pass over X gives the correlations of *all* features with the residuals of the whole batch, a matrix product.  They
+   certify every solution of the batch, or show which features are missing; then the first solution that failed is
+   solved again with those in the working set.  They also replace the solver's own, updated, correlations, so
+   rounding never accumulates.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from sparse_linear import _kernels
+
+# How many lambdas are verified in one pass over X.
+LOOK_AHEAD = 10
+# A larger fall of lambda than this is made in several steps, each started from the one before.
+STEP = 0.5
+# Gaps up to this (in units of the squared norm of y) count as exact; above it, a solution is refined with fresh correlations.
+EXACT = 1e-12
+# How often one lambda is solved again with fresh correlations, without a feature missing, before its gap is reported as it is.
+REFINEMENTS = 3
+# A lambda at which every penalised feature is zero.
+HUGE = 1e150
+# Sources with at most this many features put all of them into the working set.
+ALL_FEATURES = 512
+
+
+class Solutions(NamedTuple):
+    """Solutions for a sequence of lambdas, in the units of the source."""
+
+    coefs: np.ndarray  # (n_lams, p)
+    gaps: np.ndarray  # (n_lams,)
+    rss: np.ndarray  # (n_lams,) weighted squared norm of the residuals
+    rounds: np.ndarray  # (n_lams,) int64
+
+
+def pull(corrs, penalty):
+    """How strongly each feature is pulled away from zero, in a direction that its bounds allow."""
+    return np.maximum(np.where(penalty.upper > 0.0, corrs, 0.0), np.where(penalty.lower < 0.0, -corrs, 0.0))
+
+
+def thresholds(corrs, penalty):
+    """The lambda below which each feature would leave zero, the residual staying as it is; infinite without an l1 penalty."""
+    pulled = pull(corrs, penalty)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.where(pulled > 0.0, pulled / penalty.l1, 0.0)
+
+
+class _WorkingSet:
+    """Features under consideration, their reduced problem, and the factor of the free ones."""
+
+    def __init__(self, source, penalty):
+        self.source = source
+        self.penalty = penalty
+        self.features = np.empty(0, dtype=np.int64)
+        self.member = penalty.excluded.copy()  # never a candidate: in the set, or held at zero
+        self.size = 0
+        self.free = 0  # features in the factor
+        self.lam = 1.0  # the lambda for which the factor was built
+        self.work = self._allocate(0)
+
+    @staticmethod
+    def _allocate(capacity):
+        vectors = [np.zeros(capacity) for _ in range(6)]
+        return _kernels.Working(
+            np.empty((capacity, capacity)),
+            *vectors,
+            np.empty((capacity, capacity)),
+            np.empty(capacity, dtype=np.int64),
+            np.full(capacity, -1, dtype=np.int64),
+        )
+
+    def extend(self, features, corrs, coef=None):
+        """Take in more features, given the correlations of all with the present residual."""
+        if len(features) == 0:
+            return
+        start, total = self.size, self.size + len(features)
+        if total > len(self.work.coef):
+            grown = self._allocate(max(total, 2 * start) if start else total)
+            for new, old in zip(grown, self.work, strict=True):
+                used = (slice(0, start),) * old.ndim
+                new[used] = old[used]
+            self.work = grown
+        work = self.work
+        cross = self.source.extend(features)
+        work.gram[:total, start:total] = cross
+        work.gram[start:total, :start] = cross[:start].T
+        work.grad[start:total] = corrs[features]
+        work.coef[start:total] = 0.0 if coef is None else coef[features]
+        for name in self.penalty._fields:
+            getattr(work, name)[start:total] = getattr(self.penalty, name)[features]
+        self.features = np.concatenate([self.features, features])
+        self.member[features] = True
+        self.size = total
+
+    def solve(self, lams, max_rounds):
+        """Solve the reduced problem for some lambdas; returns coefficients (b, m) and rounds (b,)."""
+        coefs = np.empty((len(lams), self.size))
+        rounds = np.zeros(len(lams), dtype=np.int64)
+        self.free = _kernels.solve_sequence(
+            self.work, self.size, self.free, self.lam, lams, max_rounds, coefs, rounds
+        )
+        self.lam = lams[-1]
+        return coefs, rounds
+
+    def restart(self, coef, corrs):
+        """Go back to given coefficients on the working set, with the correlations of all features."""
+        self.free = _kernels.restart(self.work, self.size, self.free, self.lam, coef, corrs[self.features])
+
+    def verify(self, coefs, lams):
+        """Correlations, residual norms, gaps, and for each solution which features outside are missing."""
+        corrs, rss = self.source.correlate(coefs)
+        gaps = _kernels.duality_gaps(corrs, self.features, coefs, lams, *self.penalty, rss)
+        return corrs, rss, gaps
+
+    def missing(self, corrs, lam):
+        """Mask of the features outside that violate their optimality condition at ``lam``."""
+        bound = lam * self.penalty.l1
+        floor = 8.0 * _kernels.EPS * (1.0 + np.abs(self.work.coef[: self.size]).sum())
+        return (pull(corrs, self.penalty) > bound * (1.0 + 10.0 * _kernels.KKT) + floor) & ~self.member
+
+    def candidates(self, corrs, threshold):
+        """Features outside whose threshold is at least `threshold`, the most pulled first, about as many as are free."""
+        score = thresholds(corrs, self.penalty)
+        score[self.member] = -1.0
+        found = np.flatnonzero((score >= threshold) & (score > 0.0))
+        used = np.count_nonzero(self.work.coef[: self.size])
+        budget = max(2 * used - self.size + 100, 30, used // 4)
+        if len(found) > budget:
+            found = found[np.argpartition(-score[found], budget)[:budget]]
+        return found
+
+
+def _with_steps(start, lams):
+    """Insert lambdas so that none falls below `STEP` times the one before.
+
+    Returns the whole sequence and for each entry the index in `lams` that it answers, or -1.
+    """
+    sequence, answers = [], []
+    before = start
+    for index, lam in enumerate(lams):
+        if 0.0 < lam < STEP * before and np.isfinite(before):
+            n_steps = int(np.ceil(np.log(lam / before) / np.log(STEP)))
+            inserted = before * (lam / before) ** (np.arange(1, n_steps) / n_steps)
+            sequence.extend(inserted)
+            answers.extend([-1] * len(inserted))
+        sequence.append(lam)
+        answers.append(index)
+        before = lam
+    return np.array(sequence), np.array(answers, dtype=np.int64)
+
+
+def begin(source, penalty, lam, max_rounds, coef=None):
+    """Solve for the features that nothing holds at zero, starting from `coef`.
+
+    Returns
+    -------
+    working : _WorkingSet
+    corrs : ndarray of shape (p,)
+        Correlations of all features with the residual.
+    """
+    working = _WorkingSet(source, penalty)
+    p = len(penalty.l1)
+    corrs = source.correlate(np.zeros((1, 0)))[0][0]
+    loose = (penalty.l1 == 0.0) & (penalty.lower < 0.0) & (penalty.upper > 0.0)
+    if coef is not None:
+        coef = np.clip(coef, penalty.lower, penalty.upper)
+        loose |= (coef != 0.0) & ~penalty.excluded
+    first = np.flatnonzero(loose & ~working.member)
+    if p <= ALL_FEATURES:
+        first = np.flatnonzero(~working.member)
+    if len(first):
+        working.extend(first, corrs, coef)
+        if coef is not None:
+            corrs = source.correlate(coef[None, first])[0][0]
+            working.lam = lam
+            working.restart(coef[first], corrs)
+        elif loose.any():
+            # Under a penalty this large all penalised features stay at zero.
+            solved, _ = working.solve(np.array([HUGE]), max_rounds)
+            corrs = source.correlate(solved)[0][0]
+            working.restart(solved[0], corrs)
+    return working, corrs
+
+
+def largest_lambda(source, penalty, max_rounds=1000):
+    """The smallest lambda at which every feature with an l1 penalty has coefficient zero."""
+    _, corrs = begin(source, penalty, 1.0, max_rounds)
+    score = thresholds(corrs, penalty)[(penalty.l1 > 0.0) & ~penalty.excluded]
+    return score.max(initial=0.0)
+
+
+def solve_path(source, penalty, lams, max_rounds, coef=None):
+    """Solve for a decreasing sequence of lambdas.
+
+    Parameters
+    ----------
+    source : ColumnSource or MomentSource
+        Where Gram matrices and correlations come from.
+    penalty : Penalty
+        In the units of the source.
+    lams : ndarray of shape (n_lams,)
+        Decreasing.
+    max_rounds : int
+        Limit of active-set rounds for each lambda.
+    coef : ndarray of shape (p,) or None
+        Where to start, in the units of the source; zeros by default.
+
+    Returns
+    -------
+    Solutions
+    """
+    p = len(penalty.l1)
+    working, corrs = begin(source, penalty, lams[0], max_rounds, coef)
+    if coef is None:
+        score = thresholds(corrs, penalty)[~penalty.excluded & (penalty.l1 > 0.0)]
+        lam_before = score.max(initial=0.0)
+    else:
+        lam_before = lams[0]
+    sequence, answers = _with_steps(lam_before, lams)
+    result = Solutions(
+        np.zeros((len(lams), p)), np.full(len(lams), np.inf), np.zeros(len(lams)), np.zeros(len(lams), dtype=np.int64)
+    )
+    complete = working.member.all()
+    position, tries, look = 0, 0, LOOK_AHEAD
+    while position < len(sequence):
+        stop = len(sequence) if complete else min(len(sequence), position + look)
+        batch = sequence[position:stop]
+        wanted = answers[position:stop] >= 0
+        wanted[-1] = True
+        if not complete:
+            threshold = max(2.0 * batch[-1] - lam_before, 0.5 * batch[-1])
+            working.extend(working.candidates(corrs, threshold), corrs)
+        coefs, rounds = working.solve(batch, max_rounds)
+        keep = np.flatnonzero(wanted)
+        batch_corrs, rss, gaps = working.verify(coefs[keep], batch[keep])
+        failed = None
+        for at, index in enumerate(keep):
+            lam = batch[index]
+            missing = None if complete else working.missing(batch_corrs[at], lam)
+            lacking = missing is not None and missing.any()
+            if lacking or (gaps[at] > EXACT and tries < REFINEMENTS and rounds[index] < max_rounds):
+                failed = at
+                tries = 0 if lacking else tries + 1
+                break
+            tries = 0
+            answer = answers[position + index]
+            if answer >= 0:
+                result.coefs[answer, working.features] = coefs[index]
+                result.gaps[answer] = gaps[at]
+                result.rss[answer] = rss[at]
+            lam_before = lam
+        for index in range(len(batch) if failed is None else keep[failed] + 1):
+            # Steps on the way to a wanted lambda count as its rounds.
+            owner = answers[position + index :][answers[position + index :] >= 0][0]
+            result.rounds[owner] += rounds[index]
+        if failed is None:
+            corrs = batch_corrs[-1]
+            working.restart(coefs[-1], corrs)
+            position = stop
+            continue
+        done = keep[failed]
+        corrs = batch_corrs[failed]
+        lam_before = batch[done]
+        working.restart(coefs[done], corrs)
+        if lacking:
+            working.extend(working.candidates(np.where(missing, corrs, 0.0), 0.0), corrs)
+            look = max(2, look // 2) if failed < 3 else look
+        position += done
+    return result

@@ -1,0 +1,768 @@
+"""Data for `python -m sparse_linear`, and the comparison with scikit-learn that it shows.
+
+The first half makes a `Problem` of a file: a table, a target, and the scikit-learn transformer that turns the
+table into numbers. Whatever cannot be used ends in `DataError`, whose message is one sentence for the user.
+The second half cross-validates alpha for three estimators of both libraries and collects a `Comparison`.
+"""
+
+import bz2
+import csv
+import difflib
+import gzip
+import re
+import time
+import warnings
+from decimal import Decimal
+from numbers import Real
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import scipy.sparse as sp
+import sklearn.linear_model
+from sklearn.base import clone
+from sklearn.compose import ColumnTransformer
+from sklearn.datasets import load_diabetes, load_digits, load_svmlight_file
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.impute import SimpleImputer
+from sklearn.model_selection import GridSearchCV, KFold, train_test_split
+from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.preprocessing import MaxAbsScaler, OneHotEncoder, PolynomialFeatures, StandardScaler
+
+from sparse_linear import ElasticNet, Lasso, Ridge, alpha_grid
+
+LIBRARIES = ("sparse_linear", "scikit-learn")
+ESTIMATORS = {
+    "Ridge": (Ridge, sklearn.linear_model.Ridge),
+    "Lasso": (Lasso, sklearn.linear_model.Lasso),
+    "ElasticNet": (ElasticNet, sklearn.linear_model.ElasticNet),
+}
+L1_RATIO = {"Lasso": 1.0, "ElasticNet": 0.5}
+N_ALPHAS = 15
+HELD_OUT = 0.25
+MIN_ROWS = 20
+MAX_CATEGORIES = 30
+LARGEST = 1e150  # squares of larger numbers overflow
+
+KINDS = {
+    ".csv": "CSV",
+    ".tsv": "CSV",
+    ".parquet": "Parquet",
+    ".npz": "NPZ",
+    ".svm": "svmlight",
+    ".svmlight": "svmlight",
+    ".libsvm": "svmlight",
+}
+OPENERS = {".gz": gzip.open, ".bz2": bz2.open}
+DATE = re.compile(r"\d{4}[-/.]\d{1,2}[-/.]\d{1,2}|\d{1,2}[-/.]\d{1,2}[-/.]\d{4}|\d{1,2}/\d{1,2}/\d{2}\b")
+
+
+class DataError(ValueError):
+    """What was asked for cannot be done with these data; the message says why and what would help."""
+
+
+class Problem(NamedTuple):
+    """A regression on real data.
+
+    Attributes
+    ----------
+    name : str
+        What to call it in a line of progress.
+    story : str
+        What is predicted, from what.
+    X : DataFrame, ndarray or sparse matrix of shape (n, columns)
+    y : ndarray of shape (n,)
+    columns : list of str
+        Names of the columns of X.
+    prepare : transformer
+        Not fitted; turns X into the numbers that the estimators see.
+    unit : str
+        What a coefficient of a prepared feature is the effect of.
+    notes : list of str
+        What was left out or changed on the way here.
+    """
+
+    name: str
+    story: str
+    X: object
+    y: np.ndarray
+    columns: list
+    prepare: object
+    unit: str
+    notes: list
+
+
+class Fit(NamedTuple):
+    """One estimator of one library: alpha chosen on the training rows, then judged on the rows held out.
+
+    Attributes
+    ----------
+    model, library : str
+    alpha : float
+        The alpha of the grid with the smallest mean squared error over the folds.
+    end_of_grid : bool
+        Whether that is the first or the last of the grid, so that a better one may lie beyond.
+    non_zero : int
+        Coefficients that are not zero.
+    held_out_r2 : float
+    relative_gap : float
+        See `relative_gap`.
+    search_seconds : float
+        The whole search: every fold and alpha and the last fit, with the preparation of the rows each time.
+    fits : int
+        How many fits that were.
+    path_seconds : float
+        The estimator alone: one fit after another on the prepared training rows, for every alpha.
+    not_converged : int
+        How many of them warned that they stopped before they had converged.
+    coef : ndarray
+    """
+
+    model: str
+    library: str
+    alpha: float
+    end_of_grid: bool
+    non_zero: int
+    held_out_r2: float
+    relative_gap: float
+    search_seconds: float
+    fits: int
+    path_seconds: float
+    not_converged: int
+    coef: np.ndarray
+
+
+class Comparison(NamedTuple):
+    """Everything that is shown about one `Problem`.
+
+    Attributes
+    ----------
+    problem : Problem
+    n_train, n_test : int
+        Rows to fit and choose alpha on, and rows held out.
+    feature_names : list of str
+        Names of the prepared features.
+    warm_up_seconds : float
+        Tiny first fits, in which everything gets compiled.
+    fits : list of Fit
+    """
+
+    problem: Problem
+    n_train: int
+    n_test: int
+    feature_names: list
+    warm_up_seconds: float
+    fits: list
+
+
+# ------------------------------------------------------------------------------------------------------------
+# Data that come with scikit-learn
+
+
+def diabetes():
+    """Return the diabetes data with pairwise interactions: more rows than features."""
+    data = load_diabetes()
+    prepare = make_pipeline(
+        StandardScaler(),
+        PolynomialFeatures(2, interaction_only=True, include_bias=False),
+        StandardScaler(),
+    )
+    return Problem(
+        name="diabetes",
+        story=(
+            "Diabetes: how far the disease went in a year (a score from 25 to 346), predicted from 10 "
+            "measurements of the patient and the products of each two of them."
+        ),
+        X=data.data,
+        y=data.target,
+        columns=list(data.feature_names),
+        prepare=prepare,
+        unit="for one standard deviation more of the feature",
+        notes=[],
+    )
+
+
+def digits():
+    """Return one image of the digits data as a sum of the others: far more features than rows.
+
+    The rows are pixels and the features are images. To predict the pixels held out one has to find, among all
+    images and without their labels, those that were drawn alike.
+    """
+    data = load_digits()
+    chosen = 22  # a 2 of common shape
+    others = np.delete(np.arange(len(data.target)), chosen)
+    return Problem(
+        name="digits",
+        story=(
+            f"Digits: a handwritten {data.target[chosen]} of 64 pixels (from 0 to 16), a quarter of them "
+            f"hidden, predicted as a weighted sum of {len(others)} other handwritten digits; labels are not used."
+        ),
+        X=data.data[others].T,
+        y=data.data[chosen],
+        columns=[f"a {data.target[image]} (image {image})" for image in others],
+        prepare=StandardScaler(),
+        unit="for one standard deviation more of the feature",
+        notes=[],
+    )
+
+
+# ------------------------------------------------------------------------------------------------------------
+# The user's data
+
+
+def load_problem(path, target=None):
+    """Read a file and decide how each of its columns becomes numbers.
+
+    Parameters
+    ----------
+    path : str
+        A CSV, Parquet, NPZ or svmlight file; CSV and svmlight may be compressed (.gz, .bz2).
+    target : str, optional
+        The column to predict. NPZ: the array, "y" if not given. svmlight: not used, as it has a place for it.
+
+    Returns
+    -------
+    Problem
+
+    Raises
+    ------
+    DataError
+        With one sentence about what is wrong.
+    """
+    path = Path(path)
+    suffixes = [suffix.lower() for suffix in path.suffixes]
+    compression = suffixes.pop() if suffixes and suffixes[-1] in OPENERS else None
+    kind = KINDS.get(suffixes[-1] if suffixes else None)
+    if kind is None or (compression and kind not in ("CSV", "svmlight")):
+        raise DataError(
+            f"The name of '{path}' does not say what is in it: it should end in .csv, .tsv, .svm, .svmlight "
+            "or .libsvm (each of them also with .gz or .bz2), .parquet or .npz."
+        )
+    if not path.exists():
+        raise DataError(f"There is no file '{path}'.")
+    if not path.is_file():
+        raise DataError(f"'{path}' is not a file.")
+    if path.stat().st_size == 0:
+        raise DataError(f"'{path}' is empty.")
+    pandas = _import_pandas(kind) if kind in ("CSV", "Parquet") else None
+    try:
+        if kind == "NPZ":
+            return _from_npz(path, "y" if target is None else target)
+        if kind == "svmlight":
+            return _from_svmlight(path, target)
+        table = (
+            _read_csv(path, OPENERS.get(compression, open), pandas)
+            if kind == "CSV"
+            else _read_parquet(path, pandas)
+        )
+    except DataError:
+        raise
+    except Exception as error:
+        # The parsers of damaged files raise whatever they stumble over (struct, zlib, Arrow, Unicode, key
+        # errors); all of it means the same to the user.
+        reason = getattr(error, "strerror", None) or str(error).strip().split("\n")[0] or type(error).__name__
+        raise DataError(f"'{path}' could not be read as {kind}: {reason.rstrip('.')}.") from error
+    return _from_table(table, path, target, pandas)
+
+
+def _import_pandas(kind):
+    try:
+        import pandas
+
+        if kind == "Parquet":
+            import pyarrow  # noqa: F401 (pandas reads Parquet with it)
+    except ImportError as error:
+        raise DataError(
+            f'{kind} files need {error.name}, which is not installed: pip install "sparse_linear[data]"'
+        ) from error
+    return pandas
+
+
+def _read_csv(path, opener, pandas):
+    """Return a DataFrame; the separator is the one that splits the first line into most columns."""
+    with opener(path, "rt", encoding="utf-8-sig", newline="") as file:
+        header = file.readline()
+        if not header.strip():
+            raise DataError(f"The first line of '{path}' is empty; it should name the columns.")
+        separator = max(",;\t|", key=lambda mark: len(next(csv.reader([header], delimiter=mark))))
+        file.seek(0)
+        return pandas.read_csv(file, sep=separator, na_values=["?"], low_memory=False)
+
+
+def _read_parquet(path, pandas):
+    """Return a DataFrame; an index that was stored under a name is a column again."""
+    table = pandas.read_parquet(path, engine="pyarrow")
+    return table.reset_index() if any(name is not None for name in table.index.names) else table
+
+
+def _from_table(table, path, target, pandas):
+    """Return the `Problem` of a DataFrame: which columns are numbers, which categories, which of no use."""
+    names = [_one_line(name) for name in table.columns]
+    table = table.set_axis(names, axis=1)
+    if target is None:
+        raise DataError(f"--target is missing: which column of '{path}' to predict, {_listed(names)}.")
+    target = _one_line(target)
+    if target not in names:
+        raise DataError(f"'{path}' has no column '{target}'; {_nearest(target, names)}.")
+    for name in names:
+        if names.count(name) > 1:
+            raise DataError(f"'{path}' has {names.count(name)} columns named '{name}'; rename all but one.")
+
+    y = _as_numbers(table[target], pandas)
+    if y is None:
+        raise DataError(
+            f"The target '{target}' is not numeric, it holds {_examples(table[target])}; "
+            "choose another column or write it as numbers."
+        )
+    notes = []
+    known = ~np.isnan(y)
+    y = _drop_unknown(y, known, target, notes)
+    table = table.drop(columns=target).loc[known].reset_index(drop=True)
+    _check_target(y, target)
+
+    numbers, categories, useless = {}, {}, {}
+    for name in table.columns:
+        column = table[name]
+        values = _as_numbers(column, pandas)
+        if values is not None:
+            _check_finite(values, f"Column '{name}'")
+            reason = _useless_numbers(name, values)
+        else:
+            values, reason = _as_texts(column, pandas)
+        if reason:
+            useless.setdefault(reason, []).append(name)
+        else:
+            (numbers if values.dtype != object else categories)[name] = values
+    notes += [f"Left out, {reason}: {_listed(those)}." for reason, those in useless.items()]
+    columns = {**numbers, **categories}
+    if not columns:
+        raise DataError(f"'{path}' has no column to predict '{target}' from. {' '.join(notes)}".rstrip())
+    X = pandas.DataFrame(columns)
+    holes = X.isna().sum()
+    if holes.any():
+        notes.append(
+            f"Filled in {holes.sum()} missing values in {(holes > 0).sum()} columns: the median of numbers, "
+            "the most frequent category."
+        )
+    # `keep_empty_features`: a fold may happen to hold none of the known values of a column.
+    number = make_pipeline(SimpleImputer(strategy="median", keep_empty_features=True), StandardScaler())
+    category = make_pipeline(
+        SimpleImputer(strategy="most_frequent", keep_empty_features=True),
+        OneHotEncoder(
+            handle_unknown="infrequent_if_exist",
+            max_categories=MAX_CATEGORIES,
+            feature_name_combiner=_category_name,
+        ),
+    )
+    return Problem(
+        name=path.name,
+        story=(
+            f"{path.name}: '{target}', predicted from {_count(numbers, 'column', 'columns')} of numbers and "
+            f"{len(categories)} of categories."
+        ),
+        X=X,
+        y=y,
+        columns=list(X.columns),
+        prepare=ColumnTransformer(
+            [("number", number, list(numbers)), ("category", category, list(categories))]
+        ),
+        unit="for one standard deviation more of a number, or for belonging to a category",
+        notes=notes,
+    )
+
+
+def _from_npz(path, target):
+    """Return the `Problem` of arrays: dense `X`, or a CSR matrix: `data`, `indices`, `indptr`, `shape`."""
+    with np.load(path, allow_pickle=False) as file:
+        names = list(file.files)
+        if target not in names:
+            raise DataError(f"'{path}' has no array '{target}' to predict; {_nearest(target, names)}.")
+        y = file[target]
+        if "X" in names:
+            X = file["X"]
+        elif {"data", "indices", "indptr", "shape"} <= set(names):
+            X = sp.csr_matrix((file["data"], file["indices"], file["indptr"]), shape=tuple(file["shape"]))
+            X.check_format(full_check=True)
+        else:
+            raise DataError(
+                f"'{path}' should hold an array X, or a CSR matrix as data, indices, indptr and shape; "
+                f"its arrays are {_listed(names)}."
+            )
+        columns = _stored_names(file["feature_names"]) if "feature_names" in names else None
+
+    y = y[:, 0] if y.ndim == 2 and y.shape[1] == 1 else y
+    for what, array, n_dim in (("X", X, 2), (target, y, 1)):
+        if array.dtype.kind not in "fiub":
+            raise DataError(
+                f"Array '{what}' of '{path}' is of type {array.dtype}; it should hold real numbers."
+            )
+        if array.ndim != n_dim:
+            raise DataError(
+                f"Array '{what}' of '{path}' has shape {array.shape}; it should have {n_dim} dimensions."
+            )
+    if X.shape[0] != len(y):
+        raise DataError(f"'{path}' has {X.shape[0]} rows in X but {len(y)} values in '{target}'.")
+    notes = []
+    if columns is not None and len(columns) != X.shape[1]:
+        notes.append(f"feature_names is not used: it has {len(columns)} names for {X.shape[1]} features.")
+        columns = None
+    return _from_matrix(X, y.astype(np.float64), columns, path, target, notes)
+
+
+def _from_svmlight(path, target):
+    """Return the `Problem` of a sparse text file; features keep the numbers that they have in the file."""
+    # Numbering may begin at 0 or 1; here column k is always feature k, and an empty one changes nothing.
+    X, y = load_svmlight_file(str(path), zero_based=True)
+    notes = [] if target is None else ["--target is not used: in svmlight each line begins with its target."]
+    columns = [f"feature {k}" for k in range(X.shape[1])]
+    return _from_matrix(X, y, columns, path, "the first number of each line", notes)
+
+
+def _from_matrix(X, y, columns, path, target, notes):
+    """Return the `Problem` of a matrix of numbers."""
+    columns = columns or [f"x{j}" for j in range(X.shape[1])]
+    if X.dtype not in (np.float64, np.float32):
+        X = X.astype(np.float64)
+    known = ~np.isnan(y)
+    y = _drop_unknown(y, known, target, notes)
+    X = X if known.all() else X[known]
+    _check_target(y, target)
+    if sp.issparse(X):
+        _check_finite(X.data, "The sparse X")
+        if np.isnan(X.data).any():
+            raise DataError(
+                "The sparse X has missing values (NaN); fill them in or leave them out, which means 0."
+            )
+        prepare, unit = MaxAbsScaler(), "for a feature at its largest absolute value"
+    else:
+        for name, column in zip(columns, X.T, strict=True):
+            _check_finite(column, f"Column '{name}'")
+        holes = np.isnan(X).sum(axis=0)
+        prepare, unit = StandardScaler(), "for one standard deviation more of the feature"
+        if holes.any():
+            prepare = make_pipeline(SimpleImputer(strategy="median", keep_empty_features=True), prepare)
+            notes.append(
+                f"Filled in {holes.sum()} missing values in {(holes > 0).sum()} columns: the median."
+            )
+    return Problem(
+        name=path.name,
+        story=f"{path.name}: {target}, predicted from {_count(columns, 'column', 'columns')} of numbers.",
+        X=X,
+        y=y,
+        columns=columns,
+        prepare=prepare,
+        unit=unit,
+        notes=notes,
+    )
+
+
+def _as_numbers(column, pandas):
+    """Return the column as float64 with NaN for missing values, or None if it holds anything but numbers."""
+    types = pandas.api.types
+    if types.is_bool_dtype(column) or types.is_numeric_dtype(column):
+        if not types.is_complex_dtype(column) and not isinstance(column.dtype, pandas.CategoricalDtype):
+            return column.to_numpy(dtype=np.float64, na_value=np.nan)
+    elif types.is_object_dtype(column):  # exact decimals of Parquet; True and False with gaps
+        known = column.dropna()
+        if len(known) and all(isinstance(value, (Real, Decimal)) for value in known):
+            return column.astype(np.float64).to_numpy()
+    return None
+
+
+def _useless_numbers(name, values):
+    """Return why a column of numbers is of no use, or an empty string."""
+    known = values[~np.isnan(values)]
+    if not len(known):
+        return "no values"
+    if known.min() == known.max():
+        return "constant"
+    if name.startswith("Unnamed: ") and np.array_equal(values, np.arange(len(values)) + values[0]):
+        return "row numbers"
+    return ""
+
+
+def _as_texts(column, pandas):
+    """Return the column as strings with NaN for missing values, and why it is of no use, if it is."""
+    present = column.notna().to_numpy()
+    values = np.full(len(column), np.nan, dtype=object)
+    values[present] = [_one_line(value) for value in column[present]]
+    known = values[present]
+    distinct = len(set(known))
+    if not len(known):
+        return values, "no values"
+    if distinct == 1:
+        return values, "constant"
+    if column.dtype.kind in "mM" or isinstance(column.dtype, (pandas.PeriodDtype, pandas.DatetimeTZDtype)):
+        return values, "dates or times"
+    if all(DATE.match(value) for value in known[:1000]):
+        return values, "dates or times"
+    if distinct > len(known) / 2:
+        if sum(map(_is_number, known)) > len(known) / 2:
+            return values, "numbers with text among them"
+        return values, "text that differs from row to row"
+    return values, ""
+
+
+def _is_number(text):
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _stored_names(array):
+    """Return the names in an array of strings, or in bytes with a newline between names."""
+    if array.dtype.kind in "US" and array.ndim:
+        return [_one_line(name.decode() if isinstance(name, bytes) else name) for name in array.tolist()]
+    return [_one_line(name) for name in array.tobytes().rstrip(b"\0").decode().split("\n")]
+
+
+def _drop_unknown(y, known, target, notes):
+    """Return y where it is known, with a note if that is not everywhere."""
+    if not known.all():
+        notes.append(
+            f"Left out {np.sum(~known)} of {len(y)} rows, in which the target '{target}' is missing."
+        )
+    return y[known]
+
+
+def _check_target(y, target):
+    if len(y) < MIN_ROWS:
+        raise DataError(
+            f"There are {len(y)} rows in which the target is known; at least {MIN_ROWS} are needed "
+            "to fit, choose alpha and hold some out."
+        )
+    _check_finite(y, f"The target '{target}'")
+    if y.min() == y.max():
+        raise DataError(
+            f"The target '{target}' is {y[0]:g} in all {len(y)} rows, so there is nothing to predict."
+        )
+
+
+def _check_finite(values, what):
+    n_bad = int(np.sum(np.abs(values) > LARGEST))
+    if n_bad:
+        raise DataError(
+            f"{what} holds {n_bad} infinite or absurdly large values (beyond {LARGEST:g}); "
+            "correct them or leave them empty."
+        )
+
+
+def _category_name(feature, category):
+    return f"{feature} = {'(rare)' if category == 'infrequent_sklearn' else category}"
+
+
+def _one_line(name):
+    return " ".join(str(name).split())
+
+
+def _count(things, one, many):
+    return f"{len(things)} {one if len(things) == 1 else many}"
+
+
+def _listed(names, at_most=6):
+    """Return names in quotes, separated by commas; the rest of a long list is only counted."""
+    text = ", ".join(f"'{name}'" for name in names[:at_most])
+    return text + (f" and {len(names) - at_most} more" if len(names) > at_most else "")
+
+
+def _nearest(name, names):
+    """Return what there is instead of a name that is not there: those like it, or else the list."""
+    lower = {other.lower(): other for other in names}
+    like = [lower[match] for match in difflib.get_close_matches(name.lower(), lower, n=3)]
+    return f"did you mean {' or '.join(map(repr, like))}?" if like else f"there are {_listed(names)}"
+
+
+def _examples(column):
+    """Return up to three values of a column in words, those that are not numbers first."""
+    known = [_one_line(value) for value in column.dropna()]
+    distinct = list(dict.fromkeys([value for value in known if not _is_number(value)] or known))
+    return f"values such as {_listed(distinct[:3])}" if distinct else "no values"
+
+
+# ------------------------------------------------------------------------------------------------------------
+# The comparison
+
+
+def compare(problem, *, folds=5, seed=0, with_sklearn=True, say=print):
+    """Choose alpha by cross-validation for Ridge, Lasso and ElasticNet of this package and of scikit-learn.
+
+    Both libraries get the same rows, folds and alphas, and their defaults for everything else.
+
+    Parameters
+    ----------
+    problem : Problem
+    folds : int
+    seed : int
+        Of the split into training and held-out rows, and of the folds.
+    with_sklearn : bool
+        Without, only this package is run.
+    say : callable
+        Gets one line of text at a time about what is being done.
+
+    Returns
+    -------
+    Comparison
+
+    Raises
+    ------
+    DataError
+        If what remains for fitting is too little.
+    """
+    X_train, X_test, y_train, y_test = train_test_split(
+        problem.X, problem.y, test_size=HELD_OUT, random_state=seed
+    )
+    if len(y_train) < 2 * folds:
+        raise DataError(
+            f"{len(y_train)} rows are too few to choose alpha with {folds} folds; use fewer folds."
+        )
+    if y_train.min() == y_train.max():
+        raise DataError(
+            "The target has one and the same value in all rows used for fitting; try another --seed."
+        )
+    libraries = LIBRARIES if with_sklearn else LIBRARIES[:1]
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        prepare = clone(problem.prepare)
+        Z_train = prepare.fit_transform(X_train)
+        grids = alphas(Z_train, y_train)
+
+        say(f"{problem.name}: warm-up; in a fresh install this compiles")
+        warm_up_seconds = warm_up(Z_train, y_train)
+        fits = []
+        for model, classes in ESTIMATORS.items():
+            for library, estimator in zip(libraries, classes, strict=False):
+                say(f"{problem.name}: {model}, {N_ALPHAS} alphas x {folds} folds, {library}")
+                before = len(caught)
+                search = GridSearchCV(
+                    Pipeline([("prepare", problem.prepare), ("model", estimator())]),
+                    {"model__alpha": grids[model]},
+                    cv=KFold(folds, shuffle=True, random_state=seed),
+                    scoring="neg_mean_squared_error",
+                )
+                search_seconds = _seconds(search.fit, X_train, y_train)
+                categories = [warning.category for warning in caught[before:]]
+                best = search.best_estimator_["model"]
+                fits.append(
+                    Fit(
+                        model=model,
+                        library=library,
+                        alpha=float(best.alpha),
+                        end_of_grid=bool(best.alpha in (grids[model][0], grids[model][-1])),
+                        non_zero=int(np.count_nonzero(best.coef_)),
+                        held_out_r2=float(search.best_estimator_.score(X_test, y_test)),
+                        relative_gap=relative_gap(
+                            Z_train,
+                            y_train,
+                            best.coef_,
+                            best.intercept_,
+                            *_penalties(model, best.alpha, len(y_train)),
+                        ),
+                        search_seconds=search_seconds,
+                        fits=folds * N_ALPHAS + 1,
+                        path_seconds=sum(
+                            _seconds(estimator(alpha=alpha).fit, Z_train, y_train) for alpha in grids[model]
+                        ),
+                        not_converged=sum(
+                            issubclass(category, ConvergenceWarning) for category in categories
+                        ),
+                        coef=best.coef_,
+                    )
+                )
+    for message in dict.fromkeys(
+        str(w.message) for w in caught if not issubclass(w.category, ConvergenceWarning)
+    ):
+        say(f"{problem.name}: warning: {_one_line(message)}")
+    names = prepare.get_feature_names_out(problem.columns)
+    if isinstance(prepare, ColumnTransformer):
+        names = [name.split("__", 1)[1] for name in names]
+    return Comparison(problem, len(y_train), len(y_test), list(names), warm_up_seconds, fits)
+
+
+def alphas(X, y):
+    """Return a grid of alphas for each model, decreasing.
+
+    For Lasso and ElasticNet they begin where the first coefficient becomes non-zero. Ridge has no such point;
+    there they surround the mean of the non-zero eigenvalues of X'X, with X centred.
+    """
+    n, p = X.shape
+    eps = 1e-3 if n > p else 1e-2
+    grids = {
+        model: alpha_grid(X, y, l1_ratio=l1_ratio, eps=eps, n_alphas=N_ALPHAS)
+        for model, l1_ratio in L1_RATIO.items()
+    }
+    eigenvalue = n * StandardScaler(with_mean=False).fit(X).var_.sum() / min(n, p)
+    return {"Ridge": eigenvalue * np.geomspace(1e2, 1e-4, N_ALPHAS), **grids}
+
+
+def warm_up(X, y):
+    """Fit a few rows and columns with every estimator; return the seconds that this package took for it."""
+    seconds = 0.0
+    for ours, theirs in ESTIMATORS.values():
+        for part in (
+            X[:8],
+            X[:, :4],
+        ):  # more features than rows and the other way round may run different code
+            theirs().fit(part, y[: part.shape[0]])
+            seconds += _seconds(ours().fit, part, y[: part.shape[0]])
+    return seconds
+
+
+def _seconds(function, *arguments):
+    start = time.perf_counter()
+    function(*arguments)
+    return time.perf_counter() - start
+
+
+def relative_gap(X, y, coef, intercept, l1, l2):
+    """Bound how far a fit is above the smallest possible value of its objective, from nothing but the fit.
+
+    The objective is ``|y - X w - b|^2 / (2 n) + l1 |w|_1 + l2/2 |w|^2``. The bound is a duality gap: it holds
+    whatever produced the fit. Its unit is ``var(y) / 2``, the objective of ``w = 0`` with the best intercept.
+
+    With ``r`` the centred residual and ``v = X'r / n - l2 w``, both gaps below are sums of terms that are
+    never negative, so that nothing cancels:
+
+    - ``l1 > 0``: the dual point is ``s (r, -l2 w)``, the residual of the Lasso with the rows ``sqrt(n l2) I``
+      added, scaled by the largest ``s <= 1`` that makes it feasible, ``s |v_j| <= l1``.
+    - ``l1 = 0``: the dual point is ``r``, and the gap ``|v|^2 / (2 l2)``.
+
+    An intercept that is off adds ``mean(y - X w - b)^2 / 2``.
+
+    Parameters
+    ----------
+    X : ndarray or sparse matrix of shape (n, p)
+    y : ndarray of shape (n,)
+    coef : ndarray of shape (p,)
+    intercept : float
+    l1, l2 : float
+        Not both 0.
+
+    Returns
+    -------
+    float
+    """
+    X = X.astype(np.float64, copy=False)
+    w = np.asarray(coef, dtype=np.float64)
+    n = len(y)
+    residual = y - X @ w - float(intercept)
+    offset = residual.mean()
+    r = residual - offset
+    v = X.T @ r / n - l2 * w
+    gap = offset**2 / 2
+    if l1 == 0:
+        gap += v @ v / (2 * l2)
+    else:
+        s = min(1.0, l1 / max(np.abs(v).max(), np.finfo(np.float64).tiny))
+        gap += (1 - s) ** 2 * (r @ r / n + l2 * (w @ w)) / 2 + np.sum(
+            np.maximum(l1 * np.abs(w) - s * v * w, 0.0)
+        )
+    return float(gap / (np.var(y) / 2))
+
+
+def _penalties(model, alpha, n):
+    """Return l1 and l2 of `relative_gap`; Ridge's alpha goes with the sum of squares, not its mean."""
+    if model == "Ridge":
+        return 0.0, alpha / n
+    return alpha * L1_RATIO[model], alpha * (1 - L1_RATIO[model])

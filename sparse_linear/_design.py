@@ -1,0 +1,397 @@
+"""X as the solvers see it: weighted, centred and scaled, without being copied.
+
+The solvers see the matrix ``Z`` with entries ``sqrt(s_i) (x_ij - mean_j) / norm_j``, whose columns have unit length, and a target of unit
+length.  Nobody else knows that weights, centring and scaling exist.  `Units` holds the conversion, `DenseDesign` and `SparseDesign`
+apply it on the fly to X in the storage it came in; a solver never asks which of the two it holds.
+
+A *source* answers the two questions an active-set solver asks (`ColumnSource` here, `_moments.MomentSource` for tall data):
+the Gram matrix of some columns, and the correlations of all columns with some residuals.
+"""
+
+from functools import cached_property
+from typing import NamedTuple
+
+import numpy as np
+from scipy import sparse
+
+from sparse_linear import _kernels
+
+# Elements of X that are copied to float64, or centred, at a time: 2 MB, which stays in the cache of one core.
+TILE = 1 << 18
+# A column whose spread is below this share of its mean is constant up to rounding.
+CONSTANT = 1e-13
+# Columns whose mean is this many times their spread are centred before they are multiplied, not afterwards.
+OFFSET = 1e4
+
+
+class Units(NamedTuple):
+    """The scale in which the solvers work: column ``j`` is ``(x_j - mean_j) / norm_j``."""
+
+    mean: np.ndarray  # (p,) weighted means, zeros without an intercept
+    norm: np.ndarray  # (p,) weighted root mean square about `mean`; 1 for a constant column
+    constant: np.ndarray  # (p,) bool: columns without any spread, whose coefficient is 0
+
+
+class Target(NamedTuple):
+    """Where one column of y lies and how large it is: the solvers see ``root * (y - mean) / scale``, of unit length."""
+
+    mean: float
+    scale: float  # weighted root mean square about `mean`; 0 if y is constant
+
+    def divided(self, values):
+        """Something proportional to y in units of its scale; zeros if y is constant."""
+        return values / self.scale if self.scale > 0.0 else np.zeros_like(values)
+
+
+def make_units(mean, square, count):
+    """Units from weighted means and weighted mean squares about them; `count` is the number of rows."""
+    norm = np.sqrt(square)
+    constant = norm <= CONSTANT * np.abs(mean) if count > 1 else np.ones(len(norm), dtype=bool)
+    constant |= norm == 0.0
+    norm[constant] = 1.0
+    return Units(mean, norm, constant)
+
+
+def tiles(shape, strides):
+    """Cut a matrix into pieces of at most `TILE` elements that are contiguous in memory.
+
+    Yields ``(rows, columns)`` slices; all row slices of a column slice follow one another.
+    """
+    n, p = shape
+    if abs(strides[0]) <= abs(strides[1]):  # columns run along memory
+        height = min(n, TILE)
+        width = max(1, TILE // max(1, height))
+    else:
+        width = min(p, TILE)
+        height = max(1, TILE // max(1, width))
+    for left in range(0, p, width):
+        for top in range(0, n, height):
+            yield slice(top, min(top + height, n)), slice(left, min(left + width, p))
+
+
+class _Design:
+    """What dense and sparse designs share: weights and targets.
+
+    Parameters
+    ----------
+    X : ndarray or CSC/CSR container of shape (n, p), float64 or float32
+        Never written, never copied as a whole.
+    sample_weight : ndarray of shape (n,) or None
+        Non-negative, not all zero.
+    fit_intercept : bool
+        Whether columns and target are centred.
+
+    Attributes
+    ----------
+    weight : float
+        Sum of the sample weights as given (n without weights).
+    share : ndarray of shape (n,)
+        Weights that sum to one: ``s`` in the objective.
+    root : ndarray of shape (n,)
+        Their square roots.
+    """
+
+    def __init__(self, X, sample_weight, fit_intercept):
+        self.X = X
+        self.n, self.p = X.shape
+        self.fit_intercept = fit_intercept
+        if sample_weight is None:
+            self.weight = float(self.n)
+            self.share = np.full(self.n, 1.0 / self.n)
+        else:
+            # Divided by the largest first, so that their sum cannot overflow.
+            top = sample_weight.max()
+            share = sample_weight / top
+            total = share.sum()
+            self.weight = float(top * total)
+            self.share = share / total
+        self.root = np.sqrt(self.share)
+
+    @property
+    def effective_rows(self):
+        """Number of rows with positive weight."""
+        return int(np.count_nonzero(self.share))
+
+    def target(self, y):
+        """One column of y: its `Target` and the unit vector that the solvers see, (n,)."""
+        # In units of its largest value, so that squares can neither overflow nor vanish.
+        top = np.abs(y).max() or 1.0
+        values = y / top
+        mean = 0.0
+        if self.fit_intercept:
+            first = values[np.argmax(self.share)]
+            mean = first + self.share @ (values - first)
+            values = values - mean
+        values *= self.root
+        length = np.sqrt(values @ values)
+        if length <= CONSTANT * abs(mean):
+            length = 0.0
+        return Target(mean * top, length * top), Target(0.0, length).divided(values)
+
+
+class DenseDesign(_Design):
+    """X is an ndarray, in any memory order."""
+
+    @cached_property
+    def units(self):
+        """`Units` of the columns, in one pass over X; every tile is centred on its own mean and the tiles are merged."""
+        mean = np.zeros(self.p)
+        square = np.zeros(self.p)
+        seen = np.zeros(self.p)
+        for rows, columns in tiles(self.X.shape, self.X.strides):
+            share = self.share[rows]
+            weight = share.sum()
+            if weight == 0.0:
+                continue
+            tile = self.X[rows, columns].astype(np.float64)
+            if self.fit_intercept:
+                first = tile[0].copy()
+                tile -= first
+                shift = share @ tile / weight
+                tile -= shift
+                # Merge (mean, square) of the rows so far with those of the tile (Chan, Golub and LeVeque 1983, eq. 2.1).
+                before = seen[columns]
+                apart = first + shift - mean[columns]
+                total = before + weight
+                mean[columns] += apart * (weight / total)
+                square[columns] += apart * apart * (before * weight / total)
+                seen[columns] = total
+            tile *= tile
+            square[columns] += share @ tile
+        return make_units(mean, square, self.effective_rows if self.fit_intercept else 2)
+
+    @cached_property
+    def _direct(self):
+        """Whether BLAS may read X itself: float64, contiguous, and no column far from zero for its spread."""
+        flags = self.X.flags
+        if self.X.dtype != np.float64 or not (flags.c_contiguous or flags.f_contiguous):
+            return False
+        return not np.any(np.abs(self.units.mean) > OFFSET * self.units.norm)
+
+    def correlate(self, residuals):
+        """Inner products of all columns of Z with some residuals.
+
+        Parameters
+        ----------
+        residuals : ndarray of shape (b, n)
+            Rows are residuals times ``root``.
+
+        Returns
+        -------
+        ndarray of shape (b, p)
+        """
+        mean, norm, _ = self.units
+        weighted = residuals * self.root
+        if self._direct:
+            result = weighted @ self.X
+            if self.fit_intercept:
+                # The residuals are centred up to rounding; this takes away what rounding left.
+                result -= np.outer(weighted.sum(axis=1), mean)
+        else:
+            result = np.zeros((len(weighted), self.p))
+            for rows, columns in tiles(self.X.shape, self.X.strides):
+                tile = self.X[rows, columns] - mean[columns]
+                result[:, columns] += weighted[:, rows] @ tile
+        result /= norm
+        return result
+
+    def apply(self, coefs):
+        """Linear combinations of all columns of Z: coefs of shape (b, p) -> (b, n)."""
+        mean, norm, _ = self.units
+        scaled = coefs / norm
+        if self._direct:
+            result = scaled @ self.X.T
+            result -= (scaled @ mean)[:, None]
+        else:
+            result = np.zeros((len(coefs), self.n))
+            for rows, columns in tiles(self.X.shape, self.X.strides):
+                tile = self.X[rows, columns] - mean[columns]
+                result[:, rows] += scaled[:, columns] @ tile.T
+        result *= self.root
+        return result
+
+    def take(self, features):
+        """Columns of Z as a (k, n) array, one feature per row."""
+        mean, norm, _ = self.units
+        block = np.array(self.X.T[features], dtype=np.float64, order="C")
+        block -= mean[features, None]
+        block /= norm[features, None]
+        block *= self.root
+        return block
+
+    def block(self):
+        """An empty, growing set of columns of Z."""
+        return _DenseBlock(self)
+
+    def outer_gram(self, scale):
+        """``Z diag(scale) Z^T``, an (n, n) matrix, accumulated over tiles of columns."""
+        mean, norm, _ = self.units
+        result = np.zeros((self.n, self.n))
+        width = max(1, TILE // self.n)
+        for left in range(0, self.p, width):
+            columns = slice(left, left + width)
+            tile = self.X[:, columns] - mean[columns]
+            tile *= np.sqrt(scale[columns]) / norm[columns]
+            tile *= self.root[:, None]
+            result += tile @ tile.T
+        return result
+
+
+class _DenseBlock:
+    """Columns of Z that have been gathered, one per row; the array grows by doubling."""
+
+    def __init__(self, design):
+        self.design = design
+        self.size = 0
+        self.columns = np.empty((0, design.n))
+
+    def extend(self, features):
+        """Gather more columns; returns the Gram matrix of all columns with the new ones, (m, k)."""
+        total = self.size + len(features)
+        if total > len(self.columns):
+            grown = np.empty((max(total, 2 * self.size), self.design.n))
+            grown[: self.size] = self.columns[: self.size]
+            self.columns = grown
+        self.columns[self.size : total] = self.design.take(features)
+        gram = self.columns[:total] @ self.columns[self.size : total].T
+        self.size = total
+        return gram
+
+    def combine(self, coefs):
+        """Linear combinations of the columns: coefs of shape (b, m) -> (b, n)."""
+        used = np.flatnonzero(coefs.any(axis=0))
+        if 2 * len(used) > self.size:
+            return coefs @ self.columns[: self.size]
+        return coefs[:, used] @ self.columns[used]
+
+
+class SparseDesign(_Design):
+    """X is a CSC or CSR container; it is never densified, and centring is never written out."""
+
+    def __init__(self, X, sample_weight, fit_intercept):
+        super().__init__(X, sample_weight, fit_intercept)
+        storage = _kernels.CSC if X.format == "csc" else _kernels.CSR
+        self.entries = storage(X.data, X.indices, X.indptr)
+
+    @cached_property
+    def units(self):
+        """`Units` of the columns, in two passes over the stored entries."""
+        mean = np.zeros(self.p)
+        if self.fit_intercept:
+            mean = _kernels.entry_product(self.entries, self.share[:, None], self.p)[:, 0]
+        square, stored, count = _kernels.entry_squares(self.entries, self.share, mean)
+        # Rows without a stored entry hold zeros; where there is none, rounding must not invent one.
+        absent = np.where(count < self.effective_rows, np.maximum(1.0 - stored, 0.0), 0.0)
+        square += absent * mean * mean
+        return make_units(mean, square, self.effective_rows if self.fit_intercept else 2)
+
+    def correlate(self, residuals):
+        """Inner products of all columns of Z with residuals of shape (b, n) -> (b, p)."""
+        mean, norm, _ = self.units
+        weighted = np.ascontiguousarray((residuals * self.root).T)
+        result = _kernels.entry_product(self.entries, weighted, self.p)
+        if self.fit_intercept:
+            result -= np.outer(mean, weighted.sum(axis=0))
+        result /= norm[:, None]
+        return np.ascontiguousarray(result.T)
+
+    def apply(self, coefs):
+        """Linear combinations of all columns of Z: coefs of shape (b, p) -> (b, n)."""
+        mean, norm, _ = self.units
+        scaled = coefs / norm
+        result = _kernels.entry_combination(self.entries, np.ascontiguousarray(scaled.T), self.n).T
+        result -= (scaled @ mean)[:, None]
+        return result * self.root
+
+    def take(self, features):
+        """Columns of Z before centring, as a CSC array of shape (n, k)."""
+        block = sparse.csc_array(self.X[:, features], dtype=np.float64)
+        block.data = block.data * self.root[block.indices]
+        block.data /= np.repeat(self.units.norm[features], np.diff(block.indptr))
+        return block
+
+    def block(self):
+        """An empty, growing set of columns of Z."""
+        return _SparseBlock(self)
+
+    def outer_gram(self, scale):
+        """``Z diag(scale) Z^T``, an (n, n) matrix."""
+        mean, norm, _ = self.units
+        factor = np.sqrt(scale) / norm
+        scaled = sparse.csr_array(self.X, dtype=np.float64, copy=True)
+        scaled.data *= factor[scaled.indices]
+        shift = factor * mean
+        result = (scaled @ scaled.T).toarray()
+        cross = scaled @ shift
+        result -= cross[:, None] + cross[None, :]
+        result += shift @ shift
+        result *= np.outer(self.root, self.root)
+        return result
+
+
+class _SparseBlock:
+    """Columns of Z that have been gathered, in CSC form, with their centring kept apart."""
+
+    def __init__(self, design):
+        self.design = design
+        self.columns = sparse.csc_array((design.n, 0))
+        self.shift = np.zeros(0)  # mean / norm: column j of Z is columns[:, j] - root * shift[j]
+
+    def extend(self, features):
+        """Gather more columns; returns the Gram matrix of all columns with the new ones, (m, k)."""
+        new = self.design.take(features)
+        self.columns = sparse.hstack([self.columns, new], format="csc")
+        mean, norm, _ = self.design.units
+        shift = mean[features] / norm[features]
+        self.shift = np.concatenate([self.shift, shift])
+        gram = (self.columns.T @ new).toarray()
+        gram -= np.outer(self.shift, shift)
+        return gram
+
+    def combine(self, coefs):
+        """Linear combinations of the columns: coefs of shape (b, m) -> (b, n)."""
+        result = (self.columns @ coefs.T).T
+        if self.design.fit_intercept:
+            result -= np.outer(coefs @ self.shift, self.design.root)
+        return result
+
+
+class ColumnSource:
+    """Gram matrices and correlations, straight from the columns of a design, for one target.
+
+    Attributes
+    ----------
+    units : Units
+    target : Target
+    """
+
+    def __init__(self, design, y):
+        self.units = design.units
+        self.target, self.values = design.target(y)
+        self.block = design.block()
+        self.design = design
+
+    def extend(self, features):
+        """Add features to the working set; returns the Gram matrix of all of it with the new ones, (m, k)."""
+        return self.block.extend(features)
+
+    def correlate(self, coefs):
+        """Correlations of all features with the residuals of some solutions on the working set.
+
+        Parameters
+        ----------
+        coefs : ndarray of shape (b, m)
+
+        Returns
+        -------
+        corrs : ndarray of shape (b, p)
+        rss : ndarray of shape (b,)
+        """
+        residuals = self.values - self.block.combine(coefs)
+        return self.design.correlate(residuals), np.einsum("ij,ij->i", residuals, residuals)
+
+
+def make_design(X, sample_weight, fit_intercept):
+    """The design for X: dense for an ndarray, sparse for a CSC or CSR container."""
+    kind = SparseDesign if sparse.issparse(X) else DenseDesign
+    return kind(X, sample_weight, fit_intercept)

@@ -1,0 +1,488 @@
+"""The estimators: parameters, documentation, and a short fit."""
+
+import numpy as np
+from scipy import sparse
+from sklearn.base import BaseEstimator, MultiOutputMixin, RegressorMixin
+
+from sparse_linear import _path, _solve, _validation
+from sparse_linear._penalty import make_penalty
+
+
+class _LinearModel(MultiOutputMixin, RegressorMixin, BaseEstimator):
+    """What the estimators share: prediction, tags, and turning a `Fit` into fitted attributes."""
+
+    def predict(self, X):
+        """Predict targets.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+
+        Returns
+        -------
+        ndarray of shape (n_samples,) or (n_samples, n_targets)
+        """
+        X = _validation.check_prediction_data(self, X)
+        return np.asarray(X @ self.coef_.T) + self.intercept_
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
+        return tags
+
+    def _checked_penalty(self, n_features, l1, l2):
+        weights = _validation.check_penalty_weights(self.penalty_weights, n_features)
+        lower, upper = _validation.check_bounds(self.bounds, self.positive, n_features)
+        return make_penalty(n_features, l1, l2, weights, lower, upper)
+
+    def _store(self, result, dtype, y):
+        """Set the fitted attributes, in scikit-learn's shapes: those of one target lose their first axis."""
+        single = result.coefs.shape[0] == 1
+        coef = result.coefs[:, 0].astype(dtype)
+        gaps, objectives = result.gaps[:, 0], result.objectives[:, 0]
+        statuses = [status for (status,) in result.statuses]
+        self.coef_ = coef[0] if single else coef
+        if self.fit_intercept:
+            intercept = result.intercepts[:, 0].astype(dtype)
+            self.intercept_ = intercept[0] if y.ndim == 1 else intercept
+        else:
+            self.intercept_ = 0.0
+        self.dual_gap_ = gaps[0] if single else gaps
+        self.objective_ = objectives[0] if single else objectives
+        self.solver_ = result.solver
+        self.status_ = statuses[0] if single else statuses
+        return result.n_iters[:, 0]
+
+
+class ElasticNet(_LinearModel):
+    r"""Linear regression with an L1 and an L2 penalty, solved exactly.
+
+    Minimises
+
+    .. math::
+
+        \frac{1}{2 \sum_i s_i} \sum_i s_i (y_i - x_i^T w - b)^2
+        + \alpha \sum_j p_j \bigl(\rho |w_j| + \tfrac{1 - \rho}{2} w_j^2\bigr),
+        \qquad \ell_j \le w_j \le u_j,
+
+    with :math:`\rho` = `l1_ratio`, sample weights :math:`s`, penalty weights :math:`p` and bounds :math:`\ell, u`: the objective of
+    `sklearn.linear_model.ElasticNet`, in its scale.
+
+    Parameters
+    ----------
+    alpha : float, default=1.0
+        Strength of the penalty. 0 is least squares.
+    l1_ratio : float, default=0.5
+        Share of the L1 penalty, in [0, 1].
+    fit_intercept : bool, default=True
+        Whether an unpenalised intercept is fitted.
+    precompute : bool or array-like of shape (n_features, n_features), default=False
+        Accepted for compatibility; the solver decides itself which Gram matrices it needs.
+    copy_X : bool, default=True
+        Accepted for compatibility; X is never written.
+    max_iter : int, default=1000
+        Limit of active-set rounds for each alpha the solver passes through. A round moves to the exact minimiser on the current set
+        of non-zero coefficients and then lets in the features that want to enter; a handful is usual.
+    tol : float, default=1e-4
+        What scikit-learn promises: a duality gap of at most `tol` times the mean square of the (centred) y. The solver delivers gaps
+        near rounding error whatever `tol`, and warns if it ends above `tol`.
+    warm_start : bool, default=False
+        Start from the coefficients of the previous fit. It may save time; the answer is the same.
+    positive : bool, default=False
+        Restrict the coefficients to be non-negative.
+    random_state : int, RandomState instance or None, default=None
+        Accepted for compatibility; nothing is random.
+    selection : {"cyclic", "random"}, default="cyclic"
+        Accepted for compatibility; it does not matter to an exact solver.
+    standardize : bool, default=False
+        Penalise coefficients on the scale of columns with unit weighted standard deviation (root mean square without an
+        intercept). They are returned on the scale of X, and X is neither copied nor densified.
+    penalty_weights : array-like of shape (n_features,), default=None
+        Factor of each feature's penalty, from 0 (never penalised) to infinity (excluded).
+    bounds : pair (lower, upper), default=None
+        Bounds of the coefficients: scalars or arrays of shape (n_features,), with ``lower <= 0 <= upper``.
+
+    Attributes
+    ----------
+    coef_ : ndarray of shape (n_features,) or (n_targets, n_features)
+        In the dtype of X.
+    intercept_ : float or ndarray of shape (n_targets,)
+    n_iter_ : int or list of int
+        Active-set rounds, over all alphas passed through.
+    dual_gap_ : float or ndarray of shape (n_targets,)
+        Certified upper bound on how far `objective_` is from the minimum, in the scale of the objective, computed in float64 (before
+        coefficients are rounded to the dtype of X).
+    objective_ : float or ndarray of shape (n_targets,)
+        Value of the objective above.
+    solver_ : str
+        Which solver ran, and why.
+    status_ : str or list of str
+        How it ended.
+    sparse_coef_ : sparse matrix of shape (n_features, 1) or (n_targets, n_features)
+    n_features_in_ : int
+    feature_names_in_ : ndarray of shape (n_features,)
+        Only if X has string column names.
+
+    See Also
+    --------
+    Lasso : Without the L2 penalty.
+    enet_path : The solutions for many alphas at the price of little more than one.
+
+    Notes
+    -----
+    Constant columns get coefficient 0. With ``alpha=0`` the answer is least squares, the one with the smallest coefficients (in the
+    Euclidean norm) where there are many, and a warning says that `LinearRegression` is made for it.
+
+    Examples
+    --------
+    >>> from sparse_linear import ElasticNet
+    >>> from sklearn.datasets import load_diabetes
+    >>> X, y = load_diabetes(return_X_y=True)
+    >>> model = ElasticNet(alpha=0.01, l1_ratio=0.9).fit(X, y)
+    >>> int((model.coef_ != 0).sum()), bool(model.dual_gap_ < 1e-9 * model.objective_)
+    (9, True)
+    """
+
+    path = staticmethod(_path.enet_path)
+
+    def __init__(
+        self,
+        alpha=1.0,
+        *,
+        l1_ratio=0.5,
+        fit_intercept=True,
+        precompute=False,
+        copy_X=True,
+        max_iter=1000,
+        tol=1e-4,
+        warm_start=False,
+        positive=False,
+        random_state=None,
+        selection="cyclic",
+        standardize=False,
+        penalty_weights=None,
+        bounds=None,
+    ):
+        self.alpha = alpha
+        self.l1_ratio = l1_ratio
+        self.fit_intercept = fit_intercept
+        self.precompute = precompute
+        self.copy_X = copy_X
+        self.max_iter = max_iter
+        self.tol = tol
+        self.warm_start = warm_start
+        self.positive = positive
+        self.random_state = random_state
+        self.selection = selection
+        self.standardize = standardize
+        self.penalty_weights = penalty_weights
+        self.bounds = bounds
+
+    @_validation.atomic
+    def fit(self, X, y, sample_weight=None):
+        """Fit the model.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Dense of any memory order, or CSC/CSR (other sparse formats are converted); float32 stays float32.
+        y : array-like of shape (n_samples,) or (n_samples, n_targets)
+            Several targets are fitted independently of one another and share all work on X.
+        sample_weight : float or array-like of shape (n_samples,), default=None
+            Non-negative; only their ratios matter. Zero leaves a row out.
+
+        Returns
+        -------
+        self : object
+
+        Warns
+        -----
+        sklearn.exceptions.ConvergenceWarning
+            If the certified gap is larger than `tol` allows.
+        """
+        alpha = _validation.check_real(self.alpha, "alpha", low=0.0)
+        l1_ratio = _validation.check_real(self.l1_ratio, "l1_ratio", low=0.0, high=1.0)
+        tol = _validation.check_real(self.tol, "tol", low=0.0)
+        max_iter = _validation.check_count(self.max_iter, "max_iter")
+        _validation.check_flags(
+            fit_intercept=self.fit_intercept,
+            warm_start=self.warm_start,
+            positive=self.positive,
+            standardize=self.standardize,
+        )
+        _validation.check_choice(self.selection, "selection", ("cyclic", "random"))
+        X, y = _validation.check_training_data(self, X, y)
+        n, p = X.shape
+        _validation.check_precompute(self.precompute, p)
+        weights = _validation.check_sample_weight(sample_weight, n)
+        penalty = self._checked_penalty(p, l1_ratio, 1.0 - l1_ratio)
+        if alpha == 0.0:
+            _path.warn_about_zero_alpha(stacklevel=4)
+        targets = y.reshape(n, -1)
+        result = _solve.fit(
+            X,
+            targets,
+            weights,
+            penalty,
+            np.full((targets.shape[1], 1), alpha),
+            fit_intercept=self.fit_intercept,
+            standardize=self.standardize,
+            max_iter=max_iter,
+            start=self._start(targets.shape[1], p),
+        )
+        rounds = self._store(result, X.dtype, y)
+        self.n_iter_ = int(rounds[0]) if len(rounds) == 1 else rounds.tolist()
+        _solve.warn_unconverged(result, tol, max_iter, stacklevel=4)
+        return self
+
+    def _start(self, n_targets, n_features):
+        """Coefficients of the previous fit, if they are asked for and fit the new data."""
+        coef = getattr(self, "coef_", None) if self.warm_start else None
+        if coef is None or np.size(coef) != n_targets * n_features:
+            return None
+        return np.reshape(coef, (n_targets, n_features)).astype(np.float64)
+
+    @property
+    def sparse_coef_(self):
+        """`coef_` as a CSR matrix."""
+        return sparse.csr_matrix(self.coef_)
+
+
+class Lasso(ElasticNet):
+    r"""Linear regression with an L1 penalty, solved exactly.
+
+    Minimises
+
+    .. math::
+
+        \frac{1}{2 \sum_i s_i} \sum_i s_i (y_i - x_i^T w - b)^2 + \alpha \sum_j p_j |w_j|,
+        \qquad \ell_j \le w_j \le u_j,
+
+    the objective of `sklearn.linear_model.Lasso`, in its scale. All parameters, attributes and notes are those of
+    `ElasticNet`, without `l1_ratio`, which is 1.
+
+    Parameters
+    ----------
+    alpha : float, default=1.0
+        Strength of the penalty. 0 is least squares.
+    fit_intercept : bool, default=True
+        Whether an unpenalised intercept is fitted.
+    precompute, copy_X, random_state, selection
+        Accepted for compatibility with scikit-learn; they do not change the result.
+    max_iter : int, default=1000
+        Limit of active-set rounds for each alpha the solver passes through.
+    tol : float, default=1e-4
+        Largest duality gap without a warning, in units of the mean square of the (centred) y.
+    warm_start : bool, default=False
+        Start from the coefficients of the previous fit.
+    positive : bool, default=False
+        Restrict the coefficients to be non-negative.
+    standardize : bool, default=False
+        Penalise on the scale of columns with unit weighted standard deviation; coefficients are returned on the scale of X.
+    penalty_weights : array-like of shape (n_features,), default=None
+        Factor of each feature's penalty, from 0 (never penalised) to infinity (excluded).
+    bounds : pair (lower, upper), default=None
+        Bounds of the coefficients: scalars or arrays of shape (n_features,), with ``lower <= 0 <= upper``.
+
+    Attributes
+    ----------
+    coef_, intercept_, n_iter_, dual_gap_, objective_, solver_, status_, sparse_coef_, n_features_in_, feature_names_in_
+        As in `ElasticNet`.
+
+    See Also
+    --------
+    ElasticNet : With an L2 penalty beside.
+    lasso_path : The solutions for many alphas.
+
+    Examples
+    --------
+    >>> from sparse_linear import Lasso
+    >>> model = Lasso(alpha=0.1).fit([[0, 0], [1, 1], [2, 2]], [0, 1, 2])
+    >>> model.coef_.round(6), float(round(model.intercept_, 6))
+    (array([0.85, 0.  ]), 0.15)
+    """
+
+    l1_ratio = 1.0
+
+    def __init__(
+        self,
+        alpha=1.0,
+        *,
+        fit_intercept=True,
+        precompute=False,
+        copy_X=True,
+        max_iter=1000,
+        tol=1e-4,
+        warm_start=False,
+        positive=False,
+        random_state=None,
+        selection="cyclic",
+        standardize=False,
+        penalty_weights=None,
+        bounds=None,
+    ):
+        self.alpha = alpha
+        self.fit_intercept = fit_intercept
+        self.precompute = precompute
+        self.copy_X = copy_X
+        self.max_iter = max_iter
+        self.tol = tol
+        self.warm_start = warm_start
+        self.positive = positive
+        self.random_state = random_state
+        self.selection = selection
+        self.standardize = standardize
+        self.penalty_weights = penalty_weights
+        self.bounds = bounds
+
+
+class Ridge(_LinearModel):
+    r"""Linear regression with an L2 penalty, in closed form.
+
+    Minimises
+
+    .. math::
+
+        \sum_i s_i (y_i - x_i^T w - b)^2 + \alpha \sum_j p_j w_j^2,
+        \qquad \ell_j \le w_j \le u_j,
+
+    the objective of `sklearn.linear_model.Ridge`, in its scale (a sum over rows, not a mean: repeating every row has the effect of
+    halving `alpha`).
+
+    Parameters
+    ----------
+    alpha : float or array-like of shape (n_targets,), default=1.0
+        Strength of the penalty, one for all targets or one for each.
+    fit_intercept : bool, default=True
+        Whether an unpenalised intercept is fitted.
+    copy_X : bool, default=True
+        Accepted for compatibility; X is never written.
+    max_iter : int, default=None
+        Limit of iterations (LSMR) or active-set rounds; None stands for 10 000. Closed forms do not iterate.
+    tol : float, default=1e-4
+        Largest duality gap without a warning, in units of the mean square of the (centred) y. Answers are as accurate
+        as the data allow whatever `tol`.
+    solver : {"auto", "svd", "cholesky", "lsqr", "sparse_cg", "sag", "saga", "lbfgs"}, default="auto"
+        "svd" takes singular values of a dense X; "lsqr" and "sparse_cg" iterate (LSMR) where X is sparse; all other names leave the choice to
+        `sparse_linear`, which says in `solver_` what ran, and why.
+    positive : bool, default=False
+        Restrict the coefficients to be non-negative.
+    random_state : int, RandomState instance or None, default=None
+        Accepted for compatibility; nothing is random.
+    standardize : bool, default=False
+        Penalise on the scale of columns with unit weighted standard deviation; coefficients are returned on the scale of X.
+    penalty_weights : array-like of shape (n_features,), default=None
+        Factor of each feature's penalty, from 0 (never penalised, in closed form) to infinity (excluded).
+    bounds : pair (lower, upper), default=None
+        Bounds of the coefficients: scalars or arrays of shape (n_features,), with ``lower <= 0 <= upper``.
+
+    Attributes
+    ----------
+    coef_ : ndarray of shape (n_features,) or (n_targets, n_features)
+        In the dtype of X.
+    intercept_ : float or ndarray of shape (n_targets,)
+    n_iter_ : None or ndarray of shape (n_targets,)
+        Iterations or rounds, None for closed forms.
+    dual_gap_, objective_ : float or ndarray of shape (n_targets,)
+        Certified distance from the minimum, and the value, of the objective above.
+    solver_, status_ : str (status_: list of str with several targets)
+        Which solver ran, and why; how it ended.
+    sparse_coef_ : sparse matrix of shape (1, n_features) or (n_targets, n_features)
+    n_features_in_ : int
+    feature_names_in_ : ndarray of shape (n_features,)
+        Only if X has string column names.
+
+    See Also
+    --------
+    ridge_path : The solutions for many alphas.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sparse_linear import Ridge
+    >>> X = np.array([[0.0, 1.0], [1.0, 1.0], [2.0, 0.0], [3.0, 2.0]])
+    >>> Ridge(alpha=1.0).fit(X, [0.0, 1.0, 2.0, 4.0]).coef_.round(4)
+    array([1.029, 0.261])
+    """
+
+    def __init__(
+        self,
+        alpha=1.0,
+        *,
+        fit_intercept=True,
+        copy_X=True,
+        max_iter=None,
+        tol=1e-4,
+        solver="auto",
+        positive=False,
+        random_state=None,
+        standardize=False,
+        penalty_weights=None,
+        bounds=None,
+    ):
+        self.alpha = alpha
+        self.fit_intercept = fit_intercept
+        self.copy_X = copy_X
+        self.max_iter = max_iter
+        self.tol = tol
+        self.solver = solver
+        self.positive = positive
+        self.random_state = random_state
+        self.standardize = standardize
+        self.penalty_weights = penalty_weights
+        self.bounds = bounds
+
+    @_validation.atomic
+    def fit(self, X, y, sample_weight=None):
+        """Fit the model.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Dense of any memory order, or CSC/CSR (other sparse formats are converted); float32 stays float32.
+        y : array-like of shape (n_samples,) or (n_samples, n_targets)
+            Several targets share the factorisation.
+        sample_weight : float or array-like of shape (n_samples,), default=None
+            Non-negative. Zero leaves a row out, 2 counts it twice.
+
+        Returns
+        -------
+        self : object
+        """
+        tol = _validation.check_real(self.tol, "tol", low=0.0)
+        max_iter = 10_000 if self.max_iter is None else _validation.check_count(self.max_iter, "max_iter")
+        _validation.check_flags(
+            fit_intercept=self.fit_intercept, positive=self.positive, standardize=self.standardize
+        )
+        _validation.check_choice(self.solver, "solver", _validation.SOLVERS)
+        if np.ndim(self.alpha) == 0:
+            alpha = _validation.check_real(self.alpha, "alpha", low=0.0)
+        X, y = _validation.check_training_data(self, X, y)
+        n, p = X.shape
+        targets = y.reshape(n, -1)
+        if np.ndim(self.alpha):
+            alpha = _validation.check_vector(self.alpha, "alpha", targets.shape[1], "target")
+            for value in alpha:
+                _validation.check_real(value, "alpha", low=0.0)
+        weights = _validation.check_sample_weight(sample_weight, n)
+        result = _solve.fit(
+            X,
+            targets,
+            weights,
+            self._checked_penalty(p, 0.0, 1.0),
+            np.array(np.broadcast_to(alpha, targets.shape[1]), dtype=np.float64)[:, None],
+            fit_intercept=self.fit_intercept,
+            standardize=self.standardize,
+            max_iter=max_iter,
+            sum_scaled=True,
+            wish=self.solver,
+        )
+        rounds = self._store(result, X.dtype, y)
+        self.n_iter_ = rounds if result.iterative else None
+        _solve.warn_unconverged(result, tol, max_iter, stacklevel=4)
+        return self
+
+    @property
+    def sparse_coef_(self):
+        """`coef_` as a CSR matrix."""
+        return sparse.csr_matrix(self.coef_)

@@ -1,0 +1,175 @@
+"""Weighted sufficient statistics of rows: all that a linear model needs to know of tall data.
+
+`Moments` of two sets of rows add up to the moments of their union, and subtract again.  Every chunk of rows is centred on its own
+mean and chunks are merged by the pairwise formula, so no digits are lost to a large mean.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from scipy import sparse
+
+from sparse_linear import _design
+
+
+class Moments(NamedTuple):
+    """Weight, means, and weighted cross products about the means, of rows of X (p columns) and Y (q columns)."""
+
+    count: int  # rows with positive weight
+    weight: float
+    mean_x: np.ndarray  # (p,)
+    mean_y: np.ndarray  # (q,)
+    xx: np.ndarray  # (p, p)
+    xy: np.ndarray  # (p, q)
+    yy: np.ndarray  # (q,)
+
+    def merged(self, other):
+        """Moments of both sets of rows together (Chan, Golub and LeVeque 1983, eq. 2.1)."""
+        if self.weight == 0.0:
+            return other
+        if other.weight == 0.0:
+            return self
+        weight = self.weight + other.weight
+        share = other.weight / weight
+        apart_x = other.mean_x - self.mean_x
+        apart_y = other.mean_y - self.mean_y
+        between = self.weight * share
+        return Moments(
+            self.count + other.count,
+            weight,
+            self.mean_x + share * apart_x,
+            self.mean_y + share * apart_y,
+            self.xx + other.xx + between * np.outer(apart_x, apart_x),
+            self.xy + other.xy + between * np.outer(apart_x, apart_y),
+            self.yy + other.yy + between * apart_y * apart_y,
+        )
+
+    @classmethod
+    def empty(cls, p, q):
+        """Moments of no rows."""
+        return cls(0, 0.0, np.zeros(p), np.zeros(q), np.zeros((p, p)), np.zeros((p, q)), np.zeros(q))
+
+    @classmethod
+    def from_rows(cls, X, Y, weights):
+        """Moments of some dense rows; copies them."""
+        weight = weights.sum()
+        p, q = X.shape[1], Y.shape[1]
+        if weight == 0.0:
+            return cls.empty(p, q)
+        x = np.array(X, dtype=np.float64)
+        y = np.array(Y, dtype=np.float64)
+        first_x, first_y = x[0].copy(), y[0].copy()
+        x -= first_x
+        y -= first_y
+        shift_x = weights @ x / weight
+        shift_y = weights @ y / weight
+        x -= shift_x
+        y -= shift_y
+        root = np.sqrt(weights)[:, None]
+        x *= root
+        y *= root
+        return cls(
+            int(np.count_nonzero(weights)),
+            float(weight),
+            first_x + shift_x,
+            first_y + shift_y,
+            x.T @ x,
+            x.T @ y,
+            np.einsum("ij,ij->j", y, y),
+        )
+
+    @classmethod
+    def from_sparse(cls, X, Y, weights):
+        """Moments of sparse rows, never densified; X is CSR or CSC."""
+        weight = weights.sum()
+        mean_y = weights @ Y / weight
+        y = Y - mean_y
+        scaled = sparse.csr_array(X, dtype=np.float64, copy=True)
+        scaled.data *= np.repeat(np.sqrt(weights), np.diff(scaled.indptr))
+        xx = (scaled.T @ scaled).toarray()
+        mean_x = np.asarray(X.T @ weights, dtype=np.float64) / weight
+        xy = np.asarray(X.T @ (y * weights[:, None]), dtype=np.float64)
+        xx -= weight * np.outer(mean_x, mean_x)
+        return cls(
+            int(np.count_nonzero(weights)), float(weight), mean_x, mean_y, xx, xy, weights @ (y * y)
+        )
+
+    @classmethod
+    def from_data(cls, X, Y, weights):
+        """Moments of a whole data set, a block of rows at a time.
+
+        Parameters
+        ----------
+        X : ndarray or CSR/CSC container of shape (n, p)
+        Y : ndarray of shape (n, q)
+        weights : ndarray of shape (n,)
+            Non-negative.
+        """
+        if sparse.issparse(X):
+            return cls.from_sparse(X, Y, weights)
+        n, p = X.shape
+        total = cls.empty(p, Y.shape[1])
+        height = max(_design.TILE // p, 4 * p, 1)
+        for top in range(0, n, height):
+            rows = slice(top, top + height)
+            total = total.merged(cls.from_rows(X[rows], Y[rows], weights[rows]))
+        return total
+
+
+class MomentDesign:
+    """Moments in the units of the solvers: what is left of a tall X.
+
+    Parameters
+    ----------
+    moments : Moments
+    fit_intercept : bool
+    """
+
+    def __init__(self, moments, fit_intercept):
+        self.moments = moments
+        self.fit_intercept = fit_intercept
+        self.weight = moments.weight
+        xx, xy, yy = (part / moments.weight for part in (moments.xx, moments.xy, moments.yy))
+        mean = moments.mean_x
+        if not fit_intercept:
+            xx = xx + np.outer(mean, mean)
+            xy = xy + np.outer(mean, moments.mean_y)
+            yy = yy + moments.mean_y**2
+            mean = np.zeros_like(mean)
+        self.units = _design.make_units(mean, np.diag(xx).copy(), moments.count if fit_intercept else 2)
+        norm = self.units.norm
+        self.gram = xx / np.outer(norm, norm)
+        self.corrs = xy / norm[:, None]
+        self.squares = yy
+
+    def target(self, index):
+        """Mean and scale of one column of y."""
+        mean = float(self.moments.mean_y[index]) if self.fit_intercept else 0.0
+        scale = float(np.sqrt(self.squares[index]))
+        if scale <= _design.CONSTANT * abs(mean):
+            scale = 0.0
+        return _design.Target(mean, scale)
+
+
+class MomentSource:
+    """Gram matrices and correlations for one target, from moments; a drop-in for `_design.ColumnSource`."""
+
+    def __init__(self, design, index):
+        self.units = design.units
+        self.target = design.target(index)
+        self.gram = design.gram
+        self.corrs = self.target.divided(design.corrs[:, index])
+        self.square = float(self.target.scale > 0.0)
+        self.features = np.empty(0, dtype=np.int64)
+
+    def extend(self, features):
+        """Add features to the working set; returns the Gram matrix of all of it with the new ones, (m, k)."""
+        self.features = np.concatenate([self.features, features])
+        return self.gram[np.ix_(self.features, features)]
+
+    def correlate(self, coefs):
+        """Correlations of all features with the residuals of some solutions, and the residuals' squared norms."""
+        moved = coefs @ self.gram[self.features]
+        corrs = self.corrs - moved
+        ahead = 2.0 * coefs @ self.corrs[self.features] - np.einsum("ij,ij->i", coefs, moved[:, self.features])
+        return corrs, np.maximum(self.square - ahead, 0.0)

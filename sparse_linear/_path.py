@@ -1,0 +1,439 @@
+"""Regularisation paths as functions, and the grids of alphas they run over."""
+
+import numbers
+import warnings
+
+import numpy as np
+
+from sparse_linear import _active_set, _solve, _validation
+from sparse_linear._design import ColumnSource, make_design
+from sparse_linear._penalty import make_penalty
+
+
+class Path(tuple):
+    """Result of a path function: a tuple as scikit-learn returns it, with everything else as attributes.
+
+    Unpacks to ``alphas, coefs, dual_gaps``, and ``n_iters`` too with ``return_n_iter=True``.
+
+    Attributes
+    ----------
+    alphas : ndarray of shape (n_alphas,)
+        Decreasing.
+    coefs : ndarray of shape (n_features, n_alphas) or (n_targets, n_features, n_alphas)
+    dual_gaps : ndarray of shape (n_alphas,) or (n_targets, n_alphas)
+        Certified duality gaps, in the scale of the objective.
+    intercepts : ndarray of shape (n_alphas,) or (n_targets, n_alphas)
+        Zeros without an intercept.
+    objectives : ndarray of shape (n_alphas,) or (n_targets, n_alphas)
+    n_iters : list of int
+        Rounds (or iterations) spent on each alpha.
+    statuses : tuple of str
+        One sentence for each alpha.
+    solver : str
+        Which solver ran, and why.
+    """
+
+    def __new__(cls, values, **attributes):
+        self = super().__new__(cls, values)
+        self.__dict__.update(attributes)
+        return self
+
+    def __getnewargs_ex__(self):
+        return (tuple(self),), self.__dict__
+
+
+def enet_path(
+    X,
+    y,
+    *,
+    l1_ratio=0.5,
+    eps=1e-3,
+    n_alphas=None,
+    alphas=100,
+    precompute="auto",
+    Xy=None,
+    copy_X=True,
+    coef_init=None,
+    verbose=False,
+    return_n_iter=False,
+    positive=False,
+    check_input=True,
+    fit_intercept=False,
+    sample_weight=None,
+    penalty_weights=None,
+    bounds=None,
+    standardize=False,
+    tol=1e-4,
+    max_iter=1000,
+    random_state=None,
+    selection="cyclic",
+):
+    r"""Elastic net solutions for a sequence of alphas.
+
+    For every alpha this minimises, exactly,
+
+    .. math::
+
+        \frac{1}{2 \sum_i s_i} \sum_i s_i (y_i - x_i^T w - b)^2
+        + \alpha \sum_j p_j \bigl(\rho |w_j| + \tfrac{1 - \rho}{2} w_j^2\bigr),
+        \qquad \ell_j \le w_j \le u_j,
+
+    with :math:`\rho` = `l1_ratio`, sample weights :math:`s`, penalty weights :math:`p` and, with ``fit_intercept=True``, an
+    intercept :math:`b`.
+
+    Parameters
+    ----------
+    X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        Never written, never copied as a whole (integers are converted to float64).
+    y : array-like of shape (n_samples,)
+    l1_ratio : float, default=0.5
+        In [0, 1]; 1 is the Lasso.
+    eps : float, default=1e-3
+        Ratio of the smallest to the largest alpha of an automatic grid.
+    n_alphas : int, default=None
+        Number of alphas of an automatic grid; the older name of an integer `alphas`.
+    alphas : int or array-like, default=100
+        Number of alphas of an automatic grid, or the alphas themselves, which are sorted in decreasing order.
+    precompute, Xy, copy_X, selection, random_state, check_input
+        Accepted for compatibility with scikit-learn; they do not change the result.
+    coef_init : array-like of shape (n_features,), default=None
+        Where to start; it saves time, the solution is the same.
+    verbose : bool or int, default=False
+        Accepted for compatibility.
+    return_n_iter : bool, default=False
+        Whether the tuple has `n_iters` as a fourth entry.
+    positive : bool, default=False
+        Restrict the coefficients to be non-negative.
+    fit_intercept : bool, default=False
+        Whether an unpenalised intercept is fitted; it is the attribute `intercepts` of the result.
+    sample_weight : array-like of shape (n_samples,), default=None
+        Non-negative; only their ratios matter.
+    penalty_weights : array-like of shape (n_features,), default=None
+        Factor of each feature's penalty, from 0 (not penalised) to infinity (excluded).
+    bounds : pair (lower, upper), default=None
+        Bounds of the coefficients, scalars or arrays of shape (n_features,), with lower <= 0 <= upper.
+    standardize : bool, default=False
+        Penalise the coefficients on the scale of columns of unit weighted standard deviation (root mean square without an
+        intercept); they are returned on the scale of X.
+    tol : float, default=1e-4
+        Warn if a duality gap exceeds `tol` times the mean square of the (centred) y. Answers are exact whatever `tol`.
+    max_iter : int, default=1000
+        Limit of active-set rounds for each alpha.
+
+    Returns
+    -------
+    Path
+        A tuple ``(alphas, coefs, dual_gaps)``, with `n_iters` too if `return_n_iter`; see `Path`.
+
+    Warns
+    -----
+    sklearn.exceptions.ConvergenceWarning
+        If a gap is larger than `tol` allows.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sparse_linear import enet_path
+    >>> X = np.array([[1.0, 2.0], [2.0, 1.0], [3.0, 5.0], [4.0, 4.0]])
+    >>> y = np.array([1.0, 2.0, 3.0, 5.0])
+    >>> path = enet_path(X, y, alphas=[1.0, 0.1], fit_intercept=True)
+    >>> path.coefs.round(3)
+    array([[0.6  , 0.782],
+           [0.079, 0.179]])
+    >>> bool((path.dual_gaps < 1e-12).all())
+    True
+    """
+    l1_ratio = _validation.check_real(l1_ratio, "l1_ratio", low=0.0, high=1.0)
+    _validation.check_flags(
+        positive=positive, fit_intercept=fit_intercept, standardize=standardize, return_n_iter=return_n_iter
+    )
+    _validation.check_choice(selection, "selection", ("cyclic", "random"))
+    tol = _validation.check_real(tol, "tol", low=0.0)
+    max_iter = _validation.check_count(max_iter, "max_iter")
+    X, y = _one_target(X, y)
+    n, p = X.shape
+    _validation.check_precompute(precompute, p)
+    weights = _validation.check_sample_weight(sample_weight, n)
+    penalty = make_penalty(
+        p,
+        l1_ratio,
+        1.0 - l1_ratio,
+        _validation.check_penalty_weights(penalty_weights, p),
+        *_validation.check_bounds(bounds, positive, p),
+    )
+    if coef_init is not None:
+        coef_init = _validation.check_vector(coef_init, "coef_init", p, "feature")[None]
+    if n_alphas is not None:
+        alphas = _validation.check_count(n_alphas, "n_alphas")
+    if alphas is None or isinstance(alphas, numbers.Integral):
+        count = 100 if alphas is None else _validation.check_count(alphas, "alphas")
+        alphas = _grid(X, y[:, None], weights, penalty, l1_ratio, eps, count, fit_intercept, standardize)
+    else:
+        alphas = check_alphas(alphas)
+    result = _solve.fit(
+        X,
+        y[:, None],
+        weights,
+        penalty,
+        alphas[None],
+        fit_intercept=fit_intercept,
+        standardize=standardize,
+        max_iter=max_iter,
+        start=coef_init,
+    )
+    _solve.warn_unconverged(result, tol, max_iter)
+    coefs = np.asfortranarray(result.coefs[0].T.astype(X.dtype, copy=False))
+    n_iters = result.n_iters[0].tolist()
+    values = (alphas, coefs, result.gaps[0])
+    return Path(
+        (*values, n_iters) if return_n_iter else values,
+        alphas=alphas,
+        coefs=coefs,
+        dual_gaps=result.gaps[0],
+        intercepts=result.intercepts[0],
+        objectives=result.objectives[0],
+        n_iters=n_iters,
+        statuses=result.statuses[0],
+        solver=result.solver,
+    )
+
+
+def lasso_path(X, y, *, eps=1e-3, n_alphas=None, alphas=100, **options):
+    """Lasso solutions for a sequence of alphas: `enet_path` with ``l1_ratio=1``.
+
+    Parameters
+    ----------
+    X : {array-like, sparse matrix} of shape (n_samples, n_features)
+    y : array-like of shape (n_samples,)
+    eps : float, default=1e-3
+        Ratio of the smallest to the largest alpha of an automatic grid.
+    n_alphas : int, default=None
+        Number of alphas of an automatic grid; the older name of an integer `alphas`.
+    alphas : int or array-like, default=100
+        Number of alphas of an automatic grid, or the alphas themselves.
+    **options
+        All other keywords of `enet_path` but `l1_ratio`.
+
+    Returns
+    -------
+    Path
+        A tuple ``(alphas, coefs, dual_gaps)``, with `n_iters` too if `return_n_iter`; see `Path`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sparse_linear import lasso_path
+    >>> X = np.array([[1, 2, 3.1], [2.3, 5.4, 4.3]]).T
+    >>> y = np.array([1, 2, 3.1])
+    >>> alphas, coefs, dual_gaps = lasso_path(X, y, alphas=[5.0, 1.0, 0.5])
+    >>> print(coefs.round(4))
+    [[0.     0.     0.4604]
+     [0.2159 0.4425 0.2372]]
+    """
+    if "l1_ratio" in options:
+        raise TypeError("lasso_path has no l1_ratio (it is 1); call enet_path to set it.")
+    return enet_path(X, y, l1_ratio=1.0, eps=eps, n_alphas=n_alphas, alphas=alphas, **options)
+
+
+def ridge_path(
+    X,
+    y,
+    alphas,
+    *,
+    fit_intercept=False,
+    sample_weight=None,
+    penalty_weights=None,
+    bounds=None,
+    positive=False,
+    standardize=False,
+    solver="auto",
+    max_iter=None,
+    tol=1e-4,
+    return_n_iter=False,
+):
+    r"""Ridge solutions for a sequence of alphas.
+
+    Minimises :math:`\sum_i s_i (y_i - x_i^T w - b)^2 + \alpha \sum_j p_j w_j^2` for every alpha: `alpha` means what it means in
+    `Ridge`.
+
+    Parameters
+    ----------
+    X : {array-like, sparse matrix} of shape (n_samples, n_features)
+    y : array-like of shape (n_samples,) or (n_samples, n_targets)
+    alphas : array-like of shape (n_alphas,)
+        Sorted in decreasing order.
+    fit_intercept, sample_weight, penalty_weights, bounds, positive, standardize, return_n_iter
+        As in `enet_path`.
+    solver, max_iter, tol
+        As in `Ridge`.
+
+    Returns
+    -------
+    Path
+        A tuple ``(alphas, coefs, dual_gaps)``, with `n_iters` too if `return_n_iter`; see `Path`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sparse_linear import ridge_path
+    >>> X = np.array([[1.0, 2.0], [2.0, 1.0], [3.0, 5.0], [4.0, 4.0]])
+    >>> y = np.array([1.0, 2.0, 3.0, 5.0])
+    >>> ridge_path(X, y, [10.0, 1.0]).coefs.round(3)
+    array([[0.504, 0.792],
+           [0.38 , 0.273]])
+    """
+    _validation.check_flags(
+        positive=positive, fit_intercept=fit_intercept, standardize=standardize, return_n_iter=return_n_iter
+    )
+    _validation.check_choice(solver, "solver", _validation.SOLVERS)
+    tol = _validation.check_real(tol, "tol", low=0.0)
+    max_iter = 1000 if max_iter is None else _validation.check_count(max_iter, "max_iter")
+    alphas = check_alphas(alphas)
+    X, y = _validation.check_path_data(X, y)
+    n, p = X.shape
+    weights = _validation.check_sample_weight(sample_weight, n)
+    penalty = make_penalty(
+        p,
+        0.0,
+        1.0,
+        _validation.check_penalty_weights(penalty_weights, p),
+        *_validation.check_bounds(bounds, positive, p),
+    )
+    targets = y.reshape(n, -1)
+    result = _solve.fit(
+        X,
+        targets,
+        weights,
+        penalty,
+        np.tile(alphas, (targets.shape[1], 1)),
+        fit_intercept=fit_intercept,
+        standardize=standardize,
+        max_iter=max_iter,
+        sum_scaled=True,
+        wish=solver,
+    )
+    _solve.warn_unconverged(result, tol, max_iter)
+    first = (lambda values: values[0]) if y.ndim == 1 else (lambda values: values)
+    coefs = first(result.coefs.transpose(0, 2, 1).astype(X.dtype, copy=False))
+    n_iters = first(result.n_iters.tolist())
+    values = (alphas, coefs, first(result.gaps))
+    return Path(
+        (*values, n_iters) if return_n_iter else values,
+        alphas=alphas,
+        coefs=coefs,
+        dual_gaps=first(result.gaps),
+        intercepts=first(result.intercepts),
+        objectives=first(result.objectives),
+        n_iters=n_iters,
+        statuses=first(result.statuses),
+        solver=result.solver,
+    )
+
+
+def alpha_grid(
+    X,
+    y,
+    *,
+    l1_ratio=1.0,
+    eps=1e-3,
+    n_alphas=100,
+    fit_intercept=True,
+    sample_weight=None,
+    positive=False,
+    penalty_weights=None,
+    bounds=None,
+    standardize=False,
+):
+    """Alphas from the smallest at which all penalised coefficients are zero down to `eps` times it, evenly in the logarithm.
+
+    Parameters
+    ----------
+    X : {array-like, sparse matrix} of shape (n_samples, n_features)
+    y : array-like of shape (n_samples,) or (n_samples, n_targets)
+        With several targets, the grid starts where all of them are zero.
+    l1_ratio : float, default=1.0
+        In (0, 1].
+    eps : float, default=1e-3
+        Ratio of the last to the first alpha.
+    n_alphas : int, default=100
+    fit_intercept, sample_weight, positive, penalty_weights, bounds, standardize
+        As in `enet_path`.
+
+    Returns
+    -------
+    ndarray of shape (n_alphas,)
+        Decreasing.
+
+    Examples
+    --------
+    >>> from sparse_linear import alpha_grid
+    >>> alpha_grid([[0.0], [1.0], [2.0]], [0.0, 1.0, 2.0], eps=0.01, n_alphas=3).round(4)
+    array([0.6667, 0.0667, 0.0067])
+    """
+    l1_ratio = _validation.check_real(l1_ratio, "l1_ratio", low=0.0, high=1.0)
+    n_alphas = _validation.check_count(n_alphas, "n_alphas")
+    _validation.check_flags(positive=positive, fit_intercept=fit_intercept, standardize=standardize)
+    X, y = _validation.check_path_data(X, y)
+    n, p = X.shape
+    penalty = make_penalty(
+        p,
+        l1_ratio,
+        1.0 - l1_ratio,
+        _validation.check_penalty_weights(penalty_weights, p),
+        *_validation.check_bounds(bounds, positive, p),
+    )
+    weights = _validation.check_sample_weight(sample_weight, n)
+    return _grid(X, y.reshape(n, -1), weights, penalty, l1_ratio, eps, n_alphas, fit_intercept, standardize)
+
+
+def check_alphas(alphas):
+    """A one-dimensional array of alphas, in decreasing order."""
+    array = np.array(alphas, dtype=np.float64)
+    if array.ndim != 1 or len(array) == 0:
+        raise ValueError(f"alphas must be a number of alphas or a non-empty list of them, got {alphas!r:.60}.")
+    if not np.all(array >= 0.0) or np.isinf(array).any():
+        bad = array[~(array >= 0.0) | np.isinf(array)][0]
+        raise ValueError(f"alphas must be finite and not negative, got {bad}.")
+    return np.sort(array)[::-1]
+
+
+def _one_target(X, y):
+    X, y = _validation.check_path_data(X, y)
+    if y.ndim != 1:
+        raise ValueError(
+            f"y must have one column here, got shape {y.shape}: scikit-learn fits the multi-task lasso to several, "
+            "which this package does not have; call this function once for each column."
+        )
+    return X, y
+
+
+def _grid(X, Y, weights, penalty, l1_ratio, eps, n_alphas, fit_intercept, standardize):
+    """The automatic grid of alphas for checked input."""
+    eps = _validation.check_real(eps, "eps", low=0.0)
+    if eps == 0.0:
+        raise ValueError("eps must be positive, got 0: it is the ratio of the smallest to the largest alpha.")
+    if l1_ratio == 0.0:
+        raise ValueError("There is no largest alpha for l1_ratio=0 (ridge); give the alphas yourself.")
+    design = make_design(X, weights, fit_intercept)
+    if standardize:
+        penalty = penalty.per_standard_deviation(design.units.norm)
+    top = 0.0
+    for index in range(Y.shape[1]):
+        source = ColumnSource(design, Y[:, index])
+        if source.target.scale > 0.0:
+            in_units = penalty.in_units(source.units, source.target.scale)
+            top = max(top, _active_set.largest_lambda(source, in_units))
+    resolution = np.finfo(np.float64).resolution
+    if top <= resolution:
+        return np.full(n_alphas, resolution)
+    return np.geomspace(top, top * eps, num=n_alphas)
+
+
+def warn_about_zero_alpha(stacklevel=3):
+    """The warning that scikit-learn gives for alpha=0; here the least-squares answer is exact all the same."""
+    warnings.warn(
+        "With alpha=0 there is no penalty: this is least squares (the shortest solution where there are many); "
+        "sklearn.linear_model.LinearRegression is made for it.",
+        UserWarning,
+        stacklevel=stacklevel,
+    )

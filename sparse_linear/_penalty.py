@@ -1,0 +1,70 @@
+"""The penalty, feature by feature, and what ``alpha`` means in each estimator: converted here and nowhere else.
+
+Inside the package there is one objective,
+
+    1/2 Σ s_i (y_i − x_iᵀw − b)²  +  λ Σ_j l1_j |w_j|  +  λ/2 Σ_j l2_j w_j²,      lower_j ≤ w_j ≤ upper_j,   Σ s_i = 1.
+
+================  ============================================  =========  ==========================  =================
+estimator         objective                                     λ          l1_j, l2_j                  objective × factor
+================  ============================================  =========  ==========================  =================
+Lasso             1/(2 Σs) Σ s_i r_i² + alpha ‖w‖₁              alpha      1, 0                        1
+ElasticNet        1/(2 Σs) Σ s_i r_i² + alpha (ρ‖w‖₁ +          alpha      ρ, 1 − ρ                    1
+                  (1 − ρ)/2 ‖w‖²)
+Ridge             Σ s_i r_i² + alpha ‖w‖²                       alpha      0, 1/Σs                     2 Σs
+================  ============================================  =========  ==========================  =================
+
+Penalty weights multiply both factors.  An excluded feature (weight infinity) is one whose bounds are 0 and 0.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+
+class Penalty(NamedTuple):
+    """Penalty factors and bounds of every feature, for ``lambda = 1``; arrays of shape (p,), float64."""
+
+    l1: np.ndarray
+    l2: np.ndarray
+    lower: np.ndarray
+    upper: np.ndarray
+
+    def in_units(self, units, scale):
+        """The same penalty on ``v_j = w_j norm_j / scale``; constant columns are held at zero."""
+        return Penalty(
+            self.l1 / units.norm / scale,
+            self.l2 / units.norm / units.norm,
+            np.where(units.constant, 0.0, self.lower * (units.norm / scale)),
+            np.where(units.constant, 0.0, self.upper * (units.norm / scale)),
+        )
+
+    def per_standard_deviation(self, norm):
+        """The penalty that `standardize` asks for: the same factors, on ``w_j norm_j``."""
+        return self._replace(l1=self.l1 * norm, l2=self.l2 * norm * norm)
+
+    @property
+    def bounded(self):
+        """Whether some feature that may be used has a finite bound."""
+        free = (self.lower < 0.0) | (self.upper > 0.0)
+        return bool(np.any(free & (np.isfinite(self.lower) | np.isfinite(self.upper))))
+
+    @property
+    def excluded(self):
+        """Mask of the features held at zero."""
+        return (self.lower == 0.0) & (self.upper == 0.0)
+
+
+def make_penalty(n_features, l1, l2, weights=None, lower=-np.inf, upper=np.inf):
+    """`Penalty` with factors `l1` and `l2`, times `weights`, within bounds (scalars or arrays).
+
+    A weight of infinity excludes the feature.
+    """
+    weights = np.ones(n_features) if weights is None else weights
+    excluded = np.isinf(weights)
+    weights = np.where(excluded, 1.0, weights)
+    return Penalty(
+        l1 * weights,
+        l2 * weights,
+        np.where(excluded, 0.0, lower),
+        np.where(excluded, 0.0, upper),
+    )

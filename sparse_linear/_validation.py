@@ -1,0 +1,226 @@
+"""Input checks: bad input gets one sentence that names the argument, what was given and what to do.
+
+The only module that imports `sklearn.utils`, and only its public part.
+"""
+
+import functools
+import numbers
+
+import numpy as np
+from scipy import sparse
+from sklearn.utils.validation import check_array, check_is_fitted, validate_data
+
+SOLVERS = ("auto", "svd", "cholesky", "lsqr", "sparse_cg", "sag", "saga", "lbfgs")
+
+
+def atomic(fit):
+    """Make a method leave its object as it was if it raises."""
+
+    @functools.wraps(fit)
+    def guarded(self, *args, **kwargs):
+        before = self.__dict__.copy()
+        try:
+            return fit(self, *args, **kwargs)
+        except BaseException:
+            self.__dict__.clear()
+            self.__dict__.update(before)
+            raise
+
+    return guarded
+
+
+# ---------------------------------------------------------------------------------------------
+# Parameters
+# ---------------------------------------------------------------------------------------------
+
+
+def check_real(value, name, *, low=None, high=None):
+    """A finite real number in [low, high], as a float."""
+    if isinstance(value, (bool, np.bool_)) or not isinstance(value, numbers.Real):
+        raise TypeError(f"{name} must be a number, got {value!r}.")
+    value = float(value)
+    if not np.isfinite(value):
+        raise ValueError(f"{name} must be finite, got {value}.")
+    if low is not None and value < low:
+        raise ValueError(f"{name} must be at least {low}, got {value}.")
+    if high is not None and value > high:
+        raise ValueError(f"{name} must be at most {high}, got {value}.")
+    return value
+
+
+def check_count(value, name):
+    """A positive integer."""
+    if isinstance(value, (bool, np.bool_)) or not isinstance(value, numbers.Integral):
+        raise TypeError(f"{name} must be a positive integer, got {value!r}.")
+    if value < 1:
+        raise ValueError(f"{name} must be at least 1, got {value}.")
+    return int(value)
+
+
+def check_flags(**flags):
+    """Every value must be True or False."""
+    for name, value in flags.items():
+        if not isinstance(value, (bool, np.bool_)):
+            raise TypeError(f"{name} must be True or False, got {value!r}.")
+
+
+def check_choice(value, name, choices):
+    """One of some words."""
+    if not isinstance(value, str) or value not in choices:
+        raise ValueError(f"{name} must be one of {', '.join(map(repr, choices))}; got {value!r}.")
+    return value
+
+
+def check_vector(values, name, length, per):
+    """A float64 array of shape (length,); NaN is an error, infinity is not."""
+    try:
+        array = np.asarray(values)
+        if array.dtype.kind == "c":
+            raise TypeError
+        array = np.array(array, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise ValueError(f"{name} must hold real numbers, got {values!r:.60}.") from None
+    if array.shape != (length,):
+        raise ValueError(f"{name} must have shape ({length},), one entry per {per}; got shape {array.shape}.")
+    if np.isnan(array).any():
+        raise ValueError(f"{name} contains NaN (entry {int(np.argmax(np.isnan(array)))}); give a number for it.")
+    return array
+
+
+def check_penalty_weights(values, n_features):
+    """Penalty factors in [0, inf], shape (n_features,), or None."""
+    if values is None:
+        return None
+    array = check_vector(values, "penalty_weights", n_features, "feature")
+    if (array < 0.0).any():
+        at = int(np.argmax(array < 0.0))
+        raise ValueError(
+            f"penalty_weights must not be negative, got {array[at]:g} for feature {at}; "
+            "0 leaves a feature unpenalised, infinity excludes it."
+        )
+    return array
+
+
+def check_bounds(bounds, positive, n_features):
+    """Lower and upper bounds as arrays of shape (n_features,)."""
+    lower, upper = np.full(n_features, -np.inf), np.full(n_features, np.inf)
+    if bounds is not None:
+        try:
+            low, high = bounds
+        except (TypeError, ValueError):
+            raise ValueError(f"bounds must be a pair (lower, upper), got {bounds!r:.60}.") from None
+        for name, given, target in (("lower", low, lower), ("upper", high, upper)):
+            if given is None:
+                continue
+            if np.ndim(given) == 0:
+                given = [given]
+                checked = check_vector(given, f"the {name} bound", 1, "feature")[0]
+            else:
+                checked = check_vector(given, f"the {name} bound", n_features, "feature")
+            target[:] = checked
+        crossed = lower > upper
+        if crossed.any():
+            at = int(np.argmax(crossed))
+            raise ValueError(f"bounds cross for feature {at}: lower {lower[at]:g} > upper {upper[at]:g}.")
+        outside = (lower > 0.0) | (upper < 0.0)
+        if outside.any():
+            at = int(np.argmax(outside))
+            raise ValueError(
+                f"bounds must include 0, got ({lower[at]:g}, {upper[at]:g}) for feature {at}; "
+                "shift y by the feature times its bound to fit away from 0."
+            )
+    if positive:
+        contrary = np.isfinite(lower) & (lower < 0.0)
+        if contrary.any():
+            at = int(np.argmax(contrary))
+            raise ValueError(
+                f"positive=True contradicts the lower bound {lower[at]:g} of feature {at}; drop one of the two."
+            )
+        lower = np.maximum(lower, 0.0)
+    return lower, upper
+
+
+def check_precompute(precompute, n_features):
+    """True, False, "auto" or a Gram matrix of the right shape; it makes no difference to the result."""
+    if isinstance(precompute, (bool, np.bool_)) or (isinstance(precompute, str) and precompute == "auto"):
+        return
+    if isinstance(precompute, str) or np.shape(precompute) != (n_features, n_features):
+        got = repr(precompute) if isinstance(precompute, str) else f"shape {np.shape(precompute)}"
+        raise ValueError(
+            f"precompute must be True, False, 'auto' or a Gram matrix of shape ({n_features}, {n_features}); "
+            f"got {got}."
+        )
+
+
+# ---------------------------------------------------------------------------------------------
+# Data
+# ---------------------------------------------------------------------------------------------
+
+_X_RULES = dict(  # noqa: C408
+    accept_sparse=("csc", "csr"), accept_large_sparse=True, dtype=[np.float64, np.float32]
+)
+
+
+def check_training_data(estimator, X, y):
+    """X and y of a fit: X as float64/float32 ndarray or CSC/CSR container, y as it came (1-D or 2-D).
+
+    Sets ``n_features_in_`` and ``feature_names_in_`` on `estimator`.
+    """
+    X, y = validate_data(estimator, X, y, multi_output=True, y_numeric=True, **_X_RULES)
+    return canonical(X), check_target(y)
+
+
+def check_path_data(X, y):
+    """X and one column y for a function, without an estimator."""
+    X = canonical(check_array(X, input_name="X", **_X_RULES))
+    y = check_target(check_array(y, ensure_2d=False, dtype="numeric", input_name="y"))
+    if y.ndim > 2 or y.shape[0] != X.shape[0]:
+        raise ValueError(f"y must have one row per row of X ({X.shape[0]}), got shape {y.shape}.")
+    return X, y
+
+
+def check_target(y):
+    """Y as float64, dense."""
+    if sparse.issparse(y):
+        y = y.toarray()
+    if y.ndim == 2 and y.shape[1] == 0:
+        raise ValueError(f"y has no columns (shape {y.shape}); give at least one target.")
+    return np.asarray(y, dtype=np.float64)
+
+
+def canonical(X):
+    """A sparse X without duplicate entries, in a copy if it had any; X itself is never changed."""
+    if not sparse.issparse(X):
+        return X
+    # A new container around the same arrays, so that the flags which the check sets stay with us.
+    view = type(X)((X.data, X.indices, X.indptr), shape=X.shape, copy=False)
+    if not view.has_canonical_format:
+        view = view.copy()
+        view.sum_duplicates()
+    return view
+
+
+def check_sample_weight(sample_weight, n_samples):
+    """Weights as a float64 array of shape (n_samples,), or None; a number weighs every row alike."""
+    if sample_weight is None:
+        return None
+    if np.ndim(sample_weight) == 0:
+        if not isinstance(sample_weight, numbers.Real):
+            raise ValueError(f"sample_weight must hold real numbers, got {sample_weight!r}.")
+        sample_weight = np.full(n_samples, sample_weight, dtype=np.float64)
+    weights = check_vector(sample_weight, "sample_weight", n_samples, "row of X")
+    if not np.isfinite(weights).all():
+        at = int(np.argmax(~np.isfinite(weights)))
+        raise ValueError(f"sample_weight must be finite, got {weights[at]} in row {at}.")
+    if (weights < 0.0).any():
+        at = int(np.argmax(weights < 0.0))
+        raise ValueError(f"sample_weight must not be negative, got {weights[at]:g} in row {at}; 0 leaves a row out.")
+    if not weights.any():
+        raise ValueError("sample_weight is zero for every row; give at least one row a positive weight.")
+    return weights
+
+
+def check_prediction_data(estimator, X):
+    """X of a predict call: as at the fit."""
+    check_is_fitted(estimator)
+    return validate_data(estimator, X, reset=False, accept_sparse=("csr", "csc", "coo"), dtype=[np.float64, np.float32])
