@@ -21,7 +21,7 @@ from sparse_linear import _kernels
 # How many lambdas are verified in one pass over X.
 LOOK_AHEAD = 10
 # A larger fall of lambda than this is made in several steps, each started from the one before.
-STEP = 0.5
+STEP = 0.7
 # Gaps up to this (in units of the squared norm of y) count as exact; above it, a solution is refined with fresh correlations.
 EXACT = 1e-12
 # How often one lambda is solved again with fresh correlations, without a feature missing, before its gap is reported as it is.
@@ -56,25 +56,27 @@ def thresholds(corrs, penalty):
 class _WorkingSet:
     """Features under consideration, their reduced problem, and the factor of the free ones."""
 
-    def __init__(self, source, penalty):
+    def __init__(self, source, penalty, lam):
         self.source = source
         self.penalty = penalty
         self.features = np.empty(0, dtype=np.int64)
         self.member = penalty.excluded.copy()  # never a candidate: in the set, or held at zero
         self.size = 0
         self.free = 0  # features in the factor
-        self.lam = 1.0  # the lambda for which the factor was built
+        self.lam = lam  # the present lambda: that of the factor and of `work.rule`
         self.work = self._allocate(0)
 
     @staticmethod
     def _allocate(capacity):
-        vectors = [np.zeros(capacity) for _ in range(6)]
         return _kernels.Working(
-            np.empty((capacity, capacity)),
-            *vectors,
-            np.empty((capacity, capacity)),
-            np.empty(capacity, dtype=np.int64),
-            np.full(capacity, -1, dtype=np.int64),
+            gram=np.empty((capacity, capacity)),
+            grad=np.empty(capacity),
+            coef=np.empty(capacity),
+            base=np.empty((capacity, 4)),
+            rule=np.empty((capacity, 4)),
+            factor=np.empty((capacity, capacity)),
+            order=np.empty(capacity, dtype=np.int64),
+            held=np.ones(capacity, dtype=np.bool_),
         )
 
     def extend(self, features, corrs, coef=None):
@@ -82,10 +84,11 @@ class _WorkingSet:
         if len(features) == 0:
             return
         start, total = self.size, self.size + len(features)
-        if total > len(self.work.coef):
-            grown = self._allocate(max(total, 2 * start) if start else total)
+        if total >= len(self.work.coef):
+            # One place more than features: the solver parks a newcomer behind the last.
+            grown = self._allocate(max(total, 2 * start) + 1)
             for new, old in zip(grown, self.work, strict=True):
-                used = (slice(0, start),) * old.ndim
+                used = (slice(0, start), slice(0, old.shape[-1]))[: old.ndim]
                 new[used] = old[used]
             self.work = grown
         work = self.work
@@ -94,8 +97,9 @@ class _WorkingSet:
         work.gram[start:total, :start] = cross[:start].T
         work.grad[start:total] = corrs[features]
         work.coef[start:total] = 0.0 if coef is None else coef[features]
-        for name in self.penalty._fields:
-            getattr(work, name)[start:total] = getattr(self.penalty, name)[features]
+        rule = np.column_stack([part[features] for part in self.penalty])
+        work.base[start:total] = rule
+        work.rule[start:total] = rule * (self.lam, self.lam, 1.0, 1.0)
         self.features = np.concatenate([self.features, features])
         self.member[features] = True
         self.size = total
@@ -105,14 +109,14 @@ class _WorkingSet:
         coefs = np.empty((len(lams), self.size))
         rounds = np.zeros(len(lams), dtype=np.int64)
         self.free = _kernels.solve_sequence(
-            self.work, self.size, self.free, self.lam, lams, max_rounds, coefs, rounds
+            self.work, self.size, self.free, lams, max_rounds, coefs, rounds
         )
         self.lam = lams[-1]
         return coefs, rounds
 
     def restart(self, coef, corrs):
         """Go back to given coefficients on the working set, with the correlations of all features."""
-        self.free = _kernels.restart(self.work, self.size, self.free, self.lam, coef, corrs[self.features])
+        self.free = _kernels.restart(self.work, self.size, self.free, coef, corrs[self.features])
 
     def verify(self, coefs, lams):
         """Correlations, residual norms, gaps, and for each solution which features outside are missing."""
@@ -123,7 +127,7 @@ class _WorkingSet:
     def missing(self, corrs, lam):
         """Mask of the features outside that violate their optimality condition at ``lam``."""
         bound = lam * self.penalty.l1
-        floor = 8.0 * _kernels.EPS * (1.0 + np.abs(self.work.coef[: self.size]).sum())
+        floor = _kernels.NOISE * (1.0 + np.abs(self.work.coef[: self.size]).sum())
         return (pull(corrs, self.penalty) > bound * (1.0 + 10.0 * _kernels.KKT) + floor) & ~self.member
 
     def candidates(self, corrs, threshold):
@@ -146,7 +150,7 @@ def _with_steps(start, lams):
     sequence, answers = [], []
     before = start
     for index, lam in enumerate(lams):
-        if 0.0 < lam < STEP * before and np.isfinite(before):
+        if 0.0 < lam < 0.5 * before and np.isfinite(before):
             n_steps = int(np.ceil(np.log(lam / before) / np.log(STEP)))
             inserted = before * (lam / before) ** (np.arange(1, n_steps) / n_steps)
             sequence.extend(inserted)
@@ -155,6 +159,14 @@ def _with_steps(start, lams):
         answers.append(index)
         before = lam
     return np.array(sequence), np.array(answers, dtype=np.int64)
+
+
+def _batch_end(answers, position, look):
+    """Where a batch ends that starts at `position`: wanted lambdas go together, a step on the way goes alone."""
+    stop = position + 1
+    while stop < min(len(answers), position + look) and answers[position] >= 0 and answers[stop] >= 0:
+        stop += 1
+    return stop
 
 
 def begin(source, penalty, lam, max_rounds, coef=None):
@@ -166,7 +178,7 @@ def begin(source, penalty, lam, max_rounds, coef=None):
     corrs : ndarray of shape (p,)
         Correlations of all features with the residual.
     """
-    working = _WorkingSet(source, penalty)
+    working = _WorkingSet(source, penalty, lam)
     p = len(penalty.l1)
     corrs = source.correlate(np.zeros((1, 0)))[0][0]
     loose = (penalty.l1 == 0.0) & (penalty.lower < 0.0) & (penalty.upper > 0.0)
@@ -180,7 +192,6 @@ def begin(source, penalty, lam, max_rounds, coef=None):
         working.extend(first, corrs, coef)
         if coef is not None:
             corrs = source.correlate(coef[None, first])[0][0]
-            working.lam = lam
             working.restart(coef[first], corrs)
         elif loose.any():
             # Under a penalty this large all penalised features stay at zero.
@@ -231,7 +242,7 @@ def solve_path(source, penalty, lams, max_rounds, coef=None):
     complete = working.member.all()
     position, tries, look = 0, 0, LOOK_AHEAD
     while position < len(sequence):
-        stop = len(sequence) if complete else min(len(sequence), position + look)
+        stop = len(sequence) if complete else _batch_end(answers, position, look)
         batch = sequence[position:stop]
         wanted = answers[position:stop] >= 0
         wanted[-1] = True
@@ -245,7 +256,7 @@ def solve_path(source, penalty, lams, max_rounds, coef=None):
         for at, index in enumerate(keep):
             lam = batch[index]
             missing = None if complete else working.missing(batch_corrs[at], lam)
-            lacking = missing is not None and missing.any()
+            lacking = missing is not None and missing.any() and answers[position + index] >= 0
             if lacking or (gaps[at] > EXACT and tries < REFINEMENTS and rounds[index] < max_rounds):
                 failed = at
                 tries = 0 if lacking else tries + 1
@@ -263,8 +274,9 @@ def solve_path(source, penalty, lams, max_rounds, coef=None):
             result.rounds[owner] += rounds[index]
         if failed is None:
             corrs = batch_corrs[-1]
-            working.restart(coefs[-1], corrs)
             position = stop
+            if position < len(sequence):
+                working.restart(coefs[-1], corrs)
             continue
         done = keep[failed]
         corrs = batch_corrs[failed]

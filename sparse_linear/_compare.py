@@ -38,7 +38,6 @@ ESTIMATORS = {
     "ElasticNet": (ElasticNet, sklearn.linear_model.ElasticNet),
 }
 L1_RATIO = {"Lasso": 1.0, "ElasticNet": 0.5}
-N_ALPHAS = 15
 HELD_OUT = 0.25
 MIN_ROWS = 20
 MAX_CATEGORIES = 30
@@ -140,6 +139,7 @@ class Comparison(NamedTuple):
     problem : Problem
     n_train, n_test : int
         Rows to fit and choose alpha on, and rows held out.
+    n_alphas, folds : int
     feature_names : list of str
         Names of the prepared features.
     warm_up_seconds : float
@@ -150,6 +150,8 @@ class Comparison(NamedTuple):
     problem: Problem
     n_train: int
     n_test: int
+    n_alphas: int
+    folds: int
     feature_names: list
     warm_up_seconds: float
     fits: list
@@ -195,7 +197,7 @@ def digits():
         name="digits",
         story=(
             f"Digits: a handwritten {data.target[chosen]} of 64 pixels (from 0 to 16), a quarter of them "
-            f"hidden, predicted as a weighted sum of {len(others)} other handwritten digits; labels are not used."
+            f"hidden, predicted as a weighted sum of {len(others)} other digits; labels are not used."
         ),
         X=data.data[others].T,
         y=data.data[chosen],
@@ -585,7 +587,7 @@ def _examples(column):
 # The comparison
 
 
-def compare(problem, *, folds=5, seed=0, with_sklearn=True, say=print):
+def compare(problem, *, n_alphas=12, folds=5, seed=0, with_sklearn=True, say=print):
     """Choose alpha by cross-validation for Ridge, Lasso and ElasticNet of this package and of scikit-learn.
 
     Both libraries get the same rows, folds and alphas, and their defaults for everything else.
@@ -593,7 +595,7 @@ def compare(problem, *, folds=5, seed=0, with_sklearn=True, say=print):
     Parameters
     ----------
     problem : Problem
-    folds : int
+    n_alphas, folds : int
     seed : int
         Of the split into training and held-out rows, and of the folds.
     with_sklearn : bool
@@ -626,14 +628,14 @@ def compare(problem, *, folds=5, seed=0, with_sklearn=True, say=print):
         warnings.simplefilter("always")
         prepare = clone(problem.prepare)
         Z_train = prepare.fit_transform(X_train)
-        grids = alphas(Z_train, y_train)
+        grids = alphas(Z_train, y_train, n_alphas)
 
         say(f"{problem.name}: warm-up; in a fresh install this compiles")
         warm_up_seconds = warm_up(Z_train, y_train)
         fits = []
         for model, classes in ESTIMATORS.items():
             for library, estimator in zip(libraries, classes, strict=False):
-                say(f"{problem.name}: {model}, {N_ALPHAS} alphas x {folds} folds, {library}")
+                say(f"{problem.name}: {model}, {n_alphas} alphas x {folds} folds, {library}")
                 before = len(caught)
                 search = GridSearchCV(
                     Pipeline([("prepare", problem.prepare), ("model", estimator())]),
@@ -660,7 +662,7 @@ def compare(problem, *, folds=5, seed=0, with_sklearn=True, say=print):
                             *_penalties(model, best.alpha, len(y_train)),
                         ),
                         search_seconds=search_seconds,
-                        fits=folds * N_ALPHAS + 1,
+                        fits=folds * n_alphas + 1,
                         path_seconds=sum(
                             _seconds(estimator(alpha=alpha).fit, Z_train, y_train) for alpha in grids[model]
                         ),
@@ -677,10 +679,10 @@ def compare(problem, *, folds=5, seed=0, with_sklearn=True, say=print):
     names = prepare.get_feature_names_out(problem.columns)
     if isinstance(prepare, ColumnTransformer):
         names = [name.split("__", 1)[1] for name in names]
-    return Comparison(problem, len(y_train), len(y_test), list(names), warm_up_seconds, fits)
+    return Comparison(problem, len(y_train), len(y_test), n_alphas, folds, list(names), warm_up_seconds, fits)
 
 
-def alphas(X, y):
+def alphas(X, y, n_alphas):
     """Return a grid of alphas for each model, decreasing.
 
     For Lasso and ElasticNet they begin where the first coefficient becomes non-zero. Ridge has no such point;
@@ -689,11 +691,11 @@ def alphas(X, y):
     n, p = X.shape
     eps = 1e-3 if n > p else 1e-2
     grids = {
-        model: alpha_grid(X, y, l1_ratio=l1_ratio, eps=eps, n_alphas=N_ALPHAS)
+        model: alpha_grid(X, y, l1_ratio=l1_ratio, eps=eps, n_alphas=n_alphas)
         for model, l1_ratio in L1_RATIO.items()
     }
     eigenvalue = n * StandardScaler(with_mean=False).fit(X).var_.sum() / min(n, p)
-    return {"Ridge": eigenvalue * np.geomspace(1e2, 1e-4, N_ALPHAS), **grids}
+    return {"Ridge": eigenvalue * np.geomspace(1e2, 1e-4, n_alphas), **grids}
 
 
 def warm_up(X, y):

@@ -12,8 +12,8 @@ target, and the pair ``(f, g)`` are the penalty factors of the features.  Column
 norm (`_design.Units`), so every quantity below is of order one and tolerances mean the same on
 every data set.
 
-How one ``lambda`` is solved (`_solve_one`)
--------------------------------------------
+How one ``lambda`` is solved (`solve_sequence`)
+-----------------------------------------------
 The objective is convex and piecewise quadratic: on a *face* (each coordinate positive, negative, or
 held at 0 or at a bound) it is one quadratic, whose minimiser is one triangular solve away.  The
 solver keeps the Cholesky factor ``U`` of ``H = G_AA + lambda diag(g_A)`` for the free coordinates
@@ -52,6 +52,8 @@ kernel = partial(njit, cache=True, nogil=True, error_model="numpy")
 leaf = partial(kernel, fastmath={"reassoc", "contract", "nsz", "arcp"}, inline="never")
 
 EPS = np.finfo(np.float64).eps
+# Rounding of quantities of order one that are sums over the working set.
+NOISE = 32.0 * EPS
 # A column whose part independent of the factor is smaller than this share of its norm (squared) counts as dependent.
 PIVOT = 1e-11
 # Optimality conditions inside the working set are met to this share of each feature's own penalty.
@@ -61,21 +63,19 @@ KKT = 1e-12
 class Working(NamedTuple):
     """The reduced problem and the solver's state; every array is updated in place.
 
-    ``l1`` and ``l2`` are the penalty factors ``f`` and ``g``; ``factor`` is the upper triangular Cholesky factor, stored by rows so
-    that every operation on it runs along memory; ``order[:k]`` are the free features in the order of the
-    factor, and ``slot[j]`` the place of feature ``j`` in it, or -1.
+    ``base[j]`` and ``rule[j]`` are the penalty of feature ``j``, ``(l1, l2, lower, upper)``, for ``lambda = 1`` and for the present
+    lambda. ``factor`` is the upper triangular Cholesky factor, stored by rows so that every operation on it runs along memory;
+    ``order[:k]`` are the free features in the order of the factor; ``held[j]`` says that feature ``j`` is not among them.
     """
 
     gram: np.ndarray  # (capacity, capacity)
     grad: np.ndarray  # (capacity,)
     coef: np.ndarray  # (capacity,)
-    l1: np.ndarray
-    l2: np.ndarray
-    lower: np.ndarray
-    upper: np.ndarray
+    base: np.ndarray  # (capacity, 4)
+    rule: np.ndarray  # (capacity, 4)
     factor: np.ndarray  # (capacity, capacity)
     order: np.ndarray  # (capacity,) int64
-    slot: np.ndarray  # (capacity,) int64
+    held: np.ndarray  # (capacity,) bool
 
 
 # ---------------------------------------------------------------------------------------------
@@ -84,8 +84,9 @@ class Working(NamedTuple):
 
 
 @kernel
-def coordinate_step(grad, curvature, coef, l1, l2, lower, upper):
-    """Minimiser of the objective over one coefficient, all others fixed (soft threshold, then the box)."""
+def coordinate_step(grad, curvature, coef, rule):
+    """Minimiser of the objective over one coefficient, all others fixed: soft threshold, shrink, clip."""
+    l1, l2, lower, upper = rule[0], rule[1], rule[2], rule[3]
     z = grad + curvature * coef
     if z > l1:
         new = (z - l1) / (curvature + l2)
@@ -97,29 +98,29 @@ def coordinate_step(grad, curvature, coef, l1, l2, lower, upper):
 
 
 @kernel
-def is_free(coef, l1, lower, upper):
-    """Whether a coefficient lies inside a face: the objective is smooth in it, on both sides."""
-    return lower < coef < upper and (coef != 0.0 or l1 == 0.0)
-
-
-@kernel
-def face(coef, l1, lower, upper):
-    """The ends of the face on which a free coefficient lies."""
-    if l1 > 0.0:
-        if coef > 0.0:
-            return 0.0, upper
-        return lower, 0.0
-    return lower, upper
-
-
-@kernel
-def slope(coef, l1, l2):
-    """Derivative of the penalty at a free coefficient."""
+def face(coef, rule):
+    """The ends of the interval around a coefficient in which the objective is quadratic; equal if there is none."""
+    l1, lower, upper = rule[0], rule[2], rule[3]
+    if coef <= lower or coef >= upper or (coef == 0.0 and l1 > 0.0):
+        return coef, coef
+    if l1 == 0.0:
+        return lower, upper
     if coef > 0.0:
-        return l1 + l2 * coef
-    if coef < 0.0:
-        return l2 * coef - l1
-    return 0.0
+        return 0.0, upper
+    return lower, 0.0
+
+
+@kernel
+def is_free(coef, rule):
+    """Whether a coefficient lies inside a face, rather than being held on the end of one."""
+    low, high = face(coef, rule)
+    return low < high
+
+
+@kernel
+def slope(coef, rule):
+    """Derivative of the penalty at a free coefficient."""
+    return np.sign(coef) * rule[0] + coef * rule[1]
 
 
 # ---------------------------------------------------------------------------------------------
@@ -174,7 +175,7 @@ def _forward_substitute(factor, k, x):
 
 
 @kernel
-def _append(work, k, j, l2, column):
+def _append(work, k, j, column):
     """Append feature `j` to the factor if it is independent of the features there.
 
     Returns the pivot (squared norm of its independent part) and whether it was appended.  ``column`` is
@@ -184,7 +185,7 @@ def _append(work, k, j, l2, column):
     for i in range(k):
         column[i] = gram_row[work.order[i]]
     _forward_substitute(work.factor, k, column)
-    diagonal = gram_row[j] + l2
+    diagonal = gram_row[j] + work.rule[j, 1]
     pivot = diagonal - dot(column, column, 0, k)
     if pivot <= PIVOT * diagonal:
         return pivot, False
@@ -192,18 +193,17 @@ def _append(work, k, j, l2, column):
         work.factor[i, k] = column[i]
     work.factor[k, k] = np.sqrt(pivot)
     work.order[k] = j
-    work.slot[j] = k
+    work.held[j] = False
     return pivot, True
 
 
 @kernel
 def _remove(work, k, position):
     """Remove one feature from the factor by Givens rotations; returns the new size."""
-    factor, order, slot = work.factor, work.order, work.slot
-    slot[order[position]] = -1
+    factor, order = work.factor, work.order
+    work.held[order[position]] = True
     for i in range(position, k - 1):
         order[i] = order[i + 1]
-        slot[order[i]] = i
     # Without the column the factor is upper Hessenberg from `position` on ...
     for i in range(k):
         row = factor[i]
@@ -220,13 +220,23 @@ def _remove(work, k, position):
 
 
 @kernel
-def _refactor(work, k, lam, column):
-    """Rebuild the factor for a new `lam`; a feature that has become dependent is left out. Returns the size."""
+def _set_lambda(work, m, k, lam, column):
+    """Scale the penalties to `lam`, and rebuild the factor if it contains them. Returns its size.
+
+    A feature that has become dependent, its ridge penalty having shrunk, is left out.
+    """
+    ridge = False
+    for j in range(m):
+        ridge |= work.rule[j, 1] != lam * work.base[j, 1]
+        work.rule[j, 0] = lam * work.base[j, 0]
+        work.rule[j, 1] = lam * work.base[j, 1]
+    if not ridge:
+        return k
     size = 0
     for i in range(k):
         j = work.order[i]
-        work.slot[j] = -1
-        _, appended = _append(work, size, j, lam * work.l2[j], column)
+        work.held[j] = True
+        _, appended = _append(work, size, j, column)
         if appended:
             size += 1
     return size
@@ -238,191 +248,128 @@ def _refactor(work, k, lam, column):
 
 
 @kernel
-def _move(work, m, j, new):
-    """Set one coefficient and update the correlations of the working set."""
-    change = new - work.coef[j]
-    if change != 0.0:
-        work.coef[j] = new
-        axpy(-change, work.gram[j], work.grad, 0, m)
+def _newton(work, m, k, step, start):
+    """Go to the minimiser of the face, through as many crossings as it takes. Returns the new size of the factor.
 
-
-@kernel
-def _hold(work, k, j, value):
-    """Put feature `j` on the end of its face and take it out of the factor; returns the new size."""
-    work.coef[j] = value
-    return _remove(work, k, work.slot[j])
-
-
-@kernel
-def _newton(work, m, k, lam, step, before):
-    """Go to the minimiser of the face, through as many crossings as it takes. Returns the new size.
-
-    A step that stops at the share ``t`` of its way leaves the gradient of the remaining free features at
-    ``(1 - t)`` times what it was, so crossings cost one pair of triangular solves and no pass over the Gram matrix; the
-    correlations of the working set are updated once, at the end.
+    A step that stops at the share ``t`` of its way leaves the gradient of the remaining free features at ``(1 - t)`` times
+    what it was, so a crossing costs one pair of triangular solves and no pass over the Gram matrix; the correlations of
+    the working set are updated once, at the end. ``step`` and ``start`` are scratch.
     """
     coef, order = work.coef, work.order
     for j in range(m):
-        before[j] = coef[j]
+        start[j] = coef[j]
     remaining = 1.0
-    while k > 0:
+    while k > 0 and remaining > 0.0:
         for i in range(k):
             j = order[i]
-            step[i] = work.grad[j] - slope(before[j], lam * work.l1[j], lam * work.l2[j])
-            step[i] *= remaining
+            step[i] = remaining * (work.grad[j] - slope(start[j], work.rule[j]))
         _forward_substitute(work.factor, k, step)
         _back_substitute(work.factor, k, step)
         share = 1.0
-        hit = -1
-        end = 0.0
         for i in range(k):
             j = order[i]
-            lo, hi = face(coef[j], work.l1[j], work.lower[j], work.upper[j])
-            target = coef[j] + step[i]
-            if target <= lo:
-                t = (lo - coef[j]) / step[i]
-                if t < share or hit < 0:
-                    share, hit, end = t, j, lo
-            elif target >= hi:
-                t = (hi - coef[j]) / step[i]
-                if t < share or hit < 0:
-                    share, hit, end = t, j, hi
-        for i in range(k):
-            coef[order[i]] += share * step[i]
-        if hit < 0:
-            break
+            low, high = face(coef[j], work.rule[j])
+            if coef[j] + step[i] < low:
+                share = min(share, (low - coef[j]) / step[i])
+            elif coef[j] + step[i] > high:
+                share = min(share, (high - coef[j]) / step[i])
+        for i in range(k - 1, -1, -1):
+            j = order[i]
+            low, high = face(coef[j], work.rule[j])
+            end = low if step[i] < 0.0 else high
+            # The first to cross, and whoever rounding carries over with it, is held on the end of its face.
+            if share * abs(step[i]) >= abs(end - coef[j]):
+                coef[j] = end
+                k = _remove(work, k, i)
+            else:
+                coef[j] += share * step[i]
         remaining *= 1.0 - share
-        k = _hold(work, k, hit, end)
-        # Rounding may have carried others over the end of their face together with it.
-        i = k - 1
-        while i >= 0:
-            j = order[i]
-            lo, hi = face(before[j], work.l1[j], work.lower[j], work.upper[j])
-            if coef[j] <= lo:
-                k = _hold(work, k, j, lo)
-            elif coef[j] >= hi:
-                k = _hold(work, k, j, hi)
-            i -= 1
-        if remaining <= 0.0:
-            break
     for j in range(m):
-        if coef[j] != before[j]:
-            axpy(before[j] - coef[j], work.gram[j], work.grad, 0, m)
+        if coef[j] != start[j]:
+            axpy(start[j] - coef[j], work.gram[j], work.grad, 0, m)
     return k
 
 
 @kernel
-def _join(work, m, k, lam, j, column):
-    """Take the free feature `j` into the factor, or walk along the null direction if it depends on it."""
+def _admit(work, m):
+    """Every held feature that wants to move takes its coordinate step; returns whether one did."""
+    size = 1.0
+    for j in range(m):
+        size += abs(work.coef[j])
+    floor = NOISE * size  # rounding of the correlations
+    moved = False
+    for j in range(m):
+        if work.held[j]:
+            curvature = work.gram[j, j]
+            change = coordinate_step(work.grad[j], curvature, work.coef[j], work.rule[j]) - work.coef[j]
+            if abs(change) * (curvature + work.rule[j, 1]) > KKT * work.rule[j, 0] + floor:
+                work.coef[j] += change
+                axpy(-change, work.gram[j], work.grad, 0, m)
+                moved = True
+    return moved
+
+
+@kernel
+def _join(work, m, k, j, column):
+    """Take the free feature `j` into the factor, or walk along the null direction if it depends on it.
+
+    Returns the new size of the factor.
+    """
     coef, order = work.coef, work.order
-    l2 = lam * work.l2[j]
-    while is_free(coef[j], work.l1[j], work.lower[j], work.upper[j]):
-        curvature, appended = _append(work, k, j, l2, column)
+    while is_free(coef[j], work.rule[j]):
+        curvature, appended = _append(work, k, j, column)
         if appended:
             return k + 1
-        # d_j = 1, d_A = -H^{-1} H_Aj; `descent` is minus the derivative of the objective along d.
+        # The null direction is minus `column`: H^{-1} H_Aj, and -1 for the newcomer, in place k.
         _back_substitute(work.factor, k, column)
-        descent = work.grad[j] - slope(coef[j], lam * work.l1[j], l2)
-        scale = abs(work.grad[j])
-        for i in range(k):
+        column[k] = -1.0
+        order[k] = j
+        descent = 0.0
+        for i in range(k + 1):
             a = order[i]
-            term = column[i] * (work.grad[a] - slope(coef[a], lam * work.l1[a], lam * work.l2[a]))
-            descent -= term
-        noise = 8.0 * EPS * (scale + 1.0)
-        if abs(descent) <= noise:
+            if abs(column[i]) < NOISE:
+                column[i] = 0.0  # a bystander: most are, when the newcomer is a duplicate
+            descent -= column[i] * (work.grad[a] - slope(coef[a], work.rule[a]))
+        length = np.inf
+        if abs(descent) <= NOISE * (1.0 + abs(work.grad[j])):
             # The objective is flat: go where the newcomer vanishes.
             if coef[j] == 0.0:
                 return k
-            direction = -1.0 if coef[j] > 0.0 else 1.0
-            length = np.inf
+            direction = -np.sign(coef[j])
         else:
-            direction = 1.0 if descent > 0.0 else -1.0
-            length = abs(descent) / curvature if curvature > EPS else np.inf
+            direction = np.sign(descent)
+            if curvature > EPS:
+                length = abs(descent) / curvature
         hit = -1
         end = 0.0
-        lo, hi = face(coef[j], work.l1[j], work.lower[j], work.upper[j])
-        limit = hi if direction > 0.0 else lo
-        if abs(limit - coef[j]) <= length:
-            length, hit, end = abs(limit - coef[j]), j, limit
-        for i in range(k):
+        for i in range(k + 1):
             a = order[i]
-            lo, hi = face(coef[a], work.l1[a], work.lower[a], work.upper[a])
             speed = -direction * column[i]
             if speed == 0.0:
                 continue
-            limit = hi if speed > 0.0 else lo
+            low, high = face(coef[a], work.rule[a])
+            limit = high if speed > 0.0 else low
             reach = (limit - coef[a]) / speed
-            if reach < length:
-                length, hit, end = reach, a, limit
+            if reach <= length and reach < np.inf:
+                length, hit, end = reach, i, limit
         if length == np.inf:
             return k  # nothing is gained and nothing stops it: the column adds nothing to the fit
-        for i in range(k):
+        for i in range(k + 1):
             a = order[i]
-            _move(work, m, a, end if a == hit else coef[a] - length * direction * column[i])
-        _move(work, m, j, end if j == hit else coef[j] + length * direction)
+            new = end if i == hit else coef[a] - length * direction * column[i]
+            if new != coef[a]:
+                axpy(coef[a] - new, work.gram[a], work.grad, 0, m)
+                coef[a] = new
         if hit < 0:
-            return k  # minimised along d: j stays outside the factor, its gradient is zero
-        if hit != j:
-            k = _remove(work, k, work.slot[hit])
+            return k  # minimised along the direction: the newcomer stays outside, its gradient is zero
+        if hit < k:
+            k = _remove(work, k, hit)
     return k
 
 
 @kernel
-def _violation(work, j, lam):
-    """How far the coordinate step of feature `j` would go, in units of the gradient."""
-    curvature = work.gram[j, j]
-    l2 = lam * work.l2[j]
-    new = coordinate_step(
-        work.grad[j], curvature, work.coef[j], lam * work.l1[j], l2, work.lower[j], work.upper[j]
-    )
-    return abs(new - work.coef[j]) * (curvature + l2)
-
-
-@kernel
-def _admit(work, m, lam, floor):
-    """Every held feature that wants to move takes its coordinate step."""
-    for j in range(m):
-        if work.slot[j] < 0 and _violation(work, j, lam) > KKT * lam * work.l1[j] + floor:
-            new = coordinate_step(
-                work.grad[j],
-                work.gram[j, j],
-                work.coef[j],
-                lam * work.l1[j],
-                lam * work.l2[j],
-                work.lower[j],
-                work.upper[j],
-            )
-            _move(work, m, j, new)
-
-
-@kernel
-def _solve_one(work, m, k, lam, max_rounds, scratch):
-    """Solve the reduced problem at one `lam`. Returns the factor's size and the number of rounds."""
-    rounds = 0
-    while rounds < max_rounds:
-        rounds += 1
-        k = _newton(work, m, k, lam, scratch[0], scratch[1])
-        size = 1.0
-        for j in range(m):
-            size += abs(work.coef[j])
-        floor = 4.0 * EPS * size
-        worst = 0.0
-        for j in range(m):
-            excess = _violation(work, j, lam) - KKT * lam * work.l1[j] - floor
-            if excess > worst:
-                worst = excess
-        if worst <= 0.0:
-            break
-        _admit(work, m, lam, floor)
-        for j in range(m):
-            if work.slot[j] < 0 and is_free(work.coef[j], work.l1[j], work.lower[j], work.upper[j]):
-                k = _join(work, m, k, lam, j, scratch[0])
-    return k, rounds
-
-
-@kernel
-def solve_sequence(work, m, k, lam_before, lams, max_rounds, coefs, rounds):
-    """Solve the reduced problem for a decreasing sequence of ``lam``, each started from the one before.
+def solve_sequence(work, m, k, lams, max_rounds, coefs, rounds):
+    """Solve the reduced problem for a sequence of lambdas, each started from the one before.
 
     Parameters
     ----------
@@ -430,11 +377,9 @@ def solve_sequence(work, m, k, lam_before, lams, max_rounds, coefs, rounds):
         Updated in place.
     m, k : int
         Columns in use, and free features in the factor.
-    lam_before : float
-        The ``lam`` for which the factor was built.
     lams : ndarray of shape (n_lams,)
     max_rounds : int
-        Limit of rounds for each ``lam``.
+        Limit of rounds for each lambda.
     coefs : ndarray of shape (n_lams, m)
         Filled with the solutions.
     rounds : ndarray of shape (n_lams,), int64
@@ -445,23 +390,25 @@ def solve_sequence(work, m, k, lam_before, lams, max_rounds, coefs, rounds):
     k : int
         The size of the factor.
     """
-    scratch = np.empty((2, m + 1))
-    ridge = False
-    for j in range(m):
-        ridge |= work.l2[j] > 0.0
-    for step in range(lams.shape[0]):
-        lam = lams[step]
-        if ridge and lam != lam_before:
-            k = _refactor(work, k, lam, scratch[0])
-        lam_before = lam
-        k, rounds[step] = _solve_one(work, m, k, lam, max_rounds, scratch)
+    step = np.empty(m + 1)
+    start = np.empty(m)
+    for index in range(lams.shape[0]):
+        k = _set_lambda(work, m, k, lams[index], step)
+        for count in range(max_rounds):
+            rounds[index] = count + 1
+            k = _newton(work, m, k, step, start)
+            if not _admit(work, m):
+                break
+            for j in range(m):
+                if work.held[j] and is_free(work.coef[j], work.rule[j]):
+                    k = _join(work, m, k, j, step)
         for j in range(m):
-            coefs[step, j] = work.coef[j]
+            coefs[index, j] = work.coef[j]
     return k
 
 
 @kernel
-def restart(work, m, k, lam, coef, grad):
+def restart(work, m, k, coef, grad):
     """Put the solver on given coefficients, with their correlations, and bring the factor to their support.
 
     Parameters
@@ -470,8 +417,6 @@ def restart(work, m, k, lam, coef, grad):
         Updated in place.
     m, k : int
         Columns in use, and free features in the factor.
-    lam : float
-        The ``lam`` of the factor.
     coef, grad : ndarray of shape (m,)
 
     Returns
@@ -483,11 +428,13 @@ def restart(work, m, k, lam, coef, grad):
     for j in range(m):
         work.coef[j] = coef[j]
         work.grad[j] = grad[j]
-        if work.slot[j] >= 0 and not is_free(coef[j], work.l1[j], work.lower[j], work.upper[j]):
-            k = _remove(work, k, work.slot[j])
+    for i in range(k - 1, -1, -1):
+        j = work.order[i]
+        if not is_free(coef[j], work.rule[j]):
+            k = _remove(work, k, i)
     for j in range(m):
-        if work.slot[j] < 0 and is_free(coef[j], work.l1[j], work.lower[j], work.upper[j]):
-            _, appended = _append(work, k, j, lam * work.l2[j], column)
+        if work.held[j] and is_free(coef[j], work.rule[j]):
+            _, appended = _append(work, k, j, column)
             if appended:
                 k += 1
     return k
