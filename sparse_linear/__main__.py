@@ -138,6 +138,8 @@ def as_dict(comparison):
         "n_train": comparison.n_train,
         "n_test": comparison.n_test,
         "n_features": len(comparison.feature_names),
+        "target_unit": comparison.y_unit,
+        "one_blas_thread": comparison.one_thread,
         "warm_up_seconds": comparison.warm_up_seconds,
         "fits": [{k: v for k, v in fit._asdict().items() if k != "coef"} for fit in comparison.fits],
         "lasso_features": [{"name": name, **coefs} for name, coefs in leading_features(comparison)],
@@ -163,7 +165,10 @@ def heading(about):
         f"sparse_linear {versions['sparse_linear']} beside scikit-learn {versions['scikit-learn']} "
         f"(Python {versions['python']}, {cores} {'core' if cores == 1 else 'cores'})"
     )
-    lines += wrapped(f"alpha: the best of {about['alphas']} in {about['folds']}-fold cross-validation")
+    lines += wrapped(
+        f"alpha: the best of {about['alphas']} in {about['folds']}-fold cross-validation, for a target of "
+        "variance 1"
+    )
     return "\n".join(lines)
 
 
@@ -179,18 +184,17 @@ def as_text(comparison):
     )
     lines += wrapped(
         f"Warm-up, which compiles in a fresh install: {comparison.warm_up_seconds:.2f} s, not counted below."
+        + (" BLAS keeps to one thread, as the data are small." if comparison.one_thread else "")
     )
-    return "\n".join([*lines, "", *fits_table(comparison), "", *features_table(comparison)])
+    return "\n".join([*lines, "", *fits_table(comparison.fits), "", *features_table(comparison)])
 
 
-def fits_table(comparison):
+def fits_table(fits):
     """Return the lines of the table of fits, with its footnotes."""
-    fits = comparison.fits
     columns = "{:10} {:13} {:>10} {:>8} {:>8} {:>8} {:>8} {:>8}"
-    path = f"{comparison.n_alphas} fits"
     lines = [
         columns.format("", "", "", "", "held-out", "relative", "seconds,", "seconds,"),
-        columns.format("", "", "alpha", "non-zero", "R²", "gap", "search", path),
+        columns.format("", "", "alpha", "non-zero", "R²", "gap", "search", "path"),
     ]
     model = None
     for fit in fits:
@@ -213,7 +217,9 @@ def fits_table(comparison):
     if stopped:
         lines += wrapped(f"* fits of the search that had not converged: {', '.join(stopped)}.")
     if any(ours.alpha != theirs.alpha for ours, theirs in pairwise(fits) if ours.model == theirs.model):
-        lines += wrapped("Alphas differ where fits that are not exact change the order of nearly equal errors.")
+        lines += wrapped(
+            "Alphas differ where fits that are not exact change the order of nearly equal errors."
+        )
     if any(fit.end_of_grid for fit in fits):
         lines += wrapped("! the first or last alpha of those tried; a better one may lie beyond.")
     return lines
@@ -244,7 +250,7 @@ def footer(about, seconds):
         "Relative gap: the objective is above its minimum by at most this share of half the variance of the "
         "target (a duality gap in float64, by the same few lines for both libraries). Seconds, search: "
         "scikit-learn's GridSearchCV around either estimator, preparation of each fold included. Seconds, "
-        f"{about['alphas']} fits: the estimator alone, once per alpha on the training rows."
+        "path: the estimator alone, once per alpha on all training rows."
     )
     return "\n".join([*lines, f"Done in {seconds:.1f} s."])
 

@@ -2,14 +2,14 @@
 
 One path is solved like this (the compiled part, and why it ends, is derived in `_kernels`):
 
-1. The *working set* holds the features that may become active soon.  The sequential strong rule (Tibshirani et al. 2012, J. R. Stat.
-   Soc. B 74, eq. 7) picks them with look-ahead: those whose correlation would reach the last lambda of the next batch if it grew
-   at most as fast as lambda falls.
+1. The *working set* holds the features that may become active soon.  The sequential strong rule (Tibshirani
+   et al. 2012, J. R. Stat. Soc. B 74, eq. 7) picks them with look-ahead: those whose correlation would reach
+   the last lambda of the next batch if it grew at most as fast as lambda falls.
 2. `_kernels.solve_sequence` solves the batch exactly on the Gram matrix of the working set.
-3. One pass over X gives the correlations of *all* features with the residuals of the whole batch, a matrix product.  They
-   certify every solution of the batch, or show which features are missing; then the first solution that failed is
-   solved again with those in the working set.  They also replace the solver's own, updated, correlations, so
-   rounding never accumulates.
+3. One pass over X gives the correlations of *all* features with the residuals of the whole batch, a matrix
+   product.  They certify every solution of the batch, or show which features are missing; then the first
+   solution that failed is solved again with those in the working set.  They also replace the solver's own,
+   updated, correlations, so rounding never accumulates.
 """
 
 from typing import NamedTuple
@@ -22,9 +22,11 @@ from sparse_linear import _kernels
 LOOK_AHEAD = 10
 # A larger fall of lambda than this is made in several steps, each started from the one before.
 STEP = 0.7
-# Gaps up to this (in units of the squared norm of y) count as exact; above it, a solution is refined with fresh correlations.
+# Gaps up to this (in units of the squared norm of y) count as exact; above it, a solution is refined with
+# fresh correlations.
 EXACT = 1e-12
-# How often one lambda is solved again with fresh correlations, without a feature missing, before its gap is reported as it is.
+# How often one lambda is solved again with fresh correlations, without a feature missing, before its gap is
+# reported as it is.
 REFINEMENTS = 3
 # A lambda at which every penalised feature is zero.
 HUGE = 1e150
@@ -47,7 +49,7 @@ def pull(corrs, penalty):
 
 
 def thresholds(corrs, penalty):
-    """The lambda below which each feature would leave zero, the residual staying as it is; infinite without an l1 penalty."""
+    """The lambda at which each feature leaves zero, for a fixed residual; infinite without an l1 penalty."""
     pulled = pull(corrs, penalty)
     with np.errstate(divide="ignore", invalid="ignore"):
         return np.where(pulled > 0.0, pulled / penalty.l1, 0.0)
@@ -108,9 +110,7 @@ class _WorkingSet:
         """Solve the reduced problem for some lambdas; returns coefficients (b, m) and rounds (b,)."""
         coefs = np.empty((len(lams), self.size))
         rounds = np.zeros(len(lams), dtype=np.int64)
-        self.free = _kernels.solve_sequence(
-            self.work, self.size, self.free, lams, max_rounds, coefs, rounds
-        )
+        self.free = _kernels.solve_sequence(self.work, self.size, self.free, lams, max_rounds, coefs, rounds)
         self.lam = lams[-1]
         return coefs, rounds
 
@@ -131,7 +131,7 @@ class _WorkingSet:
         return (pull(corrs, self.penalty) > bound * (1.0 + 10.0 * _kernels.KKT) + floor) & ~self.member
 
     def candidates(self, corrs, threshold):
-        """Features outside whose threshold is at least `threshold`, the most pulled first, about as many as are free."""
+        """Features outside with at least this threshold, the most pulled first, about as many as are free."""
         score = thresholds(corrs, self.penalty)
         score[self.member] = -1.0
         found = np.flatnonzero((score >= threshold) & (score > 0.0))
@@ -162,7 +162,7 @@ def _with_steps(start, lams):
 
 
 def _batch_end(answers, position, look):
-    """Where a batch ends that starts at `position`: wanted lambdas go together, a step on the way goes alone."""
+    """Where the batch from `position` ends: wanted lambdas go together, a step on the way goes alone."""
     stop = position + 1
     while stop < min(len(answers), position + look) and answers[position] >= 0 and answers[stop] >= 0:
         stop += 1
@@ -237,7 +237,10 @@ def solve_path(source, penalty, lams, max_rounds, coef=None):
         lam_before = lams[0]
     sequence, answers = _with_steps(lam_before, lams)
     result = Solutions(
-        np.zeros((len(lams), p)), np.full(len(lams), np.inf), np.zeros(len(lams)), np.zeros(len(lams), dtype=np.int64)
+        np.zeros((len(lams), p)),
+        np.full(len(lams), np.inf),
+        np.zeros(len(lams)),
+        np.zeros(len(lams), dtype=np.int64),
     )
     complete = working.member.all()
     position, tries, look = 0, 0, LOOK_AHEAD

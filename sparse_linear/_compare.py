@@ -28,6 +28,7 @@ from sklearn.impute import SimpleImputer
 from sklearn.model_selection import GridSearchCV, KFold, train_test_split
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import MaxAbsScaler, OneHotEncoder, PolynomialFeatures, StandardScaler
+from threadpoolctl import threadpool_limits
 
 from sparse_linear import ElasticNet, Lasso, Ridge, alpha_grid
 
@@ -42,6 +43,7 @@ HELD_OUT = 0.25
 MIN_ROWS = 20
 MAX_CATEGORIES = 30
 LARGEST = 1e150  # squares of larger numbers overflow
+SMALL = 2_000_000  # entries; below, a second BLAS thread gains little, and costs much on a busy machine
 
 KINDS = {
     ".csv": "CSV",
@@ -98,7 +100,7 @@ class Fit(NamedTuple):
     ----------
     model, library : str
     alpha : float
-        The alpha of the grid with the smallest mean squared error over the folds.
+        The one of the grid with the smallest mean squared error over the folds, for `Comparison.y_unit`.
     end_of_grid : bool
         Whether that is the first or the last of the grid, so that a better one may lie beyond.
     non_zero : int
@@ -115,6 +117,7 @@ class Fit(NamedTuple):
     not_converged : int
         How many of them warned that they stopped before they had converged.
     coef : ndarray
+        In the unit of the target.
     """
 
     model: str
@@ -131,6 +134,16 @@ class Fit(NamedTuple):
     coef: np.ndarray
 
 
+class Split(NamedTuple):
+    """Rows to fit and to choose alpha on, the same after preparation (Z), and rows held out."""
+
+    X_train: object
+    Z_train: object
+    y_train: np.ndarray
+    X_test: object
+    y_test: np.ndarray
+
+
 class Comparison(NamedTuple):
     """Everything that is shown about one `Problem`.
 
@@ -139,7 +152,10 @@ class Comparison(NamedTuple):
     problem : Problem
     n_train, n_test : int
         Rows to fit and choose alpha on, and rows held out.
-    n_alphas, folds : int
+    y_unit : float
+        The standard deviation of the target, by which it was divided.
+    one_thread : bool
+        Whether BLAS was kept to one thread, because the data are small.
     feature_names : list of str
         Names of the prepared features.
     warm_up_seconds : float
@@ -150,8 +166,8 @@ class Comparison(NamedTuple):
     problem: Problem
     n_train: int
     n_test: int
-    n_alphas: int
-    folds: int
+    y_unit: float
+    one_thread: bool
     feature_names: list
     warm_up_seconds: float
     fits: list
@@ -335,7 +351,7 @@ def _from_table(table, path, target, pandas):
             useless.setdefault(reason, []).append(name)
         else:
             (numbers if values.dtype != object else categories)[name] = values
-    notes += [f"Left out, {reason}: {_listed(those)}." for reason, those in useless.items()]
+    notes += [f"Left out as {reason}: {_listed(those)}." for reason, those in useless.items()]
     columns = {**numbers, **categories}
     if not columns:
         raise DataError(f"'{path}' has no column to predict '{target}' from. {' '.join(notes)}".rstrip())
@@ -359,8 +375,8 @@ def _from_table(table, path, target, pandas):
     return Problem(
         name=path.name,
         story=(
-            f"{path.name}: '{target}', predicted from {_count(numbers, 'column', 'columns')} of numbers and "
-            f"{len(categories)} of categories."
+            f"{path.name}: '{target}', predicted from {_count(numbers, 'column', 'columns')} of numbers"
+            + (f" and {len(categories)} of categories." if categories else ".")
         ),
         X=X,
         y=y,
@@ -368,7 +384,8 @@ def _from_table(table, path, target, pandas):
         prepare=ColumnTransformer(
             [("number", number, list(numbers)), ("category", category, list(categories))]
         ),
-        unit="for one standard deviation more of a number, or for belonging to a category",
+        unit="for one standard deviation more of the feature"
+        + (" if it is a number, or for belonging to the category" if categories else ""),
         notes=notes,
     )
 
@@ -413,11 +430,11 @@ def _from_npz(path, target):
 
 def _from_svmlight(path, target):
     """Return the `Problem` of a sparse text file; features keep the numbers that they have in the file."""
-    # Numbering may begin at 0 or 1; here column k is always feature k, and an empty one changes nothing.
     X, y = load_svmlight_file(str(path), zero_based=True)
+    first = int(X.shape[1] > 1 and X[:, [0]].nnz == 0)  # most files count from 1
     notes = [] if target is None else ["--target is not used: in svmlight each line begins with its target."]
-    columns = [f"feature {k}" for k in range(X.shape[1])]
-    return _from_matrix(X, y, columns, path, "the first number of each line", notes)
+    columns = [f"feature {k}" for k in range(first, X.shape[1])]
+    return _from_matrix(X[:, first:], y, columns, path, "the first number of each line", notes)
 
 
 def _from_matrix(X, y, columns, path, target, notes):
@@ -475,7 +492,7 @@ def _useless_numbers(name, values):
     """Return why a column of numbers is of no use, or an empty string."""
     known = values[~np.isnan(values)]
     if not len(known):
-        return "no values"
+        return "empty"
     if known.min() == known.max():
         return "constant"
     if name.startswith("Unnamed: ") and np.array_equal(values, np.arange(len(values)) + values[0]):
@@ -491,7 +508,7 @@ def _as_texts(column, pandas):
     known = values[present]
     distinct = len(set(known))
     if not len(known):
-        return values, "no values"
+        return values, "empty"
     if distinct == 1:
         return values, "constant"
     if column.dtype.kind in "mM" or isinstance(column.dtype, (pandas.PeriodDtype, pandas.DatetimeTZDtype)):
@@ -590,7 +607,8 @@ def _examples(column):
 def compare(problem, *, n_alphas=12, folds=5, seed=0, with_sklearn=True, say=print):
     """Choose alpha by cross-validation for Ridge, Lasso and ElasticNet of this package and of scikit-learn.
 
-    Both libraries get the same rows, folds and alphas, and their defaults for everything else.
+    Both libraries get the same rows, folds and alphas, and their defaults for everything else. The target is
+    divided by its standard deviation, since its unit decides which part of an ElasticNet's penalty prevails.
 
     Parameters
     ----------
@@ -612,74 +630,88 @@ def compare(problem, *, n_alphas=12, folds=5, seed=0, with_sklearn=True, say=pri
     DataError
         If what remains for fitting is too little.
     """
+    prepare = clone(problem.prepare)
+    split, y_unit = _split(problem, prepare, folds, seed)
+    grids = alphas(split.Z_train, split.y_train, n_alphas)
+    one_thread = split.Z_train.shape[0] * split.Z_train.shape[1] < SMALL
+    with threadpool_limits(1 if one_thread else None, user_api="blas"):
+        say(f"{problem.name}: warm-up, which compiles in a fresh install")
+        warm_up_seconds = warm_up(split.Z_train, split.y_train)
+        fits = []
+        for model, estimators in ESTIMATORS.items():
+            for library, estimator in zip(LIBRARIES, estimators, strict=True):
+                if library == LIBRARIES[0] or with_sklearn:
+                    what = f"{problem.name}: {model}, {library}"
+                    say(f"{what}, {n_alphas} alphas x {folds} folds")
+                    search = GridSearchCV(
+                        Pipeline([("prepare", problem.prepare), ("model", estimator())]),
+                        {"model__alpha": grids[model]},
+                        cv=KFold(folds, shuffle=True, random_state=seed),
+                        scoring="neg_mean_squared_error",
+                    )
+                    fit, messages = _judge(search, split, model, library)
+                    fits.append(fit._replace(coef=fit.coef * y_unit))
+                    for message in messages:
+                        say(f"{what}: {message}")
+    names = prepare.get_feature_names_out(problem.columns)
+    if isinstance(prepare, ColumnTransformer):  # which writes the name of each transformer before them
+        names = [name.split("__", 1)[1] for name in names]
+    return Comparison(
+        problem, len(split.y_train), len(split.y_test), y_unit, one_thread, list(names), warm_up_seconds, fits
+    )
+
+
+def _split(problem, prepare, folds, seed):
+    """Return the `Split` of a problem, its target divided by its standard deviation, and that."""
     X_train, X_test, y_train, y_test = train_test_split(
         problem.X, problem.y, test_size=HELD_OUT, random_state=seed
     )
-    if len(y_train) < 2 * folds:
-        raise DataError(
-            f"{len(y_train)} rows are too few to choose alpha with {folds} folds; use fewer folds."
-        )
+    n = len(y_train)
+    if n < 2 * folds:
+        raise DataError(f"{n} rows are too few to choose alpha with {folds} folds; use fewer --folds.")
     if y_train.min() == y_train.max():
-        raise DataError(
-            "The target has one and the same value in all rows used for fitting; try another --seed."
-        )
-    libraries = LIBRARIES if with_sklearn else LIBRARIES[:1]
+        raise DataError(f"The target is {y_train[0]:g} in all rows used for fitting; try another --seed.")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the searches prepare the same rows again, and report
+        Z_train = prepare.fit_transform(X_train)
+    if not StandardScaler(with_mean=False).fit(Z_train).var_.any():
+        raise DataError("Every feature is constant in the rows used for fitting; try another --seed.")
+    unit = float(y_train.std())
+    return Split(X_train, Z_train, y_train / unit, X_test, y_test / unit), unit
+
+
+def _judge(search, split, model, library):
+    """Run a search; return its `Fit` and the warnings other than those about convergence."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        prepare = clone(problem.prepare)
-        Z_train = prepare.fit_transform(X_train)
-        grids = alphas(Z_train, y_train, n_alphas)
-
-        say(f"{problem.name}: warm-up; in a fresh install this compiles")
-        warm_up_seconds = warm_up(Z_train, y_train)
-        fits = []
-        for model, classes in ESTIMATORS.items():
-            for library, estimator in zip(libraries, classes, strict=False):
-                say(f"{problem.name}: {model}, {n_alphas} alphas x {folds} folds, {library}")
-                before = len(caught)
-                search = GridSearchCV(
-                    Pipeline([("prepare", problem.prepare), ("model", estimator())]),
-                    {"model__alpha": grids[model]},
-                    cv=KFold(folds, shuffle=True, random_state=seed),
-                    scoring="neg_mean_squared_error",
-                )
-                search_seconds = _seconds(search.fit, X_train, y_train)
-                categories = [warning.category for warning in caught[before:]]
-                best = search.best_estimator_["model"]
-                fits.append(
-                    Fit(
-                        model=model,
-                        library=library,
-                        alpha=float(best.alpha),
-                        end_of_grid=bool(best.alpha in (grids[model][0], grids[model][-1])),
-                        non_zero=int(np.count_nonzero(best.coef_)),
-                        held_out_r2=float(search.best_estimator_.score(X_test, y_test)),
-                        relative_gap=relative_gap(
-                            Z_train,
-                            y_train,
-                            best.coef_,
-                            best.intercept_,
-                            *_penalties(model, best.alpha, len(y_train)),
-                        ),
-                        search_seconds=search_seconds,
-                        fits=folds * n_alphas + 1,
-                        path_seconds=sum(
-                            _seconds(estimator(alpha=alpha).fit, Z_train, y_train) for alpha in grids[model]
-                        ),
-                        not_converged=sum(
-                            issubclass(category, ConvergenceWarning) for category in categories
-                        ),
-                        coef=best.coef_,
-                    )
-                )
-    for message in dict.fromkeys(
-        str(w.message) for w in caught if not issubclass(w.category, ConvergenceWarning)
-    ):
-        say(f"{problem.name}: warning: {_one_line(message)}")
-    names = prepare.get_feature_names_out(problem.columns)
-    if isinstance(prepare, ColumnTransformer):
-        names = [name.split("__", 1)[1] for name in names]
-    return Comparison(problem, len(y_train), len(y_test), n_alphas, folds, list(names), warm_up_seconds, fits)
+        search_seconds = _seconds(search.fit, split.X_train, split.y_train)
+        not_converged = sum(issubclass(warning.category, ConvergenceWarning) for warning in caught)
+        best = search.best_estimator_["model"]
+        grid = search.param_grid["model__alpha"]
+        path_seconds = sum(
+            _seconds(clone(best).set_params(alpha=alpha).fit, split.Z_train, split.y_train) for alpha in grid
+        )
+        held_out_r2 = search.best_estimator_.score(split.X_test, split.y_test)
+    if model == "Ridge":  # its alpha belongs to the sum of squares, the others' to the mean
+        l1, l2 = 0.0, best.alpha / len(split.y_train)
+    else:
+        l1, l2 = best.alpha * L1_RATIO[model], best.alpha * (1 - L1_RATIO[model])
+    fit = Fit(
+        model=model,
+        library=library,
+        alpha=float(best.alpha),
+        end_of_grid=bool(best.alpha in (grid[0], grid[-1])),
+        non_zero=int(np.count_nonzero(best.coef_)),
+        held_out_r2=float(held_out_r2),
+        relative_gap=relative_gap(split.Z_train, split.y_train, best.coef_, best.intercept_, l1, l2),
+        search_seconds=search_seconds,
+        fits=search.n_splits_ * len(grid) + 1,
+        path_seconds=path_seconds,
+        not_converged=not_converged,
+        coef=best.coef_,
+    )
+    others = [str(w.message) for w in caught if not issubclass(w.category, ConvergenceWarning)]
+    return fit, list(dict.fromkeys(map(_one_line, others)))
 
 
 def alphas(X, y, n_alphas):
@@ -702,10 +734,7 @@ def warm_up(X, y):
     """Fit a few rows and columns with every estimator; return the seconds that this package took for it."""
     seconds = 0.0
     for ours, theirs in ESTIMATORS.values():
-        for part in (
-            X[:8],
-            X[:, :4],
-        ):  # more features than rows and the other way round may run different code
+        for part in (X[:8], X[:, :4]):  # wide and tall data may be solved by different code
             theirs().fit(part, y[: part.shape[0]])
             seconds += _seconds(ours().fit, part, y[: part.shape[0]])
     return seconds
@@ -761,10 +790,3 @@ def relative_gap(X, y, coef, intercept, l1, l2):
             np.maximum(l1 * np.abs(w) - s * v * w, 0.0)
         )
     return float(gap / (np.var(y) / 2))
-
-
-def _penalties(model, alpha, n):
-    """Return l1 and l2 of `relative_gap`; Ridge's alpha goes with the sum of squares, not its mean."""
-    if model == "Ridge":
-        return 0.0, alpha / n
-    return alpha * L1_RATIO[model], alpha * (1 - L1_RATIO[model])

@@ -1,11 +1,12 @@
 """X as the solvers see it: weighted, centred and scaled, without being copied.
 
-The solvers see the matrix ``Z`` with entries ``sqrt(s_i) (x_ij - mean_j) / norm_j``, whose columns have unit length, and a target of unit
-length.  Nobody else knows that weights, centring and scaling exist.  `Units` holds the conversion, `DenseDesign` and `SparseDesign`
-apply it on the fly to X in the storage it came in; a solver never asks which of the two it holds.
+The solvers see the matrix ``Z`` with entries ``sqrt(s_i) (x_ij - mean_j) / norm_j``, whose columns have unit
+length, and a target of unit length.  Nobody else knows that weights, centring and scaling exist.  `Units`
+holds the conversion, `DenseDesign` and `SparseDesign` apply it on the fly to X in the storage it came in; a
+solver never asks which of the two it holds.
 
-A *source* answers the two questions an active-set solver asks (`ColumnSource` here, `_moments.MomentSource` for tall data):
-the Gram matrix of some columns, and the correlations of all columns with some residuals.
+A *source* answers the two questions an active-set solver asks (`ColumnSource` here, `_moments.MomentSource`
+for tall data): the Gram matrix of some columns, and the correlations of all columns with some residuals.
 """
 
 from functools import cached_property
@@ -33,7 +34,7 @@ class Units(NamedTuple):
 
 
 class Target(NamedTuple):
-    """Where one column of y lies and how large it is: the solvers see ``root * (y - mean) / scale``, of unit length."""
+    """Place and size of one column of y: the solvers see ``root * (y - mean) / scale``, of unit length."""
 
     mean: float
     scale: float  # weighted root mean square about `mean`; 0 if y is constant
@@ -134,7 +135,7 @@ class DenseDesign(_Design):
 
     @cached_property
     def units(self):
-        """`Units` of the columns, in one pass over X; every tile is centred on its own mean and the tiles are merged."""
+        """`Units` of the columns, in one pass over X: tiles are centred on their own means and merged."""
         mean = np.zeros(self.p)
         square = np.zeros(self.p)
         seen = np.zeros(self.p)
@@ -149,7 +150,8 @@ class DenseDesign(_Design):
                 tile -= first
                 shift = share @ tile / weight
                 tile -= shift
-                # Merge (mean, square) of the rows so far with those of the tile (Chan, Golub and LeVeque 1983, eq. 2.1).
+                # Merge (mean, square) of the rows so far with those of the tile (Chan, Golub and LeVeque
+                # 1983, eq. 2.1).
                 before = seen[columns]
                 apart = first + shift - mean[columns]
                 total = before + weight

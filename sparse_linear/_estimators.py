@@ -65,7 +65,8 @@ class ElasticNet(_LinearModel):
         + \alpha \sum_j p_j \bigl(\rho |w_j| + \tfrac{1 - \rho}{2} w_j^2\bigr),
         \qquad \ell_j \le w_j \le u_j,
 
-    with :math:`\rho` = `l1_ratio`, sample weights :math:`s`, penalty weights :math:`p` and bounds :math:`\ell, u`: the objective of
+    with :math:`\rho` = `l1_ratio`, sample weights :math:`s`, penalty weights :math:`p` and bounds
+    :math:`\ell, u`: the objective of
     `sklearn.linear_model.ElasticNet`, in its scale.
 
     Parameters
@@ -81,11 +82,12 @@ class ElasticNet(_LinearModel):
     copy_X : bool, default=True
         Accepted for compatibility; X is never written.
     max_iter : int, default=1000
-        Limit of active-set rounds for each alpha the solver passes through. A round moves to the exact minimiser on the current set
-        of non-zero coefficients and then lets in the features that want to enter; a handful is usual.
+        Limit of active-set rounds for each alpha the solver passes through. A round moves to the exact
+        minimiser on the current set of non-zero coefficients and then lets in the features that want to
+        enter; a handful is usual.
     tol : float, default=1e-4
-        What scikit-learn promises: a duality gap of at most `tol` times the mean square of the (centred) y. The solver delivers gaps
-        near rounding error whatever `tol`, and warns if it ends above `tol`.
+        What scikit-learn promises: a duality gap of at most `tol` times the mean square of the (centred) y.
+        The solver delivers gaps near rounding error whatever `tol`, and warns if it ends above `tol`.
     warm_start : bool, default=False
         Start from the coefficients of the previous fit. It may save time; the answer is the same.
     positive : bool, default=False
@@ -95,8 +97,8 @@ class ElasticNet(_LinearModel):
     selection : {"cyclic", "random"}, default="cyclic"
         Accepted for compatibility; it does not matter to an exact solver.
     standardize : bool, default=False
-        Penalise coefficients on the scale of columns with unit weighted standard deviation (root mean square without an
-        intercept). They are returned on the scale of X, and X is neither copied nor densified.
+        Penalise coefficients on the scale of columns with unit weighted standard deviation (root mean square
+        without an intercept). They are returned on the scale of X, and X is neither copied nor densified.
     penalty_weights : array-like of shape (n_features,), default=None
         Factor of each feature's penalty, from 0 (never penalised) to infinity (excluded).
     bounds : pair (lower, upper), default=None
@@ -110,8 +112,8 @@ class ElasticNet(_LinearModel):
     n_iter_ : int or list of int
         Active-set rounds, over all alphas passed through.
     dual_gap_ : float or ndarray of shape (n_targets,)
-        Certified upper bound on how far `objective_` is from the minimum, in the scale of the objective, computed in float64 (before
-        coefficients are rounded to the dtype of X).
+        Certified upper bound on how far `objective_` is from the minimum, in the scale of the objective,
+        computed in float64 (before coefficients are rounded to the dtype of X).
     objective_ : float or ndarray of shape (n_targets,)
         Value of the objective above.
     solver_ : str
@@ -130,8 +132,9 @@ class ElasticNet(_LinearModel):
 
     Notes
     -----
-    Constant columns get coefficient 0. With ``alpha=0`` the answer is least squares, the one with the smallest coefficients (in the
-    Euclidean norm) where there are many, and a warning says that `LinearRegression` is made for it.
+    Constant columns get coefficient 0. With ``alpha=0`` the answer is least squares, the one with the
+    smallest coefficients (in the Euclidean norm) where there are many, and a warning says that
+    `LinearRegression` is made for it.
 
     Examples
     --------
@@ -140,7 +143,7 @@ class ElasticNet(_LinearModel):
     >>> X, y = load_diabetes(return_X_y=True)
     >>> model = ElasticNet(alpha=0.01, l1_ratio=0.9).fit(X, y)
     >>> int((model.coef_ != 0).sum()), bool(model.dual_gap_ < 1e-9 * model.objective_)
-    (9, True)
+    (10, True)
     """
 
     path = staticmethod(_path.enet_path)
@@ -217,7 +220,7 @@ class ElasticNet(_LinearModel):
         weights = _validation.check_sample_weight(sample_weight, n)
         penalty = self._checked_penalty(p, l1_ratio, 1.0 - l1_ratio)
         if alpha == 0.0:
-            _path.warn_about_zero_alpha(stacklevel=4)
+            _solve.warn_about_zero_alpha(stacklevel=4)
         targets = y.reshape(n, -1)
         result = _solve.fit(
             X,
@@ -258,7 +261,8 @@ class Lasso(ElasticNet):
         \frac{1}{2 \sum_i s_i} \sum_i s_i (y_i - x_i^T w - b)^2 + \alpha \sum_j p_j |w_j|,
         \qquad \ell_j \le w_j \le u_j,
 
-    the objective of `sklearn.linear_model.Lasso`, in its scale. All parameters, attributes and notes are those of
+    the objective of `sklearn.linear_model.Lasso`, in its scale. All parameters, attributes and notes are
+    those of
     `ElasticNet`, without `l1_ratio`, which is 1.
 
     Parameters
@@ -278,7 +282,8 @@ class Lasso(ElasticNet):
     positive : bool, default=False
         Restrict the coefficients to be non-negative.
     standardize : bool, default=False
-        Penalise on the scale of columns with unit weighted standard deviation; coefficients are returned on the scale of X.
+        Penalise on the scale of columns with unit weighted standard deviation; coefficients are returned on
+        the scale of X.
     penalty_weights : array-like of shape (n_features,), default=None
         Factor of each feature's penalty, from 0 (never penalised) to infinity (excluded).
     bounds : pair (lower, upper), default=None
@@ -286,7 +291,8 @@ class Lasso(ElasticNet):
 
     Attributes
     ----------
-    coef_, intercept_, n_iter_, dual_gap_, objective_, solver_, status_, sparse_coef_, n_features_in_, feature_names_in_
+    coef_, intercept_, n_iter_, dual_gap_, objective_, solver_, status_, sparse_coef_, n_features_in_,
+    feature_names_in_
         As in `ElasticNet`.
 
     See Also
@@ -346,8 +352,8 @@ class Ridge(_LinearModel):
         \sum_i s_i (y_i - x_i^T w - b)^2 + \alpha \sum_j p_j w_j^2,
         \qquad \ell_j \le w_j \le u_j,
 
-    the objective of `sklearn.linear_model.Ridge`, in its scale (a sum over rows, not a mean: repeating every row has the effect of
-    halving `alpha`).
+    the objective of `sklearn.linear_model.Ridge`, in its scale (a sum over rows, not a mean: repeating every
+    row has the effect of halving `alpha`).
 
     Parameters
     ----------
@@ -360,17 +366,19 @@ class Ridge(_LinearModel):
     max_iter : int, default=None
         Limit of iterations (LSMR) or active-set rounds; None stands for 10 000. Closed forms do not iterate.
     tol : float, default=1e-4
-        Largest duality gap without a warning, in units of the mean square of the (centred) y. Answers are as accurate
-        as the data allow whatever `tol`.
+        Largest duality gap without a warning, in units of the mean square of the (centred) y. Answers are as
+        accurate as the data allow whatever `tol`.
     solver : {"auto", "svd", "cholesky", "lsqr", "sparse_cg", "sag", "saga", "lbfgs"}, default="auto"
-        "svd" takes singular values of a dense X; "lsqr" and "sparse_cg" iterate (LSMR) where X is sparse; all other names leave the choice to
+        "svd" takes singular values of a dense X; "lsqr" and "sparse_cg" iterate (LSMR) where X is sparse; all
+        other names leave the choice to
         `sparse_linear`, which says in `solver_` what ran, and why.
     positive : bool, default=False
         Restrict the coefficients to be non-negative.
     random_state : int, RandomState instance or None, default=None
         Accepted for compatibility; nothing is random.
     standardize : bool, default=False
-        Penalise on the scale of columns with unit weighted standard deviation; coefficients are returned on the scale of X.
+        Penalise on the scale of columns with unit weighted standard deviation; coefficients are returned on
+        the scale of X.
     penalty_weights : array-like of shape (n_features,), default=None
         Factor of each feature's penalty, from 0 (never penalised, in closed form) to infinity (excluded).
     bounds : pair (lower, upper), default=None
@@ -402,7 +410,7 @@ class Ridge(_LinearModel):
     >>> from sparse_linear import Ridge
     >>> X = np.array([[0.0, 1.0], [1.0, 1.0], [2.0, 0.0], [3.0, 2.0]])
     >>> Ridge(alpha=1.0).fit(X, [0.0, 1.0, 2.0, 4.0]).coef_.round(4)
-    array([1.029, 0.261])
+    array([1.0294, 0.3235])
     """
 
     def __init__(

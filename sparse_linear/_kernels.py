@@ -54,7 +54,8 @@ leaf = partial(kernel, fastmath={"reassoc", "contract", "nsz", "arcp"}, inline="
 EPS = np.finfo(np.float64).eps
 # Rounding of quantities of order one that are sums over the working set.
 NOISE = 32.0 * EPS
-# A column whose part independent of the factor is smaller than this share of its norm (squared) counts as dependent.
+# A column whose part independent of the factor is smaller than this share of its norm (squared) counts as
+# dependent.
 PIVOT = 1e-11
 # Optimality conditions inside the working set are met to this share of each feature's own penalty.
 KKT = 1e-12
@@ -63,9 +64,11 @@ KKT = 1e-12
 class Working(NamedTuple):
     """The reduced problem and the solver's state; every array is updated in place.
 
-    ``base[j]`` and ``rule[j]`` are the penalty of feature ``j``, ``(l1, l2, lower, upper)``, for ``lambda = 1`` and for the present
-    lambda. ``factor`` is the upper triangular Cholesky factor, stored by rows so that every operation on it runs along memory;
-    ``order[:k]`` are the free features in the order of the factor; ``held[j]`` says that feature ``j`` is not among them.
+    ``base[j]`` and ``rule[j]`` are the penalty of feature ``j``, ``(l1, l2, lower, upper)``, for ``lambda =
+    1`` and for the present lambda. ``factor`` is the upper triangular Cholesky factor, stored by rows so that
+    every operation on it runs along memory;
+    ``order[:k]`` are the free features in the order of the factor; ``held[j]`` says that feature ``j`` is not
+    among them.
     """
 
     gram: np.ndarray  # (capacity, capacity)
@@ -99,7 +102,7 @@ def coordinate_step(grad, curvature, coef, rule):
 
 @kernel
 def face(coef, rule):
-    """The ends of the interval around a coefficient in which the objective is quadratic; equal if there is none."""
+    """Ends of the interval around a coefficient where the objective is quadratic; equal if there is none."""
     l1, lower, upper = rule[0], rule[2], rule[3]
     if coef <= lower or coef >= upper or (coef == 0.0 and l1 > 0.0):
         return coef, coef
@@ -249,11 +252,12 @@ def _set_lambda(work, m, k, lam, column):
 
 @kernel
 def _newton(work, m, k, step, start):
-    """Go to the minimiser of the face, through as many crossings as it takes. Returns the new size of the factor.
+    """Go to the minimiser of the face, through as many crossings as it takes; returns the factor's new size.
 
-    A step that stops at the share ``t`` of its way leaves the gradient of the remaining free features at ``(1 - t)`` times
-    what it was, so a crossing costs one pair of triangular solves and no pass over the Gram matrix; the correlations of
-    the working set are updated once, at the end. ``step`` and ``start`` are scratch.
+    A step that stops at the share ``t`` of its way leaves the gradient of the remaining free features at ``(1
+    - t)`` times what it was, so a crossing costs one pair of triangular solves and no pass over the Gram
+    matrix; the correlations of the working set are updated once, at the end. ``step`` and ``start`` are
+    scratch.
     """
     coef, order = work.coef, work.order
     for j in range(m):
@@ -475,7 +479,8 @@ def _gap_at(t, corr, coef, lam, l1, l2, lower, upper, rss):
 def duality_gaps(corrs, features, coefs, lams, l1, l2, lower, upper, rss):
     r"""Certified duality gap of each solution, free of cancellation.
 
-    With the dual point :math:`\theta = t r`, ``r`` the residual and :math:`v = X^T S r`, Fenchel duality gives
+    With the dual point :math:`\theta = t r`, ``r`` the residual and :math:`v = X^T S r`, Fenchel duality
+    gives
 
     .. math::
 
@@ -487,8 +492,8 @@ def duality_gaps(corrs, features, coefs, lams, l1, l2, lower, upper, rss):
     feature without ridge penalty and without a bound on that side; ``t`` is the largest factor in [0, 1] that
     keeps those finite, or keeps all features within their threshold, whichever gives the smaller gap.
 
-    A feature with no penalty and no bound would need ``v_j = 0`` exactly, which rounding forbids; for those the
-    certificate holds against all coefficients between 0 and twice the one found, and costs ``|v_j w_j|``.
+    A feature with no penalty and no bound would need ``v_j = 0`` exactly, which rounding forbids; for those
+    the certificate holds against all coefficients between 0 and twice the one found, and costs ``|v_j w_j|``.
 
     Parameters
     ----------
@@ -553,7 +558,7 @@ class CSR(NamedTuple):
 
 
 def row_and_column(matrix, major, minor):
-    """Row and column of an entry from its place in the storage; resolved at compile time by the type of `matrix`."""
+    """Row and column of an entry from its place in the storage; decided at compile time."""
     return (minor, major) if isinstance(matrix, CSC) else (major, minor)
 
 
@@ -587,6 +592,19 @@ def entry_combination(matrix, columns, n_rows):
             value = matrix.data[place]
             for c in range(columns.shape[1]):
                 result[i, c] += value * columns[j, c]
+    return result
+
+
+@kernel
+def row_gram(matrix, share, n_columns):
+    """``X^T diag(share) X`` for compressed rows, row by row: O(sum of squared row lengths)."""
+    result = np.zeros((n_columns, n_columns))
+    for i in range(matrix.indptr.shape[0] - 1):
+        for a in range(matrix.indptr[i], matrix.indptr[i + 1]):
+            value = share[i] * matrix.data[a]
+            row = result[matrix.indices[a]]
+            for b in range(matrix.indptr[i], matrix.indptr[i + 1]):
+                row[matrix.indices[b]] += value * matrix.data[b]
     return result
 
 

@@ -1,7 +1,8 @@
 """Weighted sufficient statistics of rows: all that a linear model needs to know of tall data.
 
-`Moments` of two sets of rows add up to the moments of their union, and subtract again.  Every chunk of rows is centred on its own
-mean and chunks are merged by the pairwise formula, so no digits are lost to a large mean.
+`Moments` of two sets of rows add up to the moments of their union, and subtract again.  Every chunk of rows
+is centred on its own mean and chunks are merged by the pairwise formula, so no digits are lost to a large
+mean.
 """
 
 from typing import NamedTuple
@@ -9,11 +10,11 @@ from typing import NamedTuple
 import numpy as np
 from scipy import sparse
 
-from sparse_linear import _design
+from sparse_linear import _design, _kernels
 
 
 class Moments(NamedTuple):
-    """Weight, means, and weighted cross products about the means, of rows of X (p columns) and Y (q columns)."""
+    """Weight, means and weighted cross products about the means of rows of X (p columns) and Y (q)."""
 
     count: int  # rows with positive weight
     weight: float
@@ -81,18 +82,16 @@ class Moments(NamedTuple):
     @classmethod
     def from_sparse(cls, X, Y, weights):
         """Moments of sparse rows, never densified; X is CSR or CSC."""
+        rows = X.tocsr()
+        entries = _kernels.CSR(rows.data, rows.indices, rows.indptr)
+        p = X.shape[1]
         weight = weights.sum()
         mean_y = weights @ Y / weight
         y = Y - mean_y
-        scaled = sparse.csr_array(X, dtype=np.float64, copy=True)
-        scaled.data *= np.repeat(np.sqrt(weights), np.diff(scaled.indptr))
-        xx = (scaled.T @ scaled).toarray()
-        mean_x = np.asarray(X.T @ weights, dtype=np.float64) / weight
-        xy = np.asarray(X.T @ (y * weights[:, None]), dtype=np.float64)
-        xx -= weight * np.outer(mean_x, mean_x)
-        return cls(
-            int(np.count_nonzero(weights)), float(weight), mean_x, mean_y, xx, xy, weights @ (y * y)
-        )
+        mean_x = _kernels.entry_product(entries, weights[:, None], p)[:, 0] / weight
+        xx = _kernels.row_gram(entries, weights, p) - weight * np.outer(mean_x, mean_x)
+        xy = _kernels.entry_product(entries, y * weights[:, None], p)
+        return cls(int(np.count_nonzero(weights)), float(weight), mean_x, mean_y, xx, xy, weights @ (y * y))
 
     @classmethod
     def from_data(cls, X, Y, weights):
@@ -123,9 +122,12 @@ class MomentDesign:
     ----------
     moments : Moments
     fit_intercept : bool
+    units : Units or None
+        Of the columns, where they are known better than from the moments: those of sparse rows are centred by
+        a subtraction, which cannot tell a constant column from rounding.
     """
 
-    def __init__(self, moments, fit_intercept):
+    def __init__(self, moments, fit_intercept, units=None):
         self.moments = moments
         self.fit_intercept = fit_intercept
         self.weight = moments.weight
@@ -136,7 +138,9 @@ class MomentDesign:
             xy = xy + np.outer(mean, moments.mean_y)
             yy = yy + moments.mean_y**2
             mean = np.zeros_like(mean)
-        self.units = _design.make_units(mean, np.diag(xx).copy(), moments.count if fit_intercept else 2)
+        if units is None:
+            units = _design.make_units(mean, np.diag(xx).copy(), moments.count if fit_intercept else 2)
+        self.units = units
         norm = self.units.norm
         self.gram = xx / np.outer(norm, norm)
         self.corrs = xy / norm[:, None]
@@ -168,8 +172,10 @@ class MomentSource:
         return self.gram[np.ix_(self.features, features)]
 
     def correlate(self, coefs):
-        """Correlations of all features with the residuals of some solutions, and the residuals' squared norms."""
+        """Correlations of all features with the residuals of some solutions, and their squared norms."""
         moved = coefs @ self.gram[self.features]
         corrs = self.corrs - moved
-        ahead = 2.0 * coefs @ self.corrs[self.features] - np.einsum("ij,ij->i", coefs, moved[:, self.features])
+        ahead = 2.0 * coefs @ self.corrs[self.features] - np.einsum(
+            "ij,ij->i", coefs, moved[:, self.features]
+        )
         return corrs, np.maximum(self.square - ahead, 0.0)

@@ -1,7 +1,6 @@
 """Regularisation paths as functions, and the grids of alphas they run over."""
 
 import numbers
-import warnings
 
 import numpy as np
 
@@ -78,8 +77,8 @@ def enet_path(
         + \alpha \sum_j p_j \bigl(\rho |w_j| + \tfrac{1 - \rho}{2} w_j^2\bigr),
         \qquad \ell_j \le w_j \le u_j,
 
-    with :math:`\rho` = `l1_ratio`, sample weights :math:`s`, penalty weights :math:`p` and, with ``fit_intercept=True``, an
-    intercept :math:`b`.
+    with :math:`\rho` = `l1_ratio`, sample weights :math:`s`, penalty weights :math:`p` and, with
+    ``fit_intercept=True``, an intercept :math:`b`.
 
     Parameters
     ----------
@@ -113,10 +112,11 @@ def enet_path(
     bounds : pair (lower, upper), default=None
         Bounds of the coefficients, scalars or arrays of shape (n_features,), with lower <= 0 <= upper.
     standardize : bool, default=False
-        Penalise the coefficients on the scale of columns of unit weighted standard deviation (root mean square without an
-        intercept); they are returned on the scale of X.
+        Penalise the coefficients on the scale of columns of unit weighted standard deviation (root mean
+        square without an intercept); they are returned on the scale of X.
     tol : float, default=1e-4
-        Warn if a duality gap exceeds `tol` times the mean square of the (centred) y. Answers are exact whatever `tol`.
+        Warn if a duality gap exceeds `tol` times the mean square of the (centred) y. Answers are exact
+        whatever `tol`.
     max_iter : int, default=1000
         Limit of active-set rounds for each alpha.
 
@@ -138,8 +138,8 @@ def enet_path(
     >>> y = np.array([1.0, 2.0, 3.0, 5.0])
     >>> path = enet_path(X, y, alphas=[1.0, 0.1], fit_intercept=True)
     >>> path.coefs.round(3)
-    array([[0.6  , 0.782],
-           [0.079, 0.179]])
+    array([[0.576, 1.212],
+           [0.093, 0.   ]])
     >>> bool((path.dual_gaps < 1e-12).all())
     True
     """
@@ -227,8 +227,8 @@ def lasso_path(X, y, *, eps=1e-3, n_alphas=None, alphas=100, **options):
     >>> y = np.array([1, 2, 3.1])
     >>> alphas, coefs, dual_gaps = lasso_path(X, y, alphas=[5.0, 1.0, 0.5])
     >>> print(coefs.round(4))
-    [[0.     0.     0.4604]
-     [0.2159 0.4425 0.2372]]
+    [[0.     0.     0.4692]
+     [0.2159 0.4426 0.2367]]
     """
     if "l1_ratio" in options:
         raise TypeError("lasso_path has no l1_ratio (it is 1); call enet_path to set it.")
@@ -253,7 +253,8 @@ def ridge_path(
 ):
     r"""Ridge solutions for a sequence of alphas.
 
-    Minimises :math:`\sum_i s_i (y_i - x_i^T w - b)^2 + \alpha \sum_j p_j w_j^2` for every alpha: `alpha` means what it means in
+    Minimises :math:`\sum_i s_i (y_i - x_i^T w - b)^2 + \alpha \sum_j p_j w_j^2` for every alpha: `alpha`
+    means what it means in
     `Ridge`.
 
     Parameters
@@ -279,8 +280,8 @@ def ridge_path(
     >>> X = np.array([[1.0, 2.0], [2.0, 1.0], [3.0, 5.0], [4.0, 4.0]])
     >>> y = np.array([1.0, 2.0, 3.0, 5.0])
     >>> ridge_path(X, y, [10.0, 1.0]).coefs.round(3)
-    array([[0.504, 0.792],
-           [0.38 , 0.273]])
+    array([[0.531, 1.004],
+           [0.365, 0.082]])
     """
     _validation.check_flags(
         positive=positive, fit_intercept=fit_intercept, standardize=standardize, return_n_iter=return_n_iter
@@ -344,7 +345,7 @@ def alpha_grid(
     bounds=None,
     standardize=False,
 ):
-    """Alphas from the smallest at which all penalised coefficients are zero down to `eps` times it, evenly in the logarithm.
+    """Alphas, evenly spaced in the logarithm, from the smallest at which all penalised coefficients are zero.
 
     Parameters
     ----------
@@ -390,7 +391,9 @@ def check_alphas(alphas):
     """A one-dimensional array of alphas, in decreasing order."""
     array = np.array(alphas, dtype=np.float64)
     if array.ndim != 1 or len(array) == 0:
-        raise ValueError(f"alphas must be a number of alphas or a non-empty list of them, got {alphas!r:.60}.")
+        raise ValueError(
+            f"alphas must be a number of alphas or a non-empty list of them, got {alphas!r:.60}."
+        )
     if not np.all(array >= 0.0) or np.isinf(array).any():
         bad = array[~(array >= 0.0) | np.isinf(array)][0]
         raise ValueError(f"alphas must be finite and not negative, got {bad}.")
@@ -401,8 +404,8 @@ def _one_target(X, y):
     X, y = _validation.check_path_data(X, y)
     if y.ndim != 1:
         raise ValueError(
-            f"y must have one column here, got shape {y.shape}: scikit-learn fits the multi-task lasso to several, "
-            "which this package does not have; call this function once for each column."
+            f"y must be one-dimensional here, got shape {y.shape}: scikit-learn fits the multi-task lasso to "
+            "several targets, which this package does not have; call this function once for each column."
         )
     return X, y
 
@@ -427,13 +430,3 @@ def _grid(X, Y, weights, penalty, l1_ratio, eps, n_alphas, fit_intercept, standa
     if top <= resolution:
         return np.full(n_alphas, resolution)
     return np.geomspace(top, top * eps, num=n_alphas)
-
-
-def warn_about_zero_alpha(stacklevel=3):
-    """The warning that scikit-learn gives for alpha=0; here the least-squares answer is exact all the same."""
-    warnings.warn(
-        "With alpha=0 there is no penalty: this is least squares (the shortest solution where there are many); "
-        "sklearn.linear_model.LinearRegression is made for it.",
-        UserWarning,
-        stacklevel=stacklevel,
-    )

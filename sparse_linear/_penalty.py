@@ -1,19 +1,21 @@
-"""The penalty, feature by feature, and what ``alpha`` means in each estimator: converted here and nowhere else.
+"""The penalty, feature by feature, and what ``alpha`` means for each estimator.
 
 Inside the package there is one objective,
 
-    1/2 Σ s_i (y_i − x_iᵀw − b)²  +  λ Σ_j l1_j |w_j|  +  λ/2 Σ_j l2_j w_j²,      lower_j ≤ w_j ≤ upper_j,   Σ s_i = 1.
+    1/2 Σ s_i (y_i − x_iᵀw − b)²  +  λ Σ_j l1_j |w_j|  +  λ/2 Σ_j l2_j w_j²,
 
-================  ============================================  =========  ==========================  =================
-estimator         objective                                     λ          l1_j, l2_j                  objective × factor
-================  ============================================  =========  ==========================  =================
-Lasso             1/(2 Σs) Σ s_i r_i² + alpha ‖w‖₁              alpha      1, 0                        1
-ElasticNet        1/(2 Σs) Σ s_i r_i² + alpha (ρ‖w‖₁ +          alpha      ρ, 1 − ρ                    1
-                  (1 − ρ)/2 ‖w‖²)
-Ridge             Σ s_i r_i² + alpha ‖w‖²                       alpha      0, 1/Σs                     2 Σs
-================  ============================================  =========  ==========================  =================
+with lower_j ≤ w_j ≤ upper_j and Σ s_i = 1. ρ is l1_ratio, S the sum of the sample weights as given.
 
-Penalty weights multiply both factors.  An excluded feature (weight infinity) is one whose bounds are 0 and 0.
+==========  ==================================================  ======  =========  ========
+estimator   its objective                                       λ       l1_j,l2_j  factor
+==========  ==================================================  ======  =========  ========
+Lasso       1/(2S) Σ s_i r_i² + alpha ‖w‖₁                      alpha   1, 0       1
+ElasticNet  1/(2S) Σ s_i r_i² + alpha (ρ‖w‖₁ + (1 − ρ)/2 ‖w‖²)  alpha   ρ, 1 − ρ   1
+Ridge       Σ s_i r_i² + alpha ‖w‖²                             alpha   0, 1/S     2S
+==========  ==================================================  ======  =========  ========
+
+An estimator's objective is ours times the factor. Penalty weights multiply l1 and l2. An excluded feature
+(weight infinity) is one whose bounds are 0 and 0.
 """
 
 from typing import NamedTuple

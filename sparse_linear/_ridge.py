@@ -1,14 +1,16 @@
 """Closed-form solutions of the quadratic problem: no l1 penalty, no bounds.
 
-With ``D = lambda diag(l2)`` the minimiser solves ``(Z^T Z + D) v = Z^T y``.  Which form of it is solved is decided in `_solve.select_solver`:
+With ``D = lambda diag(l2)`` the minimiser solves ``(Z^T Z + D) v = Z^T y``.  Which form of it is solved is
+decided in `_solve.select_solver`:
 
 ``cholesky``   the (p, p) normal equations, from `Moments`, for tall data;
 ``dual``       the (n, n) system ``(Z_P D_P^{-1} Z_P^T + I) a = y``, ``v = D^{-1} Z^T a``, for wide data;
 ``svd``        singular values of Z, where the normal equations have lost the answer, and for ``lambda = 0``;
 ``lsmr``       Krylov iterations (Fong and Saunders 2011) for large sparse X, with the centring implicit.
 
-All but ``svd`` refine: the gradient is computed anew from the data and the same factor gives the correction, so that the error is that of the data
-(cond(X) eps), not that of the normal equations (cond(X)^2 eps) (Björck 1987, on the corrected seminormal equations).
+All but ``svd`` refine: the gradient is computed anew from the data and the same factor gives the correction,
+so that the error is that of the data (cond(X) eps), not that of the normal equations (cond(X)^2 eps) (Björck
+1987, on the corrected seminormal equations).
 """
 
 import numpy as np
@@ -47,7 +49,7 @@ def _basis(columns):
 
 
 def _refined(solve, gradient, start):
-    """Apply `solve` to the gradient until the correction no longer matters; returns (solution, corrections)."""
+    """Apply `solve` to the gradient until the correction no longer matters; returns solution and steps."""
     solution = start
     before = np.inf
     for step in range(REFINEMENTS):
@@ -140,8 +142,8 @@ def dual(design, targets, diagonal, gradient):
 def svd(design, targets, diagonal, norm):
     """Singular values of the data itself; the minimum-norm answer where there are many.
 
-    The data are copied once (n p elements).  Columns are weighed so that the penalty is the identity; without any penalty, the norm
-    that is minimal is that of the coefficients on the scale of X.
+    The data are copied once (n p elements).  Columns are weighed so that the penalty is the identity; without
+    any penalty, the norm that is minimal is that of the coefficients on the scale of X.
     """
     columns = design.take(np.arange(design.p))  # (p, n)
     coefs = np.zeros((len(targets), design.p))
@@ -172,7 +174,8 @@ def svd(design, targets, diagonal, norm):
 def iterate(design, targets, diagonal, norm, max_iter):
     """LSMR on ``[Z; D^(1/2)] v = [y; 0]``, restarted on the residual until it no longer gains.
 
-    Without any penalty the unknowns are the coefficients on the scale of X, so that the answer is the shortest one.
+    Without any penalty the unknowns are the coefficients on the scale of X, so that the answer is the
+    shortest one.
     """
     n, p = design.n, design.p
     used = np.isfinite(diagonal)
@@ -196,7 +199,12 @@ def iterate(design, targets, diagonal, norm, max_iter):
         solution = np.zeros(p)
         for _ in range(REFINEMENTS):
             correction, _, used_iterations, *_ = lsmr(
-                operator, right - matvec(solution), atol=eps, btol=eps, conlim=0.0, maxiter=max_iter - iterations
+                operator,
+                right - matvec(solution),
+                atol=eps,
+                btol=eps,
+                conlim=0.0,
+                maxiter=max_iter - iterations,
             )
             solution += correction
             iterations += used_iterations

@@ -80,7 +80,8 @@ def select_solver(problem):
     n, p = problem.n, problem.p
     if problem.l1 or problem.bounded:
         what = "exact active-set solver with coordinate steps"
-        # The Gram matrix of all columns costs n p^2; the other way costs n p per pass over X and n |W|^2 for a working set W.
+        # The Gram matrix of all columns costs n p^2; the other way costs n p per pass over X and n |W|^2 for
+        # a working set W.
         if p <= 64 or (n >= 2 * p and p <= 4 * max(problem.n_lams, 16)):
             return Choice("active set", True, f"{what}, on the moments of X because X is tall (n={n}, p={p})")
         return Choice("active set", False, f"{what}, on working sets of the columns of X (n={n}, p={p})")
@@ -88,7 +89,9 @@ def select_solver(problem):
     iterative = wish in ("lsqr", "sparse_cg")
     if not problem.penalised:
         if problem.sparse:
-            return Choice("lsmr", False, "LSMR iterations: no penalty, and X is sparse; the shortest solution")
+            return Choice(
+                "lsmr", False, "LSMR iterations: no penalty, and X is sparse; the shortest solution"
+            )
         return Choice("svd", False, "singular values of X: no penalty; the shortest solution")
     if wish == "svd" and not problem.sparse:
         return Choice("svd", False, "singular values of X, as asked for")
@@ -130,7 +133,8 @@ def fit(
     max_iter : int
         Limit of rounds (active set) or iterations (LSMR) for each lambda.
     sum_scaled : bool
-        Whether the caller's objective is ``sum_i s_i r_i^2 + lambda |w|^2`` (Ridge) rather than the mean-scaled one: then
+        Whether the caller's objective is ``sum_i s_i r_i^2 + lambda |w|^2`` (Ridge) rather than the
+        mean-scaled one: then
         `penalty` and all results are converted here.
     start : ndarray of shape (q, p) or None
         Coefficients to start from.
@@ -160,7 +164,9 @@ def fit(
     choice = select_solver(problem)
     moments = None
     if choice.moments:
-        moments = MomentDesign(Moments.from_data(X, Y, design.share), fit_intercept)
+        moments = MomentDesign(
+            Moments.from_data(X, Y, design.share), fit_intercept, design.units if problem.sparse else None
+        )
         design.units = moments.units
     if standardize:
         penalty = penalty.per_standard_deviation(design.units.norm)
@@ -168,7 +174,9 @@ def fit(
         solved = _fit_active_set(design, moments, Y, penalty, lams, max_iter, start)
     else:
         solved, choice = _fit_quadratic(design, moments, Y, penalty, lams, max_iter, choice)
-    return _report(design, solved, lams, penalty, choice, 2.0 * design.weight if sum_scaled else 1.0, max_iter)
+    return _report(
+        design, solved, lams, penalty, choice, 2.0 * design.weight if sum_scaled else 1.0, max_iter
+    )
 
 
 class _Solved(NamedTuple):
@@ -283,7 +291,17 @@ def _report(design, solved, lams, penalty, choice, factor, max_iter):
                 for gap, rounds in zip(relative[index], solution.rounds, strict=True)
             )
         )
-    return Fit(coefs, intercepts, objectives, gaps, relative, n_iters, choice.solver in ("active set", "lsmr"), choice.reason, tuple(statuses))
+    return Fit(
+        coefs,
+        intercepts,
+        objectives,
+        gaps,
+        relative,
+        n_iters,
+        choice.solver in ("active set", "lsmr"),
+        choice.reason,
+        tuple(statuses),
+    )
 
 
 def _status(relative_gap, rounds, max_iter):
@@ -296,16 +314,29 @@ def _status(relative_gap, rounds, max_iter):
 
 
 def warn_unconverged(result, tol, max_iter, stacklevel=3):
-    """Warn if a gap is above ``tol`` times the weighted mean square of the (centred) target, scikit-learn's rule."""
+    """Warn if a gap is above ``tol`` times the weighted mean square of the (centred) target."""
     worst = result.relative_gaps.max(initial=0.0) / 2.0
     if worst <= max(tol, ROUNDING):
         return
     if result.n_iters.max(initial=0) >= max_iter:
         remedy = f"raise max_iter (now {max_iter})"
     else:
-        remedy = "the columns are nearly dependent at this precision: scale or drop some, or raise alpha or tol"
+        remedy = (
+            "the columns are nearly dependent at this precision: scale or drop some, or raise alpha or tol"
+        )
     warnings.warn(
-        f"The fit did not reach tol={tol:g}: its duality gap is {worst:.2e} times the mean square of y; {remedy}.",
+        f"The fit did not reach tol={tol:g}: its duality gap is {worst:.2e} times the mean square of y; "
+        f"{remedy}.",
         ConvergenceWarning,
+        stacklevel=stacklevel,
+    )
+
+
+def warn_about_zero_alpha(stacklevel=3):
+    """The warning that scikit-learn gives for alpha=0; here least squares is exact all the same."""
+    warnings.warn(
+        "With alpha=0 there is no penalty: this is least squares (the shortest solution where there are "
+        "many); sklearn.linear_model.LinearRegression is made for it.",
+        UserWarning,
         stacklevel=stacklevel,
     )

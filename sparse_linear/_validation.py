@@ -83,7 +83,9 @@ def check_vector(values, name, length, per):
     if array.shape != (length,):
         raise ValueError(f"{name} must have shape ({length},), one entry per {per}; got shape {array.shape}.")
     if np.isnan(array).any():
-        raise ValueError(f"{name} contains NaN (entry {int(np.argmax(np.isnan(array)))}); give a number for it.")
+        raise ValueError(
+            f"{name} contains NaN (entry {int(np.argmax(np.isnan(array)))}); give a number for it."
+        )
     return array
 
 
@@ -134,7 +136,7 @@ def check_bounds(bounds, positive, n_features):
         if contrary.any():
             at = int(np.argmax(contrary))
             raise ValueError(
-                f"positive=True contradicts the lower bound {lower[at]:g} of feature {at}; drop one of the two."
+                f"positive=True contradicts the lower bound {lower[at]:g} of feature {at}; drop one of them."
             )
         lower = np.maximum(lower, 0.0)
     return lower, upper
@@ -214,7 +216,9 @@ def check_sample_weight(sample_weight, n_samples):
         raise ValueError(f"sample_weight must be finite, got {weights[at]} in row {at}.")
     if (weights < 0.0).any():
         at = int(np.argmax(weights < 0.0))
-        raise ValueError(f"sample_weight must not be negative, got {weights[at]:g} in row {at}; 0 leaves a row out.")
+        raise ValueError(
+            f"sample_weight must not be negative, got {weights[at]:g} in row {at}; 0 leaves a row out."
+        )
     if not weights.any():
         raise ValueError("sample_weight is zero for every row; give at least one row a positive weight.")
     return weights
@@ -223,4 +227,6 @@ def check_sample_weight(sample_weight, n_samples):
 def check_prediction_data(estimator, X):
     """X of a predict call: as at the fit."""
     check_is_fitted(estimator)
-    return validate_data(estimator, X, reset=False, accept_sparse=("csr", "csc", "coo"), dtype=[np.float64, np.float32])
+    return validate_data(
+        estimator, X, reset=False, accept_sparse=("csr", "csc", "coo"), dtype=[np.float64, np.float32]
+    )

@@ -1,0 +1,152 @@
+"""Time to a certified relative duality gap, ours against every peer that is installed.
+
+Every library runs at the loosest of its tolerances with which the gap, computed here in float64 and the worst
+over the path, reaches the target; gaps are relative to half the variance of y. A library that does not get
+there in time is shown with its best effort, ``time @ gap``. ``floors`` is the time over the floor of the
+problem: one pass over X per ten alphas, the Gram matrix of the last support and one Cholesky factorisation of
+it. A peer may live in another environment: --python adelie=/path/to/python.
+
+The second form, ``python -m benchmarks scaling``, doubles n, p, density, support and number of alphas, and
+fits exponents.
+"""
+
+import argparse
+import fnmatch
+import math
+import sys
+import tempfile
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+
+from . import measure, problems, report, scaling
+from .libraries import LIBRARIES, OURS
+
+
+def arguments(words=None):
+    """Read the command line."""
+    parser = argparse.ArgumentParser(
+        "python -m benchmarks", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add = parser.add_argument
+    add(
+        "command",
+        nargs="?",
+        choices=["gaps", "scaling"],
+        default="gaps",
+        help="what to measure (default: gaps)",
+    )
+    add(
+        "--data",
+        type=Path,
+        help="folder of NPZ files (y, and X or CSR data, indices, indptr, shape) and svmlight files",
+    )
+    add("--openml", action="append", default=[], metavar="NAME[:VERSION]", help="a data set of OpenML")
+    add(
+        "--libsvm",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="a data set of LIBSVM's collection (needs libsvmdata)",
+    )
+    names = "table, more, other, openml, libsvm, a file's name (default: table,more,openml,libsvm)"
+    add(
+        "--problems",
+        metavar="GLOBS",
+        help=f"comma-separated globs of names or tags: {names}; for scaling: {', '.join(scaling.AXES)}",
+    )
+    add("--libraries", default="*", metavar="GLOBS", help=f"comma-separated globs of {', '.join(LIBRARIES)}")
+    add("--python", action="append", default=[], metavar="GLOB=EXE", help="the interpreter of some libraries")
+    add("--threads", help="comma-separated numbers of threads (default: 1 and all cores; scaling: 1)")
+    add("--target", type=float, default=1e-6, help="relative gap that peers must reach (default: 1e-6)")
+    add("--our-target", type=float, default=1e-9, help="the same for ours (default: 1e-9; float32: 1e-6)")
+    add("--limit", type=float, default=60.0, help="seconds per library and problem, all tolerances (60)")
+    add("--repeats", type=int, default=3, help="timings of a run that reached the target, unless long (3)")
+    add(
+        "--clock", choices=["wall", "cpu"], default="wall", help="cpu suits a busy machine, one thread (wall)"
+    )
+    add("--output", type=Path, default=Path("benchmark-results"), help="folder for JSON and plots")
+    add("--no-plots", action="store_true")
+    add("--list", action="store_true", help="list the problems and stop")
+    chosen = parser.parse_args(words)
+    cores = report.machine()["cores"]
+    default = [1] if chosen.command == "scaling" else sorted({1, cores})
+    chosen.threads = [int(number) for number in chosen.threads.split(",")] if chosen.threads else default
+    return chosen
+
+
+def main(words=None):
+    """Run the benchmark."""
+    chosen = arguments(words)
+    libraries = [name for name in LIBRARIES if _matches(name, chosen.libraries)]
+    interpreters = [entry.rpartition("=")[::2] for entry in chosen.python]
+
+    def target(library, dtype):
+        if library != OURS:
+            return chosen.target
+        return max(chosen.our_target, 1e-6) if dtype == "float32" else chosen.our_target
+
+    def settings(library, threads=chosen.threads[0], patience=1.0):
+        python = next((python for glob, python in interpreters if _matches(library, glob)), sys.executable)
+        more = {"repeats": chosen.repeats, "python": python, "clock": chosen.clock}
+        return {"threads": threads, "limit": chosen.limit * patience} | more
+
+    document = {"started": datetime.now(UTC).isoformat(timespec="seconds"), "machine": report.machine()}
+    kept = ("target", "our_target", "limit", "repeats", "clock", "threads")
+    document["settings"] = {name: getattr(chosen, name) for name in kept}
+    if chosen.command == "scaling":
+        axes = [name for name in scaling.AXES if _matches(name, chosen.problems or "*")]
+        document["axes"] = scaling.run(axes, libraries, target, settings)
+        report.save(document, chosen.output / "scaling.json")
+        if not chosen.no_plots:
+            report.plot_scaling(document["axes"], chosen.output / "scaling.png")
+        return
+    recipes = problems.specs(chosen.data, chosen.openml, chosen.libsvm)
+    recipes = problems.choose(recipes, (chosen.problems or "table,more,openml,libsvm").split(","))
+    if chosen.list:
+        print("\n".join(f"{recipe.name:<48}{', '.join(recipe.tags)}" for recipe in recipes))
+        return
+    print(" | ".join(f"{key}: {value}" for key, value in document["machine"].items()) + "\n", flush=True)
+    document["problems"] = []
+    for recipe in recipes:
+        try:
+            problem = problems.build(recipe)
+        except problems.Unavailable as reason:
+            print(f"{recipe.name}: skipped, {reason}\n", flush=True)
+            continue
+        for threads in chosen.threads:
+            entry = race(
+                problem, libraries, target, partial(settings, threads=threads, patience=recipe.patience)
+            )
+            document["problems"].append(entry)
+            print(report.block(entry) + "\n", flush=True)
+            report.save(document, chosen.output / "results.json")  # now: a long run may be ended early
+            if not chosen.no_plots:
+                report.plot(entry, chosen.output / f"{recipe.name}-{threads}.png")
+    if document["problems"]:
+        print(report.summary(document["problems"]))
+
+
+def race(problem, libraries, target, settings):
+    """Measure every library on one problem, and its floor. Libraries that are not installed leave the list."""
+    entry = report.describe(problem) | {"threads": settings(OURS)["threads"], "results": []}
+    with tempfile.TemporaryDirectory(prefix="benchmarks") as folder:
+        problems.save(problem, folder)
+        for library in list(libraries):
+            goal = math.inf if problem.kind == "fit" else target(library, entry["dtype"])
+            result = measure.measure(folder, library, goal, **settings(library))
+            if result.get("missing"):
+                libraries.remove(library)
+                print(f"{library}: skipped, {result['note']}", flush=True)
+            elif not result.get("unsupported"):
+                entry["results"].append(result)
+        entry["floor"] = measure.measure_floor(folder, entry["threads"])
+    return entry
+
+
+def _matches(name, globs):
+    return any(fnmatch.fnmatch(name, glob) for glob in globs.split(","))
+
+
+if __name__ == "__main__":
+    main()
