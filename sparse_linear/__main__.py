@@ -106,8 +106,6 @@ def run(options):
     }
     if sys.stdout is not None:
         sys.stdout.reconfigure(errors="replace")  # the terminal may have no letters for the user's names
-    if not options.json:
-        print(heading(about))
     comparisons = []
     for problem in problems:
         comparison = compare(
@@ -118,9 +116,11 @@ def run(options):
             with_sklearn=not options.no_sklearn,
             say=say,
         )
-        comparisons.append(as_dict(comparison))
         if not options.json:
+            if not comparisons:
+                print(heading(about))
             print(as_text(comparison), flush=True)
+        comparisons.append(as_dict(comparison))
     seconds = time.perf_counter() - start
     if options.json:
         print(json.dumps({**about, "seconds": seconds, "data": comparisons}, indent=2, allow_nan=False))

@@ -12,6 +12,7 @@ import gzip
 import re
 import time
 import warnings
+from collections import Counter
 from decimal import Decimal
 from numbers import Real
 from pathlib import Path
@@ -42,6 +43,7 @@ L1_RATIO = {"Lasso": 1.0, "ElasticNet": 0.5}
 HELD_OUT = 0.25
 MIN_ROWS = 20
 MAX_CATEGORIES = 30
+PER_DEVIATION = "for one standard deviation more of the feature"
 LARGEST = 1e150  # squares of larger numbers overflow
 SMALL = 2_000_000  # entries; below, a second BLAS thread gains little, and costs much on a busy machine
 
@@ -195,7 +197,7 @@ def diabetes():
         y=data.target,
         columns=list(data.feature_names),
         prepare=prepare,
-        unit="for one standard deviation more of the feature",
+        unit=PER_DEVIATION,
         notes=[],
     )
 
@@ -219,7 +221,7 @@ def digits():
         y=data.data[chosen],
         columns=[f"a {data.target[image]} (image {image})" for image in others],
         prepare=StandardScaler(),
-        unit="for one standard deviation more of the feature",
+        unit=PER_DEVIATION,
         notes=[],
     )
 
@@ -249,35 +251,33 @@ def load_problem(path, target=None):
     """
     path = Path(path)
     suffixes = [suffix.lower() for suffix in path.suffixes]
-    compression = suffixes.pop() if suffixes and suffixes[-1] in OPENERS else None
+    opener = OPENERS[suffixes.pop()] if suffixes and suffixes[-1] in OPENERS else open
     kind = KINDS.get(suffixes[-1] if suffixes else None)
-    if kind is None or (compression and kind not in ("CSV", "svmlight")):
+    if kind is None or (opener is not open and kind not in ("CSV", "svmlight")):
         raise DataError(
             f"The name of '{path}' does not say what is in it: it should end in .csv, .tsv, .svm, .svmlight "
             "or .libsvm (each of them also with .gz or .bz2), .parquet or .npz."
         )
-    if not path.exists():
-        raise DataError(f"There is no file '{path}'.")
-    if not path.is_file():
-        raise DataError(f"'{path}' is not a file.")
-    if path.stat().st_size == 0:
-        raise DataError(f"'{path}' is empty.")
-    pandas = _import_pandas(kind) if kind in ("CSV", "Parquet") else None
     try:
+        if not path.exists():
+            raise DataError(f"There is no file '{path}'.")
+        if not path.is_file():
+            raise DataError(f"'{path}' is not a file.")
+        if path.stat().st_size == 0:
+            raise DataError(f"'{path}' is empty.")
         if kind == "NPZ":
             return _from_npz(path, "y" if target is None else target)
         if kind == "svmlight":
             return _from_svmlight(path, target)
-        table = (
-            _read_csv(path, OPENERS.get(compression, open), pandas)
-            if kind == "CSV"
-            else _read_parquet(path, pandas)
-        )
+        pandas = _import_pandas(kind)
+        table = _read_csv(path, opener, pandas) if kind == "CSV" else _read_parquet(path, pandas)
     except DataError:
         raise
+    except UnicodeDecodeError as error:
+        raise DataError(f"'{path}' could not be read as {kind}: it is not text in UTF-8.") from error
     except Exception as error:
-        # The parsers of damaged files raise whatever they stumble over (struct, zlib, Arrow, Unicode, key
-        # errors); all of it means the same to the user.
+        # The parsers of damaged files raise whatever they stumble over (struct, zlib, Arrow, key errors); all
+        # of it means the same to the user.
         reason = getattr(error, "strerror", None) or str(error).strip().split("\n")[0] or type(error).__name__
         raise DataError(f"'{path}' could not be read as {kind}: {reason.rstrip('.')}.") from error
     return _from_table(table, path, target, pandas)
@@ -314,7 +314,7 @@ def _read_parquet(path, pandas):
 
 
 def _from_table(table, path, target, pandas):
-    """Return the `Problem` of a DataFrame: which columns are numbers, which categories, which of no use."""
+    """Return the `Problem` of a DataFrame."""
     names = [_one_line(name) for name in table.columns]
     table = table.set_axis(names, axis=1)
     if target is None:
@@ -322,9 +322,11 @@ def _from_table(table, path, target, pandas):
     target = _one_line(target)
     if target not in names:
         raise DataError(f"'{path}' has no column '{target}'; {_nearest(target, names)}.")
-    for name in names:
-        if names.count(name) > 1:
-            raise DataError(f"'{path}' has {names.count(name)} columns named '{name}'; rename all but one.")
+    name, times = Counter(names).most_common(1)[0]
+    if times > 1:
+        raise DataError(f"'{path}' has {times} columns named '{name}'; rename all but one.")
+    if table.empty:
+        raise DataError(f"'{path}' has no rows below the names of its columns.")
 
     y = _as_numbers(table[target], pandas)
     if y is None:
@@ -335,33 +337,19 @@ def _from_table(table, path, target, pandas):
     notes = []
     known = ~np.isnan(y)
     y = _drop_unknown(y, known, target, notes)
-    table = table.drop(columns=target).loc[known].reset_index(drop=True)
     _check_target(y, target)
-
-    numbers, categories, useless = {}, {}, {}
-    for name in table.columns:
-        column = table[name]
-        values = _as_numbers(column, pandas)
-        if values is not None:
-            _check_finite(values, f"Column '{name}'")
-            reason = _useless_numbers(name, values)
-        else:
-            values, reason = _as_texts(column, pandas)
-        if reason:
-            useless.setdefault(reason, []).append(name)
-        else:
-            (numbers if values.dtype != object else categories)[name] = values
-    notes += [f"Left out as {reason}: {_listed(those)}." for reason, those in useless.items()]
-    columns = {**numbers, **categories}
-    if not columns:
+    numbers, categories = _usable_columns(table.drop(columns=target).loc[known], notes, pandas)
+    if not numbers and not categories:
         raise DataError(f"'{path}' has no column to predict '{target}' from. {' '.join(notes)}".rstrip())
-    X = pandas.DataFrame(columns)
+    X = pandas.DataFrame({**numbers, **categories})
     holes = X.isna().sum()
     if holes.any():
+        filled = _count(np.flatnonzero(holes), "column", "columns")
         notes.append(
-            f"Filled in {holes.sum()} missing values in {(holes > 0).sum()} columns: the median of numbers, "
-            "the most frequent category."
+            f"Filled in {holes.sum()} missing values in {filled}: the median of numbers, the most frequent "
+            "category."
         )
+
     # `keep_empty_features`: a fold may happen to hold none of the known values of a column.
     number = make_pipeline(SimpleImputer(strategy="median", keep_empty_features=True), StandardScaler())
     category = make_pipeline(
@@ -372,22 +360,42 @@ def _from_table(table, path, target, pandas):
             feature_name_combiner=_category_name,
         ),
     )
+    story = f"{path.name}: '{target}', predicted from {_count(numbers, 'column', 'columns')} of numbers"
     return Problem(
         name=path.name,
-        story=(
-            f"{path.name}: '{target}', predicted from {_count(numbers, 'column', 'columns')} of numbers"
-            + (f" and {len(categories)} of categories." if categories else ".")
-        ),
+        story=f"{story} and {len(categories)} of categories." if categories else f"{story}.",
         X=X,
         y=y,
         columns=list(X.columns),
         prepare=ColumnTransformer(
             [("number", number, list(numbers)), ("category", category, list(categories))]
         ),
-        unit="for one standard deviation more of the feature"
-        + (" if it is a number, or for belonging to the category" if categories else ""),
+        unit=f"{PER_DEVIATION} (a number), or for belonging to it (a category)"
+        if categories
+        else PER_DEVIATION,
         notes=notes,
     )
+
+
+def _usable_columns(table, notes, pandas):
+    """Return the columns of numbers and those of categories, by name; the others get a note."""
+    numbers, categories, useless = {}, {}, {}
+    for name in table.columns:
+        values = _as_numbers(table[name], pandas)
+        if values is not None:
+            _check_finite(values, f"Column '{name}'")
+            numbers[name] = values
+            reason = _useless_numbers(name, values)
+        else:
+            categories[name], reason = _as_texts(table[name], pandas)
+        if reason:
+            useless.setdefault(reason, []).append(name)
+    for reason, names in useless.items():
+        notes.append(f"Left out as {reason}: {_listed(names)}.")
+        for name in names:
+            numbers.pop(name, None)
+            categories.pop(name, None)
+    return numbers, categories
 
 
 def _from_npz(path, target):
@@ -410,14 +418,14 @@ def _from_npz(path, target):
         columns = _stored_names(file["feature_names"]) if "feature_names" in names else None
 
     y = y[:, 0] if y.ndim == 2 and y.shape[1] == 1 else y
-    for what, array, n_dim in (("X", X, 2), (target, y, 1)):
+    for what, array, axes in (("X", X, ["rows", "features"]), (target, y, ["rows"])):
         if array.dtype.kind not in "fiub":
             raise DataError(
                 f"Array '{what}' of '{path}' is of type {array.dtype}; it should hold real numbers."
             )
-        if array.ndim != n_dim:
+        if array.ndim != len(axes):
             raise DataError(
-                f"Array '{what}' of '{path}' has shape {array.shape}; it should have {n_dim} dimensions."
+                f"Array '{what}' of '{path}' has shape {array.shape}; it should be ({', '.join(axes)})."
             )
     if X.shape[0] != len(y):
         raise DataError(f"'{path}' has {X.shape[0]} rows in X but {len(y)} values in '{target}'.")
@@ -439,6 +447,8 @@ def _from_svmlight(path, target):
 
 def _from_matrix(X, y, columns, path, target, notes):
     """Return the `Problem` of a matrix of numbers."""
+    if X.shape[1] == 0:
+        raise DataError(f"'{path}' has no features to predict the target from.")
     columns = columns or [f"x{j}" for j in range(X.shape[1])]
     if X.dtype not in (np.float64, np.float32):
         X = X.astype(np.float64)
@@ -457,12 +467,11 @@ def _from_matrix(X, y, columns, path, target, notes):
         for name, column in zip(columns, X.T, strict=True):
             _check_finite(column, f"Column '{name}'")
         holes = np.isnan(X).sum(axis=0)
-        prepare, unit = StandardScaler(), "for one standard deviation more of the feature"
+        prepare, unit = StandardScaler(), PER_DEVIATION
         if holes.any():
             prepare = make_pipeline(SimpleImputer(strategy="median", keep_empty_features=True), prepare)
-            notes.append(
-                f"Filled in {holes.sum()} missing values in {(holes > 0).sum()} columns: the median."
-            )
+            filled = _count(np.flatnonzero(holes), "column", "columns")
+            notes.append(f"Filled in {holes.sum()} missing values in {filled}: the median.")
     return Problem(
         name=path.name,
         story=f"{path.name}: {target}, predicted from {_count(columns, 'column', 'columns')} of numbers.",
@@ -482,9 +491,12 @@ def _as_numbers(column, pandas):
         if not types.is_complex_dtype(column) and not isinstance(column.dtype, pandas.CategoricalDtype):
             return column.to_numpy(dtype=np.float64, na_value=np.nan)
     elif types.is_object_dtype(column):  # exact decimals of Parquet; True and False with gaps
-        known = column.dropna()
-        if len(known) and all(isinstance(value, (Real, Decimal)) for value in known):
-            return column.astype(np.float64).to_numpy()
+        present = column.notna().to_numpy()
+        known = list(column[present])
+        if known and all(isinstance(value, (Real, Decimal)) for value in known):
+            values = np.full(len(column), np.nan)
+            values[present] = known
+            return values
     return None
 
 
@@ -495,7 +507,9 @@ def _useless_numbers(name, values):
         return "empty"
     if known.min() == known.max():
         return "constant"
-    if name.startswith("Unnamed: ") and np.array_equal(values, np.arange(len(values)) + values[0]):
+    if name.startswith("Unnamed: ") and np.all(
+        np.diff(values) >= 1
+    ):  # what pandas calls a column without name
         return "row numbers"
     return ""
 
@@ -511,9 +525,8 @@ def _as_texts(column, pandas):
         return values, "empty"
     if distinct == 1:
         return values, "constant"
-    if column.dtype.kind in "mM" or isinstance(column.dtype, (pandas.PeriodDtype, pandas.DatetimeTZDtype)):
-        return values, "dates or times"
-    if all(DATE.match(value) for value in known[:1000]):
+    times = column.dtype.kind in "mM" or isinstance(column.dtype, pandas.PeriodDtype)
+    if times or all(DATE.match(value) for value in known[:1000]):
         return values, "dates or times"
     if distinct > len(known) / 2:
         if sum(map(_is_number, known)) > len(known) / 2:
@@ -532,9 +545,12 @@ def _is_number(text):
 
 def _stored_names(array):
     """Return the names in an array of strings, or in bytes with a newline between names."""
-    if array.dtype.kind in "US" and array.ndim:
-        return [_one_line(name.decode() if isinstance(name, bytes) else name) for name in array.tolist()]
-    return [_one_line(name) for name in array.tobytes().rstrip(b"\0").decode().split("\n")]
+    if array.dtype.kind == "U":
+        text = "\n".join(array.ravel().tolist())
+    else:
+        text = b"\n".join(array.ravel().tolist()) if array.dtype.kind == "S" else array.tobytes()
+        text = text.decode()
+    return [_one_line(name) for name in text.split("\n")]
 
 
 def _drop_unknown(y, known, target, notes):
@@ -560,7 +576,7 @@ def _check_target(y, target):
 
 
 def _check_finite(values, what):
-    n_bad = int(np.sum(np.abs(values) > LARGEST))
+    n_bad = int(np.sum(np.abs(values.astype(np.float64, copy=False)) > LARGEST))
     if n_bad:
         raise DataError(
             f"{what} holds {n_bad} infinite or absurdly large values (beyond {LARGEST:g}); "

@@ -295,18 +295,33 @@ def _newton(work, m, k, step, start):
 
 
 @kernel
-def _admit(work, m):
-    """Every held feature that wants to move takes its coordinate step; returns whether one did."""
+def _wanted_change(work, j, floor):
+    """The coordinate step of feature `j`, or 0 if it is within tolerance."""
+    curvature = work.gram[j, j]
+    change = coordinate_step(work.grad[j], curvature, work.coef[j], work.rule[j]) - work.coef[j]
+    if abs(change) * (curvature + work.rule[j, 1]) > KKT * work.rule[j, 0] + floor:
+        return change
+    return 0.0
+
+
+@kernel
+def _admit(work, m, wants):
+    """Every held feature that wants to move takes its coordinate step; returns whether one did.
+
+    Only those that want to at the minimiser of the face: the steps of others pull near-duplicates of free
+    features along, which the next Newton step will put right. ``wants`` is scratch.
+    """
     size = 1.0
     for j in range(m):
         size += abs(work.coef[j])
     floor = NOISE * size  # rounding of the correlations
     moved = False
     for j in range(m):
-        if work.held[j]:
-            curvature = work.gram[j, j]
-            change = coordinate_step(work.grad[j], curvature, work.coef[j], work.rule[j]) - work.coef[j]
-            if abs(change) * (curvature + work.rule[j, 1]) > KKT * work.rule[j, 0] + floor:
+        wants[j] = work.held[j] and _wanted_change(work, j, floor) != 0.0
+    for j in range(m):
+        if wants[j]:
+            change = _wanted_change(work, j, floor)
+            if change != 0.0:
                 work.coef[j] += change
                 axpy(-change, work.gram[j], work.grad, 0, m)
                 moved = True
@@ -396,12 +411,13 @@ def solve_sequence(work, m, k, lams, max_rounds, coefs, rounds):
     """
     step = np.empty(m + 1)
     start = np.empty(m)
+    wants = np.empty(m, dtype=np.bool_)
     for index in range(lams.shape[0]):
         k = _set_lambda(work, m, k, lams[index], step)
         for count in range(max_rounds):
             rounds[index] = count + 1
             k = _newton(work, m, k, step, start)
-            if not _admit(work, m):
+            if not _admit(work, m, wants):
                 break
             for j in range(m):
                 if work.held[j] and is_free(work.coef[j], work.rule[j]):

@@ -168,8 +168,28 @@ def check_training_data(estimator, X, y):
 
     Sets ``n_features_in_`` and ``feature_names_in_`` on `estimator`.
     """
-    X, y = validate_data(estimator, X, y, multi_output=True, y_numeric=True, **_X_RULES)
-    return canonical(X), check_target(y)
+    if not _is_ready(X, y):
+        X, y = validate_data(estimator, X, y, multi_output=True, y_numeric=True, **_X_RULES)
+        return canonical(X), check_target(y)
+    estimator.n_features_in_ = X.shape[1]
+    if hasattr(estimator, "feature_names_in_"):
+        del estimator.feature_names_in_
+    return X, y
+
+
+def _is_ready(X, y):
+    """Whether X and y are finite arrays of the right kind, so that there is nothing to convert, name or refuse.
+
+    The general checks take longer than a small fit. A sum that overflows sends finite data to them, no harm done.
+    """
+    if type(X) is not np.ndarray or type(y) is not np.ndarray or X.ndim != 2 or y.ndim not in (1, 2):
+        return False
+    if X.dtype not in (np.float64, np.float32) or y.dtype != np.float64:
+        return False
+    if X.size == 0 or y.size == 0 or len(X) != len(y):
+        return False
+    with np.errstate(over="ignore", invalid="ignore"):
+        return bool(np.isfinite(X.sum(dtype=np.float64)) and np.isfinite(y.sum()))
 
 
 def check_path_data(X, y):
