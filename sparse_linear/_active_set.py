@@ -30,8 +30,6 @@ EXACT = 1e-12
 REFINEMENTS = 3
 # A lambda at which every penalised feature is zero.
 HUGE = 1e150
-# Sources with at most this many features put all of them into the working set.
-ALL_FEATURES = 512
 
 
 class Solutions(NamedTuple):
@@ -179,15 +177,12 @@ def begin(source, penalty, lam, max_rounds, coef=None):
         Correlations of all features with the residual.
     """
     working = _WorkingSet(source, penalty, lam)
-    p = len(penalty.l1)
     corrs = source.correlate(np.zeros((1, 0)))[0][0]
     loose = (penalty.l1 == 0.0) & (penalty.lower < 0.0) & (penalty.upper > 0.0)
     if coef is not None:
         coef = np.clip(coef, penalty.lower, penalty.upper)
         loose |= (coef != 0.0) & ~penalty.excluded
     first = np.flatnonzero(loose & ~working.member)
-    if p <= ALL_FEATURES:
-        first = np.flatnonzero(~working.member)
     if len(first):
         working.extend(first, corrs, coef)
         if coef is not None:
@@ -242,6 +237,8 @@ def solve_path(source, penalty, lams, max_rounds, coef=None):
         np.zeros(len(lams)),
         np.zeros(len(lams), dtype=np.int64),
     )
+    if source.all_at_once:
+        working.extend(np.flatnonzero(~working.member), corrs)
     complete = working.member.all()
     position, tries, look = 0, 0, LOOK_AHEAD
     while position < len(sequence):

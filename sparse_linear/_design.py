@@ -365,9 +365,12 @@ class ColumnSource:
     ----------
     units : Units
     target : Target
+    all_at_once : bool
+        Whether all features may enter the working set at once, because that costs next to nothing.
     """
 
     def __init__(self, design, y):
+        self.all_at_once = design.n * design.p <= TILE
         self.units = design.units
         self.target, self.values = design.target(y)
         self.block = design.block()

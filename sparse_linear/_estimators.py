@@ -5,6 +5,7 @@ from scipy import sparse
 from sklearn.base import BaseEstimator, MultiOutputMixin, RegressorMixin
 
 from sparse_linear import _path, _solve, _validation
+from sparse_linear._design import make_design
 from sparse_linear._penalty import make_penalty
 
 
@@ -223,12 +224,10 @@ class ElasticNet(_LinearModel):
             _solve.warn_about_zero_alpha(stacklevel=4)
         targets = y.reshape(n, -1)
         result = _solve.fit(
-            X,
+            make_design(X, weights, self.fit_intercept),
             targets,
-            weights,
             penalty,
             np.full((targets.shape[1], 1), alpha),
-            fit_intercept=self.fit_intercept,
             standardize=self.standardize,
             max_iter=max_iter,
             start=self._start(targets.shape[1], p),
@@ -474,12 +473,10 @@ class Ridge(_LinearModel):
                 _validation.check_real(value, "alpha", low=0.0)
         weights = _validation.check_sample_weight(sample_weight, n)
         result = _solve.fit(
-            X,
+            make_design(X, weights, self.fit_intercept),
             targets,
-            weights,
             self._checked_penalty(p, 0.0, 1.0),
             np.array(np.broadcast_to(alpha, targets.shape[1]), dtype=np.float64)[:, None],
-            fit_intercept=self.fit_intercept,
             standardize=self.standardize,
             max_iter=max_iter,
             sum_scaled=True,

@@ -132,29 +132,29 @@ def slope(coef, rule):
 
 
 @leaf
-def dot(a, b, start, stop):
-    """Sum of ``a[i] * b[i]`` for ``start <= i < stop``."""
+def dot_row(matrix, i, x, start, stop):
+    """Sum of ``matrix[i, c] * x[c]`` for ``start <= c < stop``."""
     total = 0.0
-    for i in range(start, stop):
-        total += a[i] * b[i]
+    for c in range(start, stop):
+        total += matrix[i, c] * x[c]
     return total
 
 
 @leaf
-def axpy(scale, a, b, start, stop):
-    """``b[i] += scale * a[i]`` for ``start <= i < stop``."""
-    for i in range(start, stop):
-        b[i] += scale * a[i]
+def add_row(scale, matrix, i, x, start, stop):
+    """``x[c] += scale * matrix[i, c]`` for ``start <= c < stop``."""
+    for c in range(start, stop):
+        x[c] += scale * matrix[i, c]
 
 
 @leaf
-def rotate(cosine, sine, a, b, start, stop):
-    """Apply a plane rotation to two rows, in place."""
-    for i in range(start, stop):
-        x = a[i]
-        y = b[i]
-        a[i] = cosine * x + sine * y
-        b[i] = cosine * y - sine * x
+def rotate_rows(cosine, sine, matrix, i, start, stop):
+    """Apply a plane rotation to rows ``i`` and ``i + 1``, in place."""
+    for c in range(start, stop):
+        a = matrix[i, c]
+        b = matrix[i + 1, c]
+        matrix[i, c] = cosine * a + sine * b
+        matrix[i + 1, c] = cosine * b - sine * a
 
 
 # ---------------------------------------------------------------------------------------------
@@ -166,7 +166,7 @@ def rotate(cosine, sine, a, b, start, stop):
 def _back_substitute(factor, k, x):
     """Solve ``U x = x`` in place."""
     for i in range(k - 1, -1, -1):
-        x[i] = (x[i] - dot(factor[i], x, i + 1, k)) / factor[i, i]
+        x[i] = (x[i] - dot_row(factor, i, x, i + 1, k)) / factor[i, i]
 
 
 @kernel
@@ -174,7 +174,7 @@ def _forward_substitute(factor, k, x):
     """Solve ``U^T x = x`` in place."""
     for i in range(k):
         x[i] /= factor[i, i]
-        axpy(-x[i], factor[i], x, i + 1, k)
+        add_row(-x[i], factor, i, x, i + 1, k)
 
 
 @kernel
@@ -184,12 +184,13 @@ def _append(work, k, j, column):
     Returns the pivot (squared norm of its independent part) and whether it was appended.  ``column`` is
     scratch; it is left holding ``U^{-T} H_Aj``.
     """
-    gram_row = work.gram[j]
     for i in range(k):
-        column[i] = gram_row[work.order[i]]
+        column[i] = work.gram[j, work.order[i]]
     _forward_substitute(work.factor, k, column)
-    diagonal = gram_row[j] + work.rule[j, 1]
-    pivot = diagonal - dot(column, column, 0, k)
+    diagonal = work.gram[j, j] + work.rule[j, 1]
+    pivot = diagonal
+    for i in range(k):
+        pivot -= column[i] * column[i]
     if pivot <= PIVOT * diagonal:
         return pivot, False
     for i in range(k):
@@ -201,24 +202,30 @@ def _append(work, k, j, column):
 
 
 @kernel
-def _remove(work, k, position):
-    """Remove one feature from the factor by Givens rotations; returns the new size."""
+def _remove(work, k, position, right):
+    """Remove one feature from the factor by Givens rotations; returns the new size.
+
+    ``right`` is rotated along: if it solved ``U^T right = g`` before, it does so afterwards, without
+    the entry of `g` that belongs to the feature.
+    """
     factor, order = work.factor, work.order
     work.held[order[position]] = True
     for i in range(position, k - 1):
         order[i] = order[i + 1]
     # Without the column the factor is upper Hessenberg from `position` on ...
     for i in range(k):
-        row = factor[i]
         for c in range(max(position, i - 1), k - 1):
-            row[c] = row[c + 1]
+            factor[i, c] = factor[i, c + 1]
     # ... and rotating neighbouring rows makes it triangular again.
     for i in range(position, k - 1):
-        a = factor[i, i]
-        b = factor[i + 1, i]
-        r = np.hypot(a, b)
-        factor[i, i] = r
-        rotate(a / r, b / r, factor[i], factor[i + 1], i + 1, k - 1)
+        length = np.sqrt(factor[i, i] ** 2 + factor[i + 1, i] ** 2)
+        cosine, sine = factor[i, i] / length, factor[i + 1, i] / length
+        factor[i, i] = length
+        rotate_rows(cosine, sine, factor, i, i + 1, k - 1)
+        right[i], right[i + 1] = (
+            cosine * right[i] + sine * right[i + 1],
+            cosine * right[i + 1] - sine * right[i],
+        )
     return k - 1
 
 
@@ -251,23 +258,24 @@ def _set_lambda(work, m, k, lam, column):
 
 
 @kernel
-def _newton(work, m, k, step, start):
+def _newton(work, m, k, step, right, start):
     """Go to the minimiser of the face, through as many crossings as it takes; returns the factor's new size.
 
     A step that stops at the share ``t`` of its way leaves the gradient of the remaining free features at ``(1
-    - t)`` times what it was, so a crossing costs one pair of triangular solves and no pass over the Gram
-    matrix; the correlations of the working set are updated once, at the end. ``step`` and ``start`` are
-    scratch.
+    - t)`` times what it was, and removing a feature turns the half-solved right-hand side along. So a
+    crossing costs one back substitution and no pass over the Gram matrix; the correlations of the working set
+    are updated once, at the end. ``step``, ``right`` and ``start`` are scratch.
     """
     coef, order = work.coef, work.order
     for j in range(m):
         start[j] = coef[j]
-    remaining = 1.0
-    while k > 0 and remaining > 0.0:
+    for i in range(k):
+        right[i] = work.grad[order[i]] - slope(coef[order[i]], work.rule[order[i]])
+    _forward_substitute(work.factor, k, right)
+    share = 0.0
+    while k > 0 and share < 1.0:
         for i in range(k):
-            j = order[i]
-            step[i] = remaining * (work.grad[j] - slope(start[j], work.rule[j]))
-        _forward_substitute(work.factor, k, step)
+            step[i] = right[i]
         _back_substitute(work.factor, k, step)
         share = 1.0
         for i in range(k):
@@ -277,6 +285,8 @@ def _newton(work, m, k, step, start):
                 share = min(share, (low - coef[j]) / step[i])
             elif coef[j] + step[i] > high:
                 share = min(share, (high - coef[j]) / step[i])
+        for i in range(k):
+            right[i] *= 1.0 - share
         for i in range(k - 1, -1, -1):
             j = order[i]
             low, high = face(coef[j], work.rule[j])
@@ -284,13 +294,12 @@ def _newton(work, m, k, step, start):
             # The first to cross, and whoever rounding carries over with it, is held on the end of its face.
             if share * abs(step[i]) >= abs(end - coef[j]):
                 coef[j] = end
-                k = _remove(work, k, i)
+                k = _remove(work, k, i, right)
             else:
                 coef[j] += share * step[i]
-        remaining *= 1.0 - share
     for j in range(m):
         if coef[j] != start[j]:
-            axpy(start[j] - coef[j], work.gram[j], work.grad, 0, m)
+            add_row(start[j] - coef[j], work.gram, j, work.grad, 0, m)
     return k
 
 
@@ -323,7 +332,7 @@ def _admit(work, m, wants):
             change = _wanted_change(work, j, floor)
             if change != 0.0:
                 work.coef[j] += change
-                axpy(-change, work.gram[j], work.grad, 0, m)
+                add_row(-change, work.gram, j, work.grad, 0, m)
                 moved = True
     return moved
 
@@ -377,12 +386,12 @@ def _join(work, m, k, j, column):
             a = order[i]
             new = end if i == hit else coef[a] - length * direction * column[i]
             if new != coef[a]:
-                axpy(coef[a] - new, work.gram[a], work.grad, 0, m)
+                add_row(coef[a] - new, work.gram, a, work.grad, 0, m)
                 coef[a] = new
         if hit < 0:
             return k  # minimised along the direction: the newcomer stays outside, its gradient is zero
         if hit < k:
-            k = _remove(work, k, hit)
+            k = _remove(work, k, hit, column)
     return k
 
 
@@ -410,13 +419,14 @@ def solve_sequence(work, m, k, lams, max_rounds, coefs, rounds):
         The size of the factor.
     """
     step = np.empty(m + 1)
+    right = np.empty(m + 1)
     start = np.empty(m)
     wants = np.empty(m, dtype=np.bool_)
     for index in range(lams.shape[0]):
         k = _set_lambda(work, m, k, lams[index], step)
         for count in range(max_rounds):
             rounds[index] = count + 1
-            k = _newton(work, m, k, step, start)
+            k = _newton(work, m, k, step, right, start)
             if not _admit(work, m, wants):
                 break
             for j in range(m):
@@ -444,14 +454,14 @@ def restart(work, m, k, coef, grad):
     k : int
         The size of the factor.
     """
-    column = np.empty(m + 1)
+    column = np.zeros(m + 1)
     for j in range(m):
         work.coef[j] = coef[j]
         work.grad[j] = grad[j]
     for i in range(k - 1, -1, -1):
         j = work.order[i]
         if not is_free(coef[j], work.rule[j]):
-            k = _remove(work, k, i)
+            k = _remove(work, k, i, column)
     for j in range(m):
         if work.held[j] and is_free(coef[j], work.rule[j]):
             _, appended = _append(work, k, j, column)

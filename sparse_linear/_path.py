@@ -165,18 +165,17 @@ def enet_path(
         coef_init = _validation.check_vector(coef_init, "coef_init", p, "feature")[None]
     if n_alphas is not None:
         alphas = _validation.check_count(n_alphas, "n_alphas")
+    design = make_design(X, weights, fit_intercept)
     if alphas is None or isinstance(alphas, numbers.Integral):
         count = 100 if alphas is None else _validation.check_count(alphas, "alphas")
-        alphas = _grid(X, y[:, None], weights, penalty, l1_ratio, eps, count, fit_intercept, standardize)
+        alphas = _grid(design, y[:, None], penalty, l1_ratio, eps, count, standardize)
     else:
         alphas = check_alphas(alphas)
     result = _solve.fit(
-        X,
+        design,
         y[:, None],
-        weights,
         penalty,
         alphas[None],
-        fit_intercept=fit_intercept,
         standardize=standardize,
         max_iter=max_iter,
         start=coef_init,
@@ -302,12 +301,10 @@ def ridge_path(
     )
     targets = y.reshape(n, -1)
     result = _solve.fit(
-        X,
+        make_design(X, weights, fit_intercept),
         targets,
-        weights,
         penalty,
         np.tile(alphas, (targets.shape[1], 1)),
-        fit_intercept=fit_intercept,
         standardize=standardize,
         max_iter=max_iter,
         sum_scaled=True,
@@ -383,8 +380,8 @@ def alpha_grid(
         _validation.check_penalty_weights(penalty_weights, p),
         *_validation.check_bounds(bounds, positive, p),
     )
-    weights = _validation.check_sample_weight(sample_weight, n)
-    return _grid(X, y.reshape(n, -1), weights, penalty, l1_ratio, eps, n_alphas, fit_intercept, standardize)
+    design = make_design(X, _validation.check_sample_weight(sample_weight, n), fit_intercept)
+    return _grid(design, y.reshape(n, -1), penalty, l1_ratio, eps, n_alphas, standardize)
 
 
 def check_alphas(alphas):
@@ -410,14 +407,13 @@ def _one_target(X, y):
     return X, y
 
 
-def _grid(X, Y, weights, penalty, l1_ratio, eps, n_alphas, fit_intercept, standardize):
+def _grid(design, Y, penalty, l1_ratio, eps, n_alphas, standardize):
     """The automatic grid of alphas for checked input."""
     eps = _validation.check_real(eps, "eps", low=0.0)
     if eps == 0.0:
         raise ValueError("eps must be positive, got 0: it is the ratio of the smallest to the largest alpha.")
     if l1_ratio == 0.0:
         raise ValueError("There is no largest alpha for l1_ratio=0 (ridge); give the alphas yourself.")
-    design = make_design(X, weights, fit_intercept)
     if standardize:
         penalty = penalty.per_standard_deviation(design.units.norm)
     top = 0.0

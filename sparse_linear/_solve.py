@@ -11,7 +11,7 @@ from scipy import sparse
 from sklearn.exceptions import ConvergenceWarning
 
 from sparse_linear import _active_set, _kernels, _ridge
-from sparse_linear._design import ColumnSource, make_design
+from sparse_linear._design import ColumnSource
 from sparse_linear._moments import MomentDesign, Moments, MomentSource
 
 # A relative gap below this is rounding: a smaller `tol` cannot be told from it.
@@ -26,7 +26,6 @@ class Problem(NamedTuple):
     n: int
     p: int
     sparse: bool
-    density: float
     l1: bool  # some feature in use has an l1 penalty
     bounded: bool
     penalised: bool  # some feature in use has a ridge penalty
@@ -82,7 +81,7 @@ def select_solver(problem):
         what = "exact active-set solver with coordinate steps"
         # The Gram matrix of all columns costs n p^2; the other way costs n p per pass over X and n |W|^2 for
         # a working set W.
-        if p <= 64 or (n >= 2 * p and p <= 4 * max(problem.n_lams, 16)):
+        if p <= 64 or (n >= 2 * p and p <= max(128, 4 * problem.n_lams)):
             return Choice("active set", True, f"{what}, on the moments of X because X is tall (n={n}, p={p})")
         return Choice("active set", False, f"{what}, on working sets of the columns of X (n={n}, p={p})")
     wish = problem.wish
@@ -105,13 +104,11 @@ def select_solver(problem):
 
 
 def fit(
-    X,
+    design,
     Y,
-    sample_weight,
     penalty,
     lams,
     *,
-    fit_intercept=True,
     standardize=False,
     max_iter=1000,
     sum_scaled=False,
@@ -122,14 +119,13 @@ def fit(
 
     Parameters
     ----------
-    X : ndarray or CSC/CSR container of shape (n, p), float32 or float64
+    design : DenseDesign or SparseDesign
     Y : ndarray of shape (n, q), float64
-    sample_weight : ndarray of shape (n,), float64, or None
     penalty : Penalty
         On the scale of X.
     lams : ndarray of shape (q, b)
         Decreasing along each row.
-    fit_intercept, standardize : bool
+    standardize : bool
     max_iter : int
         Limit of rounds (active set) or iterations (LSMR) for each lambda.
     sum_scaled : bool
@@ -145,16 +141,13 @@ def fit(
     -------
     Fit
     """
-    n, p = X.shape
-    design = make_design(X, sample_weight, fit_intercept)
     if sum_scaled:
         penalty = penalty._replace(l2=penalty.l2 / design.weight)
     used = ~penalty.excluded
     problem = Problem(
-        n=n,
-        p=p,
-        sparse=sparse.issparse(X),
-        density=X.nnz / (n * p) if sparse.issparse(X) else 1.0,
+        n=design.n,
+        p=design.p,
+        sparse=sparse.issparse(design.X),
         l1=bool(np.any(penalty.l1[used] > 0.0) and np.any(lams > 0.0)),
         bounded=penalty.bounded,
         penalised=bool(np.any(penalty.l2[used] > 0.0) and np.all(lams > 0.0)),
@@ -165,7 +158,9 @@ def fit(
     moments = None
     if choice.moments:
         moments = MomentDesign(
-            Moments.from_data(X, Y, design.share), fit_intercept, design.units if problem.sparse else None
+            Moments.from_data(design.X, Y, design.share),
+            design.fit_intercept,
+            design.units if problem.sparse else None,
         )
         design.units = moments.units
     if standardize:
@@ -279,8 +274,11 @@ def _report(design, solved, lams, penalty, choice, factor, max_iter):
         coef = solution.coefs * (scale / units.norm)
         coefs[index] = coef
         intercepts[index] = target.mean - coef @ units.mean
-        magnitude = np.abs(coef)
-        penalties = lams[index] * (magnitude @ penalty.l1 + 0.5 * (magnitude * magnitude) @ penalty.l2)
+        used = np.flatnonzero(coef.any(axis=0))
+        magnitude = np.abs(coef[:, used])
+        penalties = lams[index] * (
+            magnitude @ penalty.l1[used] + 0.5 * (magnitude * magnitude) @ penalty.l2[used]
+        )
         objectives[index] = factor * (0.5 * solution.rss * scale * scale + penalties)
         gaps[index] = factor * solution.gaps * scale * scale
         relative[index] = 2.0 * solution.gaps

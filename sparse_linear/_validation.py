@@ -178,9 +178,10 @@ def check_training_data(estimator, X, y):
 
 
 def _is_ready(X, y):
-    """Whether X and y are finite arrays of the right kind, so that there is nothing to convert, name or refuse.
+    """Whether X and y are finite arrays of the right kind: there is nothing to convert or refuse.
 
-    The general checks take longer than a small fit. A sum that overflows sends finite data to them, no harm done.
+    The general checks take longer than a small fit. A sum that overflows sends finite data to them, no harm
+    done.
     """
     if type(X) is not np.ndarray or type(y) is not np.ndarray or X.ndim != 2 or y.ndim not in (1, 2):
         return False
