@@ -128,7 +128,7 @@ def main(words=None):
 
 
 def race(problem, libraries, target, settings):
-    """Measure every library on one problem, and its floor. Libraries that are not installed leave the list."""
+    """Measure every library on one problem, and its floor; those that are not installed leave the list."""
     entry = report.describe(problem) | {"threads": settings(OURS)["threads"], "results": []}
     with tempfile.TemporaryDirectory(prefix="benchmarks") as folder:
         problems.save(problem, folder)

@@ -254,7 +254,7 @@ while (length(line <- readLines(input, 1)) > 0) {
   fitted <- suppressWarnings(fit(as.numeric(line)))
   seconds <- clocks() - start
   used <- peak()[1] - before
-  writeBin(as.vector(as.matrix(fitted$beta)), file.path(folder, "coefs"))
+  for (part in c("x", "i", "p")) writeBin(slot(fitted$beta, part), file.path(folder, paste0("coefs_", part)))
   if (length(used) == 0) used <- -1
   cat(sprintf("%.9g %.9g %.0f %d\n", seconds[1], seconds[2], 1024 * used, ncol(fitted$beta)))
 }
@@ -269,7 +269,6 @@ def glmnet(problem, tol):
     (lambda, alpha) are chosen such that both parts of its penalty are those of the problem.
     """
     _no_fit(problem)
-    p = problem.X.shape[1]
     sd = problem.y.std(dtype=np.float64)
     if not _R or _R[0][0] is not problem:
         _start_r(problem, sd)
@@ -278,12 +277,15 @@ def glmnet(problem, tol):
     process.stdin.flush()
     answer = process.stdout.readline().split()
     if len(answer) != 4:
-        raise RuntimeError("R stopped: " + process.stderr.read()[-500:])
+        said = process.stderr.read()[-500:]
+        raise ImportError("R has no package glmnet") if "no package called" in said else RuntimeError(said)
     wall, cpu = map(float, answer[:2])
     peak, count = map(int, answer[2:])
     if count != len(problem.alphas):
         raise RuntimeError(f"glmnet stopped after {count} of {len(problem.alphas)} lambdas")
-    coefs = sd * np.fromfile(folder / "coefs").reshape(count, p).T
+    types = {"x": np.float64, "i": np.int32, "p": np.int32}
+    parts = [np.fromfile(folder / f"coefs_{part}", dtype) for part, dtype in types.items()]
+    coefs = sd * sp.csc_matrix(tuple(parts), shape=(problem.X.shape[1], count)).toarray()
     return Timed(coefs, wall, cpu, peak if peak >= 0 else None)
 
 

@@ -127,6 +127,7 @@ def measure_floor(folder, threads=1):
 def _events(job, limit, python):
     """Yield what a worker reports; a last event tells of a worker that ended badly or late."""
     environment = os.environ | dict.fromkeys(THREAD_VARIABLES, str(job["threads"]))
+    environment["TMPDIR"] = job["folder"]  # the parent's to clear, should the worker be stopped
     environment["PYTHONPATH"] = os.pathsep.join(
         [str(Path(__file__).resolve().parents[1]), os.environ.get("PYTHONPATH", "")]
     )

@@ -98,7 +98,7 @@ def block(entry):
     alphas = {"path": f"{entry['alphas']} alphas", "single": "one alpha", "fit": "one fit, default settings"}[
         entry["kind"]
     ]
-    title = f"{entry['name']}: {shape}; {alphas}; {entry['threads']} thread{'s' * (entry['threads'] > 1)}"
+    title = f"{entry['name']}: {shape}; {alphas}; {_threads(entry)}"
     if floor:
         title += f"; floor {seconds(floor['seconds'])}"
         title += f" (passes {seconds(floor['passes'])}, Gram of {floor['support']} {seconds(floor['gram'])}"
@@ -205,7 +205,7 @@ def plot(entry, path):
     if entry["floor"]:
         axes.axvline(entry["floor"]["seconds"], color="grey", linewidth=0.8, linestyle="--", label="floor")
     axes.set(xscale="log", yscale="log", xlabel="seconds", ylabel="certified relative duality gap")
-    axes.set_title(f"{entry['name']} ({entry['n']} x {entry['p']}, {entry['threads']} threads)")
+    axes.set_title(f"{entry['name']}: {entry['n']} x {entry['p']}, {_threads(entry)}")
     if axes.get_legend_handles_labels()[1]:
         axes.legend(fontsize=8)
     path = Path(path)
@@ -231,6 +231,8 @@ def plot_scaling(axes_measured, path):
                 label = library if line["exponent"] is None else f"{library}: {line['exponent']:.2f}"
                 panel.plot(*zip(*line["points"], strict=True), marker="o", markersize=4, label=label, **style)
         panel.set(xscale="log", yscale="log", xlabel=axis, title=measured["title"])
+        panel.set_xticks(measured["values"], [f"{value:g}" for value in measured["values"]])
+        panel.minorticks_off()
         if panel.get_legend_handles_labels()[1]:
             panel.legend(fontsize=7)
     panels[0][0].set_ylabel("seconds to the target")
@@ -238,6 +240,10 @@ def plot_scaling(axes_measured, path):
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=120)
     plt.close(figure)
+
+
+def _threads(entry):
+    return "1 thread" if entry["threads"] == 1 else f"{entry['threads']} threads"
 
 
 def _pyplot():

@@ -55,8 +55,8 @@ def run(axes, libraries, targets, settings):
     Returns
     -------
     dict
-        axis -> title and lines: per library its points (size, seconds), and the exponent fitted to the upper
-        three.
+        axis -> title, values and lines: per library its points (value, seconds), the exponent fitted to the
+        last three, and why there are no more.
     """
     measured = {}
     libraries = list(libraries)
@@ -75,12 +75,15 @@ def run(axes, libraries, targets, settings):
                     if result["reached"]:
                         line["points"].append((value, report.best_run(result)["seconds"]))
                     else:
-                        line["note"] = f"not beyond: {result['note']}"
+                        run = report.best_run(result)
+                        line["note"] = f"at {value}: {result['note']}" + (
+                            f" @{run['gap']:.0e}" if run else ""
+                        )
                     if result.get("missing"):
                         libraries.remove(library)
         for line in lines.values():
             line["exponent"] = exponent(line["points"])
-        measured[name] = {"title": axis.title, "lines": lines}
+        measured[name] = {"title": axis.title, "values": axis.values, "lines": lines}
         print(table(name, measured[name]) + "\n", flush=True)
     return measured
 
@@ -95,7 +98,7 @@ def exponent(points, last=3):
 
 def table(name, measured):
     """Return the times along one axis as text."""
-    values = AXES[name].values
+    values = measured["values"]
     form = "{:<22}" + "{:>10}" * len(values) + "{:>10}  {}"
     lines = [f"{name}: {measured['title']}", form.format("library", *map(str, values), "exponent", "")]
     for library, line in measured["lines"].items():

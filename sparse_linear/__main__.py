@@ -118,7 +118,7 @@ def run(options):
         )
         if not options.json:
             if not comparisons:
-                print(heading(about))
+                print(heading(about, beside="with" if options.no_sklearn else "beside"))
             print(as_text(comparison), flush=True)
         comparisons.append(as_dict(comparison))
     seconds = time.perf_counter() - start
@@ -158,11 +158,11 @@ def leading_features(comparison):
     ]
 
 
-def heading(about):
+def heading(about, beside):
     """Return what is being run, on what."""
     versions, cores = about["versions"], about["cores"]
     lines = wrapped(
-        f"sparse_linear {versions['sparse_linear']} beside scikit-learn {versions['scikit-learn']} "
+        f"sparse_linear {versions['sparse_linear']} {beside} scikit-learn {versions['scikit-learn']} "
         f"(Python {versions['python']}, {cores} {'core' if cores == 1 else 'cores'})"
     )
     lines += wrapped(
@@ -239,7 +239,9 @@ def features_table(comparison):
     row = "{:50}" + " {:>14}" * len(libraries)
     lines.append(row.format("", *libraries))
     for name, coefs in features:
-        lines.append(row.format(fit_into(name, 50), *(f"{coef:+.4g}" for coef in coefs.values())))
+        lines.append(
+            row.format(fit_into(name, 50), *(f"{coef:+.4g}" if coef else "0" for coef in coefs.values()))
+        )
     return lines
 
 
@@ -248,7 +250,7 @@ def footer(about, seconds):
     lines = ["", "-" * WIDTH]
     lines += wrapped(
         "Relative gap: the objective is above its minimum by at most this share of half the variance of the "
-        "target (a duality gap in float64, by the same few lines for both libraries). Seconds, search: "
+        "target (a duality gap in float64, by the same few lines for either library). Seconds, search: "
         "scikit-learn's GridSearchCV around either estimator, preparation of each fold included. Seconds, "
         "path: the estimator alone, once per alpha on all training rows."
     )

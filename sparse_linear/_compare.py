@@ -217,7 +217,7 @@ def digits():
             f"Digits: a handwritten {data.target[chosen]} of 64 pixels (from 0 to 16), a quarter of them "
             f"hidden, predicted as a weighted sum of {len(others)} other digits; labels are not used."
         ),
-        X=data.data[others].T,
+        X=np.ascontiguousarray(data.data[others].T),  # like the other data, so that nothing compiles twice
         y=data.data[chosen],
         columns=[f"a {data.target[image]} (image {image})" for image in others],
         prepare=StandardScaler(),

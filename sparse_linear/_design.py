@@ -21,6 +21,9 @@ from sparse_linear import _kernels
 TILE = 1 << 18
 # A column whose spread is below this share of its mean is constant up to rounding.
 CONSTANT = 1e-13
+# The same for sparse columns, whose centring is a subtraction from their Gram matrix: the square of this is
+# lost.
+FAR = 1e3
 # Columns whose mean is this many times their spread are centred before they are multiplied, not afterwards.
 OFFSET = 1e4
 
@@ -268,12 +271,31 @@ class _DenseBlock:
 
 
 class SparseDesign(_Design):
-    """X is a CSC or CSR container; it is never densified, and centring is never written out."""
+    """X is a CSC or CSR container; it is never densified, and centring is never written out.
+
+    But for `far` columns: those whose mean is more than `FAR` times their spread have (nearly) no zeros, and
+    centring by subtraction would cost their digits. Z holds these few as dense columns.
+    """
 
     def __init__(self, X, sample_weight, fit_intercept):
         super().__init__(X, sample_weight, fit_intercept)
         storage = _kernels.CSC if X.format == "csc" else _kernels.CSR
         self.entries = storage(X.data, X.indices, X.indptr)
+
+    @cached_property
+    def far(self):
+        """Indices of the columns far from zero."""
+        mean, norm, constant = self.units
+        return np.flatnonzero((np.abs(mean) > FAR * norm) & ~constant)
+
+    @cached_property
+    def far_columns(self):
+        """These columns of Z, one per row, dense."""
+        mean, norm, _ = self.units
+        columns = self.X[:, self.far].toarray().T.astype(np.float64)
+        columns -= mean[self.far, None]
+        columns /= norm[self.far, None]
+        return columns * self.root
 
     @cached_property
     def units(self):
@@ -295,22 +317,33 @@ class SparseDesign(_Design):
         if self.fit_intercept:
             result -= np.outer(mean, weighted.sum(axis=0))
         result /= norm[:, None]
+        if len(self.far):
+            result[self.far] = self.far_columns @ residuals.T
         return np.ascontiguousarray(result.T)
 
     def apply(self, coefs):
         """Linear combinations of all columns of Z: coefs of shape (b, p) -> (b, n)."""
         mean, norm, _ = self.units
         scaled = coefs / norm
+        scaled[:, self.far] = 0.0
         result = _kernels.entry_combination(self.entries, np.ascontiguousarray(scaled.T), self.n).T
         result -= (scaled @ mean)[:, None]
-        return result * self.root
+        return result * self.root + coefs[:, self.far] @ self.far_columns
 
     def take(self, features):
-        """Columns of Z before centring, as a CSC array of shape (n, k)."""
+        """Columns of Z as a CSC array of shape (n, k), and the multiples of `root` still to be subtracted."""
+        mean, norm, _ = self.units
         block = sparse.csc_array(self.X[:, features], dtype=np.float64)
         block.data = block.data * self.root[block.indices]
-        block.data /= np.repeat(self.units.norm[features], np.diff(block.indptr))
-        return block
+        block.data /= np.repeat(norm[features], np.diff(block.indptr))
+        shift = mean[features] / norm[features]
+        far = np.flatnonzero(np.isin(features, self.far))
+        if len(far):
+            block = block.tolil()
+            block[:, far] = self.far_columns[np.searchsorted(self.far, features[far])].T
+            block = block.tocsc()
+            shift[far] = 0.0
+        return block, shift
 
     def block(self):
         """An empty, growing set of columns of Z."""
@@ -320,6 +353,7 @@ class SparseDesign(_Design):
         """``Z diag(scale) Z^T``, an (n, n) matrix."""
         mean, norm, _ = self.units
         factor = np.sqrt(scale) / norm
+        factor[self.far] = 0.0
         scaled = sparse.csr_array(self.X, dtype=np.float64, copy=True)
         scaled.data *= factor[scaled.indices]
         shift = factor * mean
@@ -328,7 +362,7 @@ class SparseDesign(_Design):
         result -= cross[:, None] + cross[None, :]
         result += shift @ shift
         result *= np.outer(self.root, self.root)
-        return result
+        return result + (self.far_columns.T * scale[self.far]) @ self.far_columns
 
 
 class _SparseBlock:
@@ -341,10 +375,8 @@ class _SparseBlock:
 
     def extend(self, features):
         """Gather more columns; returns the Gram matrix of all columns with the new ones, (m, k)."""
-        new = self.design.take(features)
+        new, shift = self.design.take(features)
         self.columns = sparse.hstack([self.columns, new], format="csc")
-        mean, norm, _ = self.design.units
-        shift = mean[features] / norm[features]
         self.shift = np.concatenate([self.shift, shift])
         gram = (self.columns.T @ new).toarray()
         gram -= np.outer(self.shift, shift)

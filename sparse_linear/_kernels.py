@@ -52,11 +52,17 @@ kernel = partial(njit, cache=True, nogil=True, error_model="numpy")
 leaf = partial(kernel, fastmath={"reassoc", "contract", "nsz", "arcp"}, inline="never")
 
 EPS = np.finfo(np.float64).eps
+# After this many rounds at one lambda the tolerance doubles every eight rounds.
+PATIENCE = 40.0
 # Rounding of quantities of order one that are sums over the working set.
 NOISE = 32.0 * EPS
 # A column whose part independent of the factor is smaller than this share of its norm (squared) counts as
 # dependent.
 PIVOT = 1e-11
+# Curvature along a null direction up to this is rounding of the pivot, and counts as none.
+FLAT = 1e-13
+# Entries of a null direction below this are rounding: most are, when the newcomer is a duplicate.
+BYSTANDER = 1e-9
 # Optimality conditions inside the working set are met to this share of each feature's own penalty.
 KKT = 1e-12
 
@@ -292,7 +298,7 @@ def _newton(work, m, k, step, right, start):
             low, high = face(coef[j], work.rule[j])
             end = low if step[i] < 0.0 else high
             # The first to cross, and whoever rounding carries over with it, is held on the end of its face.
-            if share * abs(step[i]) >= abs(end - coef[j]):
+            if share * abs(step[i]) >= (1.0 - NOISE) * abs(end - coef[j]):
                 coef[j] = end
                 k = _remove(work, k, i, right)
             else:
@@ -314,16 +320,17 @@ def _wanted_change(work, j, floor):
 
 
 @kernel
-def _admit(work, m, wants):
+def _admit(work, m, slack, wants):
     """Every held feature that wants to move takes its coordinate step; returns whether one did.
 
     Only those that want to at the minimiser of the face: the steps of others pull near-duplicates of free
-    features along, which the next Newton step will put right. ``wants`` is scratch.
+    features along, which the next Newton step will put right. ``slack`` multiplies the tolerance; ``wants`` is
+    scratch.
     """
     size = 1.0
     for j in range(m):
         size += abs(work.coef[j])
-    floor = NOISE * size  # rounding of the correlations
+    floor = slack * NOISE * size  # rounding of the correlations
     moved = False
     for j in range(m):
         wants[j] = work.held[j] and _wanted_change(work, j, floor) != 0.0
@@ -353,23 +360,26 @@ def _join(work, m, k, j, column):
         column[k] = -1.0
         order[k] = j
         descent = 0.0
+        size = 0.0
         for i in range(k + 1):
             a = order[i]
-            if abs(column[i]) < NOISE:
-                column[i] = 0.0  # a bystander: most are, when the newcomer is a duplicate
+            size += abs(column[i])
+            if abs(column[i]) < BYSTANDER:
+                column[i] = 0.0
             descent -= column[i] * (work.grad[a] - slope(coef[a], work.rule[a]))
         length = np.inf
-        if abs(descent) <= NOISE * (1.0 + abs(work.grad[j])):
-            # The objective is flat: go where the newcomer vanishes.
+        hit = -1
+        end = 0.0
+        if abs(descent) <= NOISE * size:
+            # The objective is flat: go where the newcomer vanishes, or another before it.
             if coef[j] == 0.0:
                 return k
             direction = -np.sign(coef[j])
+            length, hit = abs(coef[j]), k
         else:
             direction = np.sign(descent)
-            if curvature > EPS:
+            if curvature > FLAT:
                 length = abs(descent) / curvature
-        hit = -1
-        end = 0.0
         for i in range(k + 1):
             a = order[i]
             speed = -direction * column[i]
@@ -427,7 +437,9 @@ def solve_sequence(work, m, k, lams, max_rounds, coefs, rounds):
         for count in range(max_rounds):
             rounds[index] = count + 1
             k = _newton(work, m, k, step, right, start)
-            if not _admit(work, m, wants):
+            # Where ties of a degenerate problem are decided by rounding, rounds could go on for ever.
+            slack = 2.0 ** max(0.0, (count - PATIENCE) / 8.0)
+            if not _admit(work, m, slack, wants):
                 break
             for j in range(m):
                 if work.held[j] and is_free(work.coef[j], work.rule[j]):

@@ -5,10 +5,11 @@ decided in `_solve.select_solver`:
 
 ``cholesky``   the (p, p) normal equations, from `Moments`, for tall data;
 ``dual``       the (n, n) system ``(Z_P D_P^{-1} Z_P^T + I) a = y``, ``v = D^{-1} Z^T a``, for wide data;
-``svd``        singular values of Z, where the normal equations have lost the answer, and for ``lambda = 0``;
+``svd``        singular values of Z, for ``lambda = 0``;
+``qr``         an orthogonal factorisation of Z and D^(1/2), where the normal equations have lost the answer;
 ``lsmr``       Krylov iterations (Fong and Saunders 2011) for large sparse X, with the centring implicit.
 
-All but ``svd`` refine: the gradient is computed anew from the data and the same factor gives the correction,
+The first two refine: the gradient is computed anew from the data and the same factor gives the correction,
 so that the error is that of the data (cond(X) eps), not that of the normal equations (cond(X)^2 eps) (Björck
 1987, on the corrected seminormal equations).
 """
@@ -20,6 +21,8 @@ from scipy.sparse.linalg import LinearOperator, lsmr
 # Corrections are made until the last one is below this share of the solution, at most REFINEMENTS times.
 ACCURATE = 1e-14
 REFINEMENTS = 4
+# Singular values below this share of the largest are rounding: the columns, of unit length, are dependent.
+DEPENDENT = 1e-12
 # Below this reciprocal condition number a factor of the normal equations cannot be refined.
 SINGULAR = 1e-13
 
@@ -31,12 +34,14 @@ class NotPositiveDefiniteError(Exception):
 def _factor(matrix):
     """Cholesky factor of a symmetric matrix (overwritten); raises if it is nearly singular."""
     norm = np.abs(matrix).sum(axis=0).max(initial=0.0)
+    if not np.isfinite(norm):
+        raise NotPositiveDefiniteError
     try:
         factor = linalg.cholesky(matrix, lower=True, overwrite_a=True, check_finite=False)
     except linalg.LinAlgError as error:
         raise NotPositiveDefiniteError from error
     rcond, _ = linalg.lapack.dpocon(factor, norm, uplo="L")
-    if rcond < SINGULAR:
+    if not rcond >= SINGULAR:
         raise NotPositiveDefiniteError
     return factor
 
@@ -44,7 +49,7 @@ def _factor(matrix):
 def _basis(columns):
     """Orthonormal basis of the span of some columns, given as rows (k, n)."""
     left, values, _ = linalg.svd(columns.T, full_matrices=False, check_finite=False)
-    rank = np.count_nonzero(values > max(columns.shape) * np.finfo(float).eps * values.max(initial=0.0))
+    rank = np.count_nonzero(values > DEPENDENT * values.max(initial=0.0))
     return left[:, :rank]
 
 
@@ -128,7 +133,7 @@ def dual(design, targets, diagonal, gradient):
         coefs = design.correlate(shares) * inverse
         if len(free):
             rest = rows - design.apply(coefs)
-            coefs[:, free] = linalg.lstsq(loose.T, rest.T, check_finite=False)[0].T
+            coefs[:, free] = linalg.lstsq(loose.T, rest.T, cond=DEPENDENT, check_finite=False)[0].T
         return coefs
 
     def solve(right):
@@ -145,7 +150,7 @@ def svd(design, targets, diagonal, norm):
     The data are copied once (n p elements).  Columns are weighed so that the penalty is the identity; without
     any penalty, the norm that is minimal is that of the coefficients on the scale of X.
     """
-    columns = design.take(np.arange(design.p))  # (p, n)
+    columns = design.take(np.arange(design.p))
     coefs = np.zeros((len(targets), design.p))
     penalised = diagonal > 0.0
     free = np.flatnonzero(~penalised)
@@ -162,17 +167,37 @@ def svd(design, targets, diagonal, norm):
         coefs[:, held] = (shrunk @ right) / np.sqrt(diagonal[held])
         rest = targets - coefs[:, held] @ columns[held]
     if len(free):
-        solution, _, rank, _ = linalg.lstsq(columns[free].T, rest.T, check_finite=False)
+        solution, _, rank, _ = linalg.lstsq(columns[free].T, rest.T, cond=DEPENDENT, check_finite=False)
         if rank < len(free):
             # Many answers: the shortest one on the scale of X.
             scaled = columns[free] * norm[free][:, None]
-            solution = linalg.lstsq(scaled.T, rest.T, check_finite=False)[0] * norm[free][:, None]
+            solution = linalg.lstsq(scaled.T, rest.T, cond=DEPENDENT, check_finite=False)[0]
+            solution *= norm[free][:, None]
         coefs[:, free] = solution.T
     return coefs, 1
 
 
+def qr(design, targets, diagonal):
+    """Orthogonal factorisation of ``[Z; D^(1/2)]``, for normal equations that are singular to working precision.
+
+    Rows are sorted by size and columns pivoted, so that the answer is accurate row by row however different the
+    penalties of the columns are (Cox and Higham 1998, BIT 38). Takes ``(n + p) p`` elements of memory.
+    """
+    used = np.flatnonzero(np.isfinite(diagonal))
+    columns = design.take(used)
+    matrix = np.vstack([columns.T, np.diag(np.sqrt(diagonal[used]))])
+    right = np.zeros((len(matrix), len(targets)))
+    right[: design.n] = targets.T
+    order = np.argsort(-np.abs(matrix).max(axis=1, initial=0.0), kind="stable")
+    coefs = np.zeros((len(targets), design.p))
+    coefs[:, used] = linalg.lstsq(
+        matrix[order], right[order], cond=np.finfo(np.float64).eps, lapack_driver="gelsy", check_finite=False
+    )[0].T
+    return coefs, 1
+
+
 def iterate(design, targets, diagonal, norm, max_iter):
-    """LSMR on ``[Z; D^(1/2)] v = [y; 0]``, restarted on the residual until it no longer gains.
+    """LSMR on ``[Z; D^(1/2)] v = [y; 0]``, columns scaled to unit length, restarted until it no longer gains.
 
     Without any penalty the unknowns are the coefficients on the scale of X, so that the answer is the
     shortest one.
@@ -180,7 +205,7 @@ def iterate(design, targets, diagonal, norm, max_iter):
     n, p = design.n, design.p
     used = np.isfinite(diagonal)
     root = np.sqrt(np.where(used, diagonal, 0.0))
-    scale = np.where(used, 1.0 if root.any() else norm, 0.0)
+    scale = np.where(used, 1.0 / np.sqrt(1.0 + root * root) if root.any() else norm, 0.0)
 
     def matvec(v):
         v = scale * np.ravel(v)

@@ -18,6 +18,8 @@ from sparse_linear._moments import MomentDesign, Moments, MomentSource
 ROUNDING = 1e-13
 # Normal equations with more unknowns than this are not formed (they would take 3 GB).
 LARGEST_GRAM = 20_000
+# More unknowns than this are not factored orthogonally.
+LARGEST_QR = 4_000
 
 
 class Problem(NamedTuple):
@@ -26,6 +28,7 @@ class Problem(NamedTuple):
     n: int
     p: int
     sparse: bool
+    far: bool  # X is sparse, and some of its columns lie too far from zero for moments
     l1: bool  # some feature in use has an l1 penalty
     bounded: bool
     penalised: bool  # some feature in use has a ridge penalty
@@ -36,7 +39,7 @@ class Problem(NamedTuple):
 class Choice(NamedTuple):
     """A solver: how it is called inside, where it takes X from, and what it is, in words."""
 
-    solver: str  # "active set", "cholesky", "dual", "svd", "lsmr"
+    solver: str  # "active set", "cholesky", "dual", "qr", "svd", "lsmr"
     moments: bool  # whether X is reduced to its moments first
     reason: str
 
@@ -81,7 +84,8 @@ def select_solver(problem):
         what = "exact active-set solver with coordinate steps"
         # The Gram matrix of all columns costs n p^2; the other way costs n p per pass over X and n |W|^2 for
         # a working set W.
-        if p <= 64 or (n >= 2 * p and p <= max(128, 4 * problem.n_lams)):
+        tall = p <= 64 or (n >= 2 * p and p <= max(128, 4 * problem.n_lams))
+        if tall and not problem.far:
             return Choice("active set", True, f"{what}, on the moments of X because X is tall (n={n}, p={p})")
         return Choice("active set", False, f"{what}, on working sets of the columns of X (n={n}, p={p})")
     wish = problem.wish
@@ -96,7 +100,7 @@ def select_solver(problem):
         return Choice("svd", False, "singular values of X, as asked for")
     if problem.sparse and (iterative or min(n, p) > 2000):
         return Choice("lsmr", False, "LSMR iterations with implicit centring: X is sparse and large")
-    if p <= n and p <= LARGEST_GRAM:
+    if p <= n and p <= LARGEST_GRAM and not problem.far:
         return Choice("cholesky", True, f"Cholesky factor of the {p} x {p} normal equations, refined on X")
     if n <= LARGEST_GRAM:
         return Choice("dual", False, f"Cholesky factor of the {n} x {n} dual system, refined on X")
@@ -144,10 +148,12 @@ def fit(
     if sum_scaled:
         penalty = penalty._replace(l2=penalty.l2 / design.weight)
     used = ~penalty.excluded
+    is_sparse = sparse.issparse(design.X)
     problem = Problem(
         n=design.n,
         p=design.p,
-        sparse=sparse.issparse(design.X),
+        sparse=is_sparse,
+        far=is_sparse and len(design.far) > 0,
         l1=bool(np.any(penalty.l1[used] > 0.0) and np.any(lams > 0.0)),
         bounded=penalty.bounded,
         penalised=bool(np.any(penalty.l2[used] > 0.0) and np.all(lams > 0.0)),
@@ -228,6 +234,8 @@ def _fit_quadratic(design, moments, Y, penalty, lams, max_iter, choice):
 def _solve_quadratic(design, moments, values, diagonal, norm, max_iter, choice):
     """One lambda; if the normal equations turn out to be singular, the solver that does without them."""
     used = np.isfinite(diagonal)
+    if not used.any():
+        return np.zeros((len(values), len(diagonal))), 1, choice
     penalty = np.where(used, diagonal, 0.0)
 
     def gradient(coefs):
@@ -249,9 +257,14 @@ def _solve_quadratic(design, moments, values, diagonal, norm, max_iter, choice):
         if choice.solver == "dual":
             return *_ridge.dual(design, values, diagonal, gradient), choice
     except _ridge.NotPositiveDefiniteError:
-        solver = "lsmr" if sparse.issparse(design.X) else "svd"
-        name = "LSMR iterations" if solver == "lsmr" else "singular values of X"
+        solver, name = "qr", "orthogonal factorisation"
+        if sparse.issparse(design.X):
+            solver, name = "lsmr", "LSMR iterations"
+        elif design.p > LARGEST_QR:
+            solver, name = "svd", "singular values of X"
         choice = Choice(solver, False, f"{name}: the normal equations are singular to working precision")
+    if choice.solver == "qr":
+        return *_ridge.qr(design, values, diagonal), choice
     if choice.solver == "svd":
         return *_ridge.svd(design, values, diagonal, norm), choice
     return *_ridge.iterate(design, values, diagonal, norm, max_iter), choice

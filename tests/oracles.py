@@ -4,6 +4,7 @@ Nothing here is taken from the package. Everything is computed on explicit, dens
 the platform has it (`numpy.longdouble`), so that the package's float64 is what is being judged.
 """
 
+import functools
 import itertools
 from dataclasses import dataclass
 
@@ -77,7 +78,9 @@ class Problem:
         """
         coef = np.asarray(coef).astype(LONG)
         pull = self.correlations(coef) - self.l2 * coef
-        low = np.where(coef > 0, self.l1, -self.l1)  # the ends of the subdifferential of l1 |w|, and of the bounds
+        low = np.where(
+            coef > 0, self.l1, -self.l1
+        )  # the ends of the subdifferential of l1 |w|, and of the bounds
         high = np.where(coef < 0, -self.l1, self.l1)
         high = np.where(coef >= self.upper - slack * np.abs(coef), np.inf, high)
         low = np.where(coef <= self.lower + slack * np.abs(coef), -np.inf, low)
@@ -112,7 +115,7 @@ class Problem:
                 point = point - (basis @ point) @ basis
         u = np.where(usable & ~loose, columns @ point, 0)
         end = np.where(u > 0, self.upper, self.lower)
-        above = usable & (np.abs(u) > self.l1) & (self.l1 > 0)
+        above = usable & (np.abs(u) > self.l1) & (self.l1 > 0) & (end != 0)
         gaps = []
         # The longest multiple with a finite dual value, and the one within all thresholds: either is a valid bound.
         for mask in (above & (self.l2 == 0) & np.isinf(end), above):
@@ -261,7 +264,9 @@ def assert_optimal(
     assert coef.shape == given.norm.shape, f"coef has shape {coef.shape}"
     assert np.isfinite(coef).all(), f"coef is not finite: {coef}"
     held = (given.lower == 0) & (given.upper == 0)
-    assert np.all(coef[held] == 0), f"features {np.flatnonzero(held & (coef != 0))} are held at 0 but are not 0"
+    assert np.all(coef[held] == 0), (
+        f"features {np.flatnonzero(held & (coef != 0))} are held at 0 but are not 0"
+    )
     # Rounding to float32 may carry a coefficient over its bound; float64 results have no excuse.
     slack = 0.0 if coef.dtype == np.float64 else eps
     over = np.maximum(given.lower - coef, coef - given.upper) > slack * np.abs(coef)
@@ -281,15 +286,22 @@ def assert_optimal(
         assert intercept == 0.0
     square = given.factor * given.scale**2
     gap = given.gap(np.clip(coef, given.lower, given.upper))
+    gap_tol = gap_tol or tol
     assert gap >= -ROUNDING * square * size**2, f"negative gap {float(gap)}: the oracle is wrong"
-    assert gap <= tol * square * size, f"duality gap {float(gap / square):.2e} of the target's mean square"
+    assert gap <= gap_tol * square * size, (
+        f"duality gap {float(gap / square):.2e} of the target's mean square"
+    )
     if objective is not None:
         # The package speaks of the coefficients before they are rounded to the dtype of X, and of the exact intercept.
         error = abs(given.objective(coef) - objective) / square
-        assert error <= (tol + eps) * size, f"objective_ is wrong by {float(error):.2e} of the target's mean square"
+        assert error <= (tol + eps) * size, (
+            f"objective_ is wrong by {float(error):.2e} of the target's mean square"
+        )
     if dual_gap is not None:
         assert dual_gap >= 0.0, f"dual_gap_ is negative: {dual_gap}"
-        assert dual_gap <= (gap_tol or tol) * square * size, f"dual_gap_ is {float(dual_gap / square):.2e} of the mean square"
+        assert dual_gap <= gap_tol * square * size, (
+            f"dual_gap_ is {float(dual_gap / square):.2e} of the mean square"
+        )
     return given
 
 
@@ -328,7 +340,9 @@ def enumerate_faces(gram, corr, l1, l2, lower, upper):
                 options.append("lower")
         states.append(options)
     for face in itertools.product(*states):
-        coef = np.array([{"upper": upper[j], "lower": lower[j]}.get(state, 0.0) for j, state in enumerate(face)])
+        coef = np.array(
+            [{"upper": upper[j], "lower": lower[j]}.get(state, 0.0) for j, state in enumerate(face)]
+        )
         free = [j for j, state in enumerate(face) if state in ("positive", "negative")]
         if free:
             sign = np.array([1.0 if face[j] == "positive" else -1.0 for j in free])
@@ -368,7 +382,7 @@ def coordinate_descent(given, max_sweeps=200_000):
                 largest = max(largest, abs(new - coef[j]))
                 rest -= (new - coef[j]) * gram[j]
                 coef[j] = new
-        if largest <= 1e-16 * np.abs(coef).max(initial=0.0):
+        if largest <= 1e-15:
             break
         rest = corr - gram @ coef
     return np.asarray(coef * given.scale / norm, dtype=np.float64)
@@ -463,7 +477,8 @@ def _duplicates(X, kind):
     """The same matrix with every entry stored in two parts."""
     X = kind(X)
     halves = kind(
-        (np.repeat(X.data, 2) * np.tile([0.25, 0.75], X.nnz), np.repeat(X.indices, 2), 2 * X.indptr), shape=X.shape
+        (np.repeat(X.data, 2) * np.tile([0.25, 0.75], X.nnz), np.repeat(X.indices, 2), 2 * X.indptr),
+        shape=X.shape,
     )
     assert halves.nnz == 2 * X.nnz
     return halves
@@ -656,3 +671,58 @@ def pairwise(factors, seed):
             rows.append({name: factors[name][index] for name, index in best.items()})
             missing -= gained
     return rows
+
+
+FACTORS = {
+    "model": ("Lasso", "ElasticNet", "Ridge"),
+    "fit_intercept": (True, False),
+    "weights": ("none", "some zero"),
+    "standardize": (False, True),
+    "penalty_weights": ("none", "varied", "free and excluded"),
+    "limits": ("none", "positive", "scalars", "arrays"),
+    "strength": (0.3, 0.01),
+}
+
+
+@functools.cache
+def combinations(seed):
+    """Pairs of all `FACTORS`, for `settings`."""
+    return pairwise(FACTORS, seed)
+
+
+def settings(case, choice):
+    """Keywords of `assert_optimal` for some data and one of the `combinations`, all of a size that matters there."""
+    n, p = dense(case.X).shape
+    rng = np.random.default_rng(1000 * n + p)
+    keywords = {"fit_intercept": choice["fit_intercept"], "standardize": choice["standardize"]}
+    if choice["weights"] == "some zero":
+        weights = rng.uniform(0.5, 2.0, n)
+        if n > 4:
+            weights[rng.permutation(n)[: n // 5]] = 0.0
+        keywords["sample_weight"] = weights
+    plain = problem(case.X, case.y, **keywords)
+    if choice["penalty_weights"] != "none":
+        factors = rng.uniform(0.5, 2.0, p)
+        if choice["penalty_weights"] == "free and excluded" and p > 2:
+            factors[[0, 2]] = 0.0, np.inf
+        keywords["penalty_weights"] = factors
+    # The coefficient that would explain all of the target.
+    typical = np.asarray(plain.scale / np.where(plain.constant, 1, plain.norm), dtype=np.float64)
+    if choice["limits"] == "positive":
+        keywords["positive"] = True
+    elif choice["limits"] == "scalars":
+        keywords["bounds"] = (-0.1 * np.median(typical), 0.2 * np.median(typical))
+    elif choice["limits"] == "arrays":
+        lower, upper = -0.3 * rng.random(p) * typical, 0.3 * rng.random(p) * typical
+        lower[::3], lower[1::4], upper[::4] = 0.0, -np.inf, np.inf
+        keywords["bounds"] = (lower, upper)
+    if choice["model"] == "Ridge":
+        keywords["ridge"] = True
+        size = 1.0 if choice["standardize"] else np.median(plain.norm) ** 2
+        keywords["alpha"] = float(choice["strength"] * n * size) or 1.0
+    else:
+        keywords["l1_ratio"] = 1.0 if choice["model"] == "Lasso" else 0.7
+        unit = problem(case.X, case.y, **keywords)
+        thresholds = np.abs(unit.correlations(np.zeros(p)))[unit.l1 > 0] / unit.l1[unit.l1 > 0]
+        keywords["alpha"] = float(choice["strength"] * np.median(thresholds)) if thresholds.any() else 0.1
+    return keywords

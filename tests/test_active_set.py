@@ -1,0 +1,206 @@
+"""The active-set solver on working sets: every solution is optimal on *all* features, whatever set it was found on."""
+
+import numpy as np
+import pytest
+from scipy import sparse
+
+from sparse_linear import _active_set
+from sparse_linear._design import ColumnSource, make_design
+from sparse_linear._moments import MomentDesign, Moments, MomentSource
+from sparse_linear._penalty import make_penalty
+from tests import oracles
+
+
+@pytest.fixture(params=["whole", "screened", "screened-short"])
+def screened(request, monkeypatch):
+    """Whether features are screened; what comes out is the same as from all features at once."""
+    if request.param == "screened-short":
+        monkeypatch.setattr(_active_set, "LOOK_AHEAD", 1)
+    return request.param != "whole"
+
+
+class Case:
+    """Data and a penalty, solved from the columns of X or from its moments; a source is used only once."""
+
+    def __init__(self, X, y, penalty, kind="columns", screened=True, weights=None, fit_intercept=True):
+        self.data = X, y, weights, fit_intercept
+        self.penalty, self.kind, self.screened = penalty, kind, screened
+
+    def source(self):
+        X, y, weights, fit_intercept = self.data
+        design = make_design(X, weights, fit_intercept)
+        if self.kind == "columns":
+            source = ColumnSource(design, y)
+        else:
+            moments = Moments.from_data(X, y[:, None], design.share)
+            units = design.units if sparse.issparse(X) else None
+            source = MomentSource(MomentDesign(moments, fit_intercept, units), 0)
+        source.all_at_once = not self.screened
+        return source
+
+    def first_lambda(self):
+        source = self.source()
+        return _active_set.largest_lambda(source, self.penalty.in_units(source.units, source.target.scale))
+
+    def solve(self, lams, max_rounds=1000, start=None):
+        """Coefficients on the original scale, (b, p), and the `Solutions` they come from."""
+        source = self.source()
+        units, scale = source.units, source.target.scale
+        coef = None if start is None else start * units.norm / scale
+        penalty = self.penalty.in_units(units, scale)
+        found = _active_set.solve_path(source, penalty, np.asarray(lams), max_rounds, coef)
+        # In units of the columns a coefficient is at its bound only up to rounding.
+        coefs = np.clip(found.coefs * scale / units.norm, self.penalty.lower, self.penalty.upper)
+        return coefs, found
+
+
+every_source = pytest.mark.parametrize("kind", ["columns", "moments"])
+
+
+def assert_path_optimal(X, y, coefs, lams, tol=1e-11, **options):
+    for lam, coef in zip(lams, coefs, strict=True):
+        given = oracles.problem(X, y, alpha=lam, **options)
+        middle = given.y[0] - given.target[0] - given.mean @ coef
+        oracles.assert_optimal(
+            X, y, coef, middle if options.get("fit_intercept", True) else 0.0, lam, tol=tol, **options
+        )
+
+
+DATA = {
+    "tall": lambda: oracles.numbers(40, 8, seed=0),
+    "wide": lambda: oracles.numbers(20, 60, seed=1),
+    "very-correlated": lambda: oracles.numbers(25, 40, seed=2, correlation=5.0),
+    "duplicates": lambda: (
+        np.repeat(oracles.numbers(15, 12, seed=3)[0], 3, axis=1) * np.tile([1.0, -1.0, 1.0], 12),
+        oracles.numbers(15, 12, seed=3)[1],
+    ),
+    "sparse": lambda: (sparse.csr_array(oracles.holes(25, 50, seed=4)[0]), oracles.holes(25, 50, seed=4)[1]),
+    "one-hot": lambda: (np.eye(6)[np.arange(24) % 6], oracles.numbers(24, 1, seed=5)[1]),
+}
+
+
+@pytest.mark.parametrize("l1_ratio", [1.0, 0.5])
+@every_source
+@pytest.mark.parametrize("data", DATA)
+def test_every_lambda_of_a_path_is_optimal(data, kind, l1_ratio, screened):
+    """From the first lambda down to a thousandth of it: the conditions of all features, gaps near rounding."""
+    X, y = DATA[data]()
+    case = Case(X, y, make_penalty(X.shape[1], l1_ratio, 1.0 - l1_ratio), kind, screened)
+    lams = np.geomspace(1.0, 1e-3, 12) * case.first_lambda()
+    coefs, found = case.solve(lams)
+    assert_path_optimal(X, y, coefs, lams, l1_ratio=l1_ratio)
+    assert (found.gaps <= 1e-12).all()
+    assert (found.rounds >= 1).all()
+    given = oracles.problem(X, y)
+    for coef, rss in zip(coefs, found.rss, strict=True):
+        residual = given.residual(coef.astype(oracles.LONG))
+        assert rss == pytest.approx(float(given.share @ residual**2 / given.scale**2), rel=1e-9, abs=1e-13)
+
+
+@every_source
+@pytest.mark.parametrize("options", ["loose", "box", "positive", "mixed"])
+@pytest.mark.parametrize("fit_intercept", [True, False])
+def test_penalties_of_all_kinds(fit_intercept, kind, options, screened):
+    """Unpenalised and excluded features, boxes and signs, with weights and without an intercept."""
+    X, y = oracles.numbers(20, 30, seed=6)
+    rng, feature = np.random.default_rng(0), np.arange(30)
+    weights = np.where(rng.random(20) < 0.2, 0.0, rng.uniform(0.5, 2.0, 20))
+    settings = {
+        "loose": {"penalty_weights": np.where(feature % 7 == 0, 0.0, 1.0)},
+        "box": {"bounds": (-0.05, 0.1)},
+        "positive": {"bounds": (0.0, np.inf)},
+        "mixed": {
+            "penalty_weights": np.where(feature == 3, np.inf, np.where(feature < 2, 0.0, rng.random(30))),
+            "bounds": (np.where(feature % 2, -0.1, -np.inf), np.where(feature % 3, 0.1, 0.0)),
+        },
+    }[options]
+    limits = settings.get("bounds", (-np.inf, np.inf))
+    penalty = make_penalty(30, 0.9, 0.1, settings.get("penalty_weights"), *limits)
+    case = Case(X, y, penalty, kind, screened, weights, fit_intercept)
+    lams = np.array([1.0, 0.5, 0.1, 0.01]) * case.first_lambda()
+    coefs, found = case.solve(lams)
+    common = {"sample_weight": weights, "fit_intercept": fit_intercept, "l1_ratio": 0.9}
+    assert_path_optimal(X, y, coefs, lams, **common, **settings)
+    assert (found.gaps <= 1e-12).all()
+
+
+def test_one_far_lambda_is_reached_by_steps():
+    """A single lambda far below the first one gives what a fine path gives there."""
+    X, y = oracles.numbers(30, 80, seed=7, correlation=2.0)
+    case = Case(X, y, make_penalty(80, 1.0, 0.0))
+    top = case.first_lambda()
+    single, found = case.solve([1e-4 * top])
+    fine, _ = case.solve(np.geomspace(1.0, 1e-4, 60) * top)
+    assert found.gaps[0] <= 1e-13
+    np.testing.assert_allclose(X @ single[0], X @ fine[-1], rtol=0, atol=1e-10)
+
+
+@pytest.mark.parametrize("start", [1e4, 1.0, 0.11, 0.05])
+def test_with_steps(start):
+    """All lambdas are there in their order, none falls by more than half, and every entry knows whom it serves."""
+    lams = np.array([0.1, 0.1, 0.09, 1e-5, 0.0, 0.0])
+    sequence, answers = _active_set._with_steps(start, lams)
+    np.testing.assert_array_equal(sequence[answers >= 0], lams)
+    np.testing.assert_array_equal(answers[answers >= 0], np.arange(len(lams)))
+    positive = np.concatenate([[max(start, lams[0])], sequence[sequence > 0]])
+    assert (positive[1:] <= positive[:-1]).all()
+    assert (positive[1:] >= 0.5 * positive[:-1]).all()
+
+
+@every_source
+def test_the_way_there_does_not_matter(kind, screened):
+    """From zero, from the answer, from another lambda's answer, from nonsense: one and the same solution."""
+    X, y = oracles.numbers(30, 50, seed=8)
+    case = Case(X, y, make_penalty(50, 0.8, 0.2, None, -0.4, 0.3), kind, screened)
+    lam = 0.05 * case.first_lambda()
+    cold, found = case.solve([lam])
+    assert found.gaps[0] <= 1e-13
+    elsewhere = case.solve([3 * lam])[0][0]
+    for start in (cold[0], elsewhere, np.random.default_rng(0).standard_normal(50), np.full(50, 9.0)):
+        warm, again = case.solve([lam], start=start)
+        np.testing.assert_allclose(warm, cold, rtol=0, atol=1e-12)
+        assert again.gaps[0] <= 1e-13
+
+
+@every_source
+@pytest.mark.parametrize("limits", [(-np.inf, np.inf), (0.0, np.inf), (-0.1, 0.1)])
+@pytest.mark.parametrize("loose", [0, 3])
+@pytest.mark.parametrize("lam", [0.3, 0.01, 0.0])
+def test_a_stopped_fit_tells_the_truth(kind, limits, loose, lam, screened):
+    """After one round the gap still bounds the distance from the true minimum."""
+    X, y = oracles.numbers(40, 30, seed=9, correlation=3.0)
+    weights = np.where(np.arange(30) < loose, 0.0, 1.0)
+    case = Case(X, y, make_penalty(30, 1.0, 0.0, weights, *limits), kind, screened)
+    coefs, found = case.solve([lam], max_rounds=1)
+    exact, certain = case.solve([lam])
+    assert certain.gaps[0] <= 1e-13
+    given = oracles.problem(X, y, alpha=lam, penalty_weights=weights, bounds=limits)
+    distance = float((given.objective(coefs[0]) - given.objective(exact[0])) / given.scale**2)
+    assert distance >= -1e-13
+    assert found.gaps[0] >= distance - 1e-13
+
+
+@pytest.mark.parametrize("limits", [(-np.inf, np.inf), (0.0, np.inf), (-np.inf, 0.0), (-0.1, 0.1)])
+@pytest.mark.parametrize("loose", [0, 3])
+def test_largest_lambda_is_where_the_first_feature_enters(limits, loose, screened):
+    """At it all penalised features are zero, just below it one is not; unpenalised ones are fitted throughout."""
+    X, y = oracles.numbers(30, 40, seed=10)
+    X[:, :3] += 0.1 * y[:, None]
+    weights = np.where(np.arange(40) < loose, 0.0, 1.0 + np.arange(40) / 40)
+    case = Case(X, y, make_penalty(40, 1.0, 0.5, weights, *limits), screened=screened)
+    top = case.first_lambda()
+    (at, below), _ = case.solve([top, top * (1.0 - 1e-6)])
+    assert not at[loose:].any()
+    assert np.count_nonzero(below[loose:]) == 1
+    assert at[:loose].any() == (loose > 0 and limits[1] > 0.0)
+
+
+def test_thresholds_follow_the_bounds():
+    """A feature is pulled only where it may go, and one without penalty leaves zero at once."""
+    corrs = np.array([0.5, -0.5, 0.5, -0.5, 0.4, 0.0])
+    penalty = make_penalty(6, np.array([1.0, 2.0, 1.0, 1.0, 0.0, 0.0]), 0.0)
+    penalty = penalty._replace(
+        lower=np.array([-1.0, -np.inf, -1.0, 0.0, -1.0, -1.0]), upper=np.array([1.0, 1.0, 0.0, 1.0, 1.0, 1.0])
+    )
+    np.testing.assert_array_equal(_active_set.pull(corrs, penalty), [0.5, 0.5, 0.0, 0.0, 0.4, 0.0])
+    np.testing.assert_array_equal(_active_set.thresholds(corrs, penalty), [0.5, 0.25, 0.0, 0.0, np.inf, 0.0])

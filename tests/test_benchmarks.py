@@ -1,0 +1,296 @@
+"""The certificate of benchmarks/ against slow arithmetic, and the machinery on problems of a few rows."""
+
+import json
+import math
+from fractions import Fraction
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+from sklearn.datasets import dump_svmlight_file
+from sklearn.linear_model import ElasticNet
+
+from benchmarks import __main__ as command
+from benchmarks import certificate, libraries, measure, problems, report, scaling
+
+
+@pytest.fixture
+def data():
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((20, 6)) + rng.standard_normal(6)
+    y = 3 + X @ np.array([2.0, -1.0, 0.5, 0, 0, 0]) + rng.standard_normal(20)
+    return X, y, rng
+
+
+def slow_gap(X, y, w, alpha, l1_ratio, s, t):
+    """P - D at the dual point t * residual, from the definitions, in the arithmetic of the arguments."""
+    n, p = len(X), len(w)
+    mean = sum(s[i] * y[i] for i in range(n)), [sum(s[i] * X[i][j] for i in range(n)) for j in range(p)]
+    y = [y[i] - mean[0] for i in range(n)]
+    X = [[X[i][j] - mean[1][j] for j in range(p)] for i in range(n)]
+    residual = [y[i] - sum(X[i][j] * w[j] for j in range(p)) for i in range(n)]
+    l1, l2 = alpha * l1_ratio, alpha * (1 - l1_ratio)
+    primal = sum(s[i] * residual[i] ** 2 for i in range(n)) / 2
+    primal += sum(l1 * abs(w[j]) + l2 * w[j] ** 2 / 2 for j in range(p))
+    theta = [t * residual[i] for i in range(n)]
+    dual = sum(s[i] * (theta[i] * y[i] - theta[i] ** 2 / 2) for i in range(n))
+    for j in range(p):
+        excess = abs(sum(s[i] * X[i][j] * theta[i] for i in range(n))) - l1
+        if excess > 0:
+            dual -= excess**2 / (2 * l2) if l2 > 0 else math.inf
+    return primal - dual
+
+
+@pytest.mark.parametrize("l1_ratio", [1.0, 0.7, 0.05])
+def test_the_gap_is_the_smallest_over_multiples_of_the_residual(data, l1_ratio):
+    X, y, rng = data
+    weights = rng.uniform(0.5, 2, 20)
+    s = weights / weights.sum()
+    for w in (np.zeros(6), rng.standard_normal(6), np.array([2.0, -1.0, 0.5, 0, 0, 0])):
+        for alpha in (0.01, 0.3, 5.0):
+            gap = certificate.duality_gaps(X, y, w[:, None], [alpha], l1_ratio, weights)[0]
+            scan = np.concatenate([np.linspace(0, 1.5, 601), np.geomspace(1e-3, 1, 300)])
+            if l1_ratio == 1:  # the largest multiple that is feasible
+                r = y - s @ y - (X - s @ X) @ w
+                largest = alpha / np.max(np.abs((X - s @ X).T @ (s * r)))
+                scan = np.append(scan[scan < largest], largest * (1 - 1e-12))
+            best = min(slow_gap(X, y, w, alpha, l1_ratio, s, t) for t in scan)
+            assert gap <= best * (1 + 1e-9)
+            assert gap >= best * (1 - 1e-3)
+
+
+def test_small_gaps_agree_with_rational_arithmetic():
+    rng = np.random.default_rng(1)
+    X, y = rng.integers(-8, 9, (7, 3)).astype(float), rng.integers(-9, 10, 7).astype(float)
+    alpha, n = 0.5, 7
+    start = ElasticNet(alpha, l1_ratio=1.0, tol=1e-14, max_iter=10**5).fit(X, y).coef_
+    for noise in (0.0, 1e-12, 1e-9, 1e-6):
+        w = start + noise * rng.standard_normal(3) * (start != 0)
+        exact = [Fraction(value) for value in w]
+        s = [Fraction(1, n)] * n
+        mean = sum(map(Fraction, y)) / n
+        columns = [[Fraction(x) - sum(map(Fraction, X[:, j])) / n for x in X[:, j]] for j in range(3)]
+        residual = [Fraction(y[i]) - mean - sum(columns[j][i] * exact[j] for j in range(3)) for i in range(n)]
+        v = [sum(x * r for x, r in zip(column, residual, strict=True)) / n for column in columns]
+        square = sum(r * r for r in residual) / n
+        t = 1 + sum(v[j] * exact[j] for j in range(3)) / square
+        t = min(t, Fraction(alpha) / max(map(abs, v)))
+        rational = [[Fraction(x) for x in row] for row in X]
+        true = slow_gap(rational, list(map(Fraction, y)), exact, Fraction(alpha), 1, s, t)
+        gap = certificate.duality_gaps(X, y, w[:, None], [alpha])[0]
+        assert true >= 0
+        assert abs(gap - float(true)) <= 1e-6 * float(true) + 1e-14
+
+
+@pytest.mark.parametrize("l1_ratio", [1.0, 0.5])
+def test_the_gap_bounds_what_is_missing_and_vanishes_at_the_optimum(data, l1_ratio):
+    X, y, rng = data
+    alpha = 0.2
+    best = ElasticNet(alpha, l1_ratio=l1_ratio, tol=1e-15, max_iter=10**5).fit(X, y).coef_
+    assert certificate.relative_gap(X, y, best, [alpha], l1_ratio) < 1e-13
+
+    def objective(w):
+        r = y - X @ w
+        r -= r.mean()
+        l1, l2 = alpha * l1_ratio, alpha * (1 - l1_ratio)
+        return r @ r / 40 + l1 * np.abs(w).sum() + l2 / 2 * w @ w
+
+    for size in (1.0, 1e-2, 1e-4):
+        w = best + size * rng.standard_normal(6)
+        missing = objective(w) - objective(best)
+        assert certificate.duality_gaps(X, y, w[:, None], [alpha], l1_ratio)[0] >= missing - 1e-15
+
+
+def test_the_gap_is_the_same_for_every_form_of_the_same_data(data):
+    X, y, rng = data
+    X[rng.random(X.shape) < 0.5] = 0
+    W, alphas = rng.standard_normal((6, 25)), np.geomspace(1, 0.01, 25)
+    gaps = certificate.duality_gaps(X, y, W, alphas)
+    for other in (sp.csc_matrix(X), sp.csr_array(X), np.asfortranarray(X), X + np.arange(6.0)):
+        np.testing.assert_allclose(certificate.duality_gaps(other, y + 7, W, alphas), gaps, rtol=1e-11)
+    np.testing.assert_allclose(certificate.duality_gaps(X, y, W, alphas, batch=4), gaps, rtol=1e-13)
+    counts = rng.integers(1, 4, 20)
+    repeated = np.repeat(np.arange(20), counts)
+    np.testing.assert_allclose(
+        certificate.duality_gaps(X, y, W, alphas, sample_weight=counts),
+        certificate.duality_gaps(X[repeated], y[repeated], W, alphas),
+        rtol=1e-11,
+    )
+    narrow = X.astype(np.float32)
+    np.testing.assert_allclose(
+        certificate.duality_gaps(narrow, y, W, alphas),
+        certificate.duality_gaps(narrow.astype(np.float64), y, W, alphas),
+        rtol=1e-13,
+    )
+
+
+def test_gaps_of_known_size(data):
+    X, y, _ = data
+    top = problems.alpha_max(X, y)
+    assert certificate.relative_gap(X, y, np.zeros((6, 1)), [top]) < 1e-25
+    assert certificate.relative_gap(X, y, np.zeros((6, 1)), [top / 4]) == pytest.approx(0.75**2)
+    assert certificate.relative_gap(X, y, np.full((6, 1), np.nan), [top]) == np.inf
+    assert certificate.relative_gap(X, np.arange(20) * 0 + X[:, 0], np.eye(6)[:, :1], [1e-300]) < 1e-15
+
+
+def test_files_become_problems(data, tmp_path):
+    X, y, _ = data
+    X[:, 2] = 5.0
+    sparse = sp.csr_matrix(np.where(np.abs(X) > 1, X, 0))
+    np.savez(tmp_path / "dense.npz", X=X, y=np.column_stack([y, y]), feature_names=np.zeros(3, np.uint8))
+    parts = {"data": sparse.data, "indices": sparse.indices, "indptr": sparse.indptr}
+    np.savez(tmp_path / "riboflavin.npz", **parts, shape=sparse.shape, y=np.where(y > y[0], y, np.nan))
+    dump_svmlight_file(sparse, y, str(tmp_path / "text.svm"))
+    recipes = problems.specs(tmp_path)
+    assert {recipe.name for recipe in problems.choose(recipes, ["other"])} == {"dense-path", "text-path"}
+    dense, text = (problems.build(recipes[name]) for name in ("dense-path", "text-path"))
+    assert dense.X.shape == (20, 5)
+    assert dense.X.flags.f_contiguous
+    np.testing.assert_allclose(dense.X.mean(axis=0), 0, atol=1e-15)
+    np.testing.assert_allclose(dense.X.std(axis=0), 1)
+    np.testing.assert_array_equal(dense.y, y)
+    np.testing.assert_allclose(text.X.toarray(), sparse.toarray())
+    known = problems.build(recipes["riboflavin-path0.01"])
+    assert known.X.shape == (np.sum(y > y[0]), 6)
+    assert np.isfinite(known.y).all()
+    enet = problems.build(recipes["riboflavin-path0.01-enet0.5"])
+    assert enet.alphas[0] == pytest.approx(2 * known.alphas[0])
+    assert enet.alphas[-1] == pytest.approx(0.01 * enet.alphas[0])
+    assert problems.build(recipes["riboflavin-path0.01-float32"]).X.dtype == np.float32
+    assert problems.build(recipes["riboflavin-single0.05"]).alphas == pytest.approx(0.05 * known.alphas[:1])
+    for problem in (dense, text, enet):
+        problems.save(problem, tmp_path / problem.name)
+        again = problems.load(tmp_path / problem.name, 2)
+        assert again.threads == 2
+        assert again[:2] + again[5:6] == problem[:2] + problem[5:6]
+        assert abs(again.X - problem.X).max() == 0
+        assert type(again.X) is type(problem.X)
+        np.testing.assert_array_equal(again.alphas, problem.alphas)
+
+
+def test_what_cannot_be_had_says_so(monkeypatch):
+    with pytest.raises(problems.Unavailable, match=r"no file golub\.npz .*--data"):
+        problems.build(problems.specs()["golub-path0.01"])
+
+    def offline(*_, **__):
+        raise OSError("no network")
+
+    monkeypatch.setattr("sklearn.datasets.fetch_openml", offline)
+    with pytest.raises(problems.Unavailable, match="no network"):
+        problems.build(problems.specs(openml=["boston:1"])["boston_1-path"])
+
+
+def test_changes_of_data():
+    rng = np.random.default_rng(0)
+    X, y = problems.cubic(rng.standard_normal((10, 9)), np.arange(10))
+    assert X.shape == (10, 219)
+    X, y = problems.expression(np.arange(6.0).reshape(2, 3) * [1, 5, 2], None)
+    np.testing.assert_array_equal(X, [[0, 4], [3, 10]])
+    np.testing.assert_array_equal(y, [5, 20])
+    X, y = problems.unit_rows(sp.csr_matrix(rng.integers(0, 3, (9, 8))), y)
+    np.testing.assert_allclose(np.unique(np.sqrt(X.multiply(X).sum(axis=1)).round(12)), 1)
+    np.testing.assert_array_equal(problems.one_class(None, np.array([3, 1, 1, 2]))[1], [0, 1, 1, 0])
+    X, _ = problems.simulate_dense(4000, 3, 1)
+    assert np.corrcoef(X.T)[0, 1] == pytest.approx(0.5, abs=0.05)
+
+
+@pytest.fixture(scope="module")
+def measured(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("problem")
+    spec = problems.Spec("tiny", lambda: problems.simulate_dense(40, 12, 3), n_alphas=20, ratio=0.1)
+    problem = problems.build(spec)
+    problems.save(problem, folder)
+    entry = report.describe(problem) | {"threads": 1}
+    entry["results"] = [measure.measure(folder, "scikit-learn", 1e-6, limit=30, repeats=2)]
+    entry["floor"] = measure.measure_floor(folder)
+    return problem, entry
+
+
+def test_a_library_climbs_to_the_target(measured):
+    _, entry = measured
+    result = entry["results"][0]
+    assert result["reached"]
+    assert result["note"] == ""
+    assert [run["tol"] for run in result["runs"]] == [10.0**-k for k in range(3, 3 + len(result["runs"]))]
+    *loose, last = result["runs"]
+    assert all(run["gap"] > 1e-6 for run in loose)
+    assert last["gap"] <= 1e-6
+    assert last is report.best_run(result)
+    assert len(last["wall"]) >= 2
+    assert 0 < last["fastest"] <= last["seconds"]
+    assert entry["floor"]["support"] == last["support"] > 0
+
+
+def test_a_run_ends_at_the_limit_and_counts_as_far_as_it_got(measured, tmp_path):
+    problems.save(measured[0], tmp_path)
+    result = measure.measure(tmp_path, "scikit-learn", 0.0, limit=0.0)
+    assert not result["reached"]
+    assert result["note"] == "stopped after 0 s"
+    judged = measure.judge({"runs": [{"gap": g, "wall": [1.0]} for g in (1e-2, 1e-5, 1e-4)]}, 1e-6)
+    assert (judged["best"], judged["reached"]) == (1, False)
+
+
+def test_an_adapter_that_cannot_says_so(measured, tmp_path):
+    problems.save(measured[0]._replace(kind="fit", alphas=np.ones(1)), tmp_path)
+    result = measure.measure(tmp_path, "scikit-learn-direct", 1e-6)
+    assert result["unsupported"]
+    assert result["best"] is None
+
+
+def test_the_report_shows_winners_and_losers(measured, tmp_path):
+    _, entry = measured
+    run = {"tol": 1e-3, "gap": 1e-15, "wall": [1e6], "peak": None, "support": 3}
+    ours = measure.judge({"library": libraries.OURS, "runs": [run], "start": 1.0, "note": ""}, 1e-9)
+    late = {"library": "late", "runs": [run | {"gap": 1e-3}], "start": 1.0, "note": "stopped after 1 s"}
+    entry = entry | {"results": [*entry["results"], ours, measure.judge(late, 1e-6)]}
+    text = report.block(entry)
+    assert "tiny: 40 x 12 float64, dense; 20 alphas; 1 thread; floor" in text
+    assert [line.split()[0] for line in text.split("\n")[2:]] == ["scikit-learn", libraries.OURS, "late"]
+    assert "@1e-03" in text
+    assert "0.00 x" in report.summary([entry])
+    assert report.best_peer(entry)["library"] == "scikit-learn"
+    entry["results"][0]["runs"][0]["gap"] = math.inf
+    report.save({"problems": [entry]}, tmp_path / "results.json")
+    read = json.loads((tmp_path / "results.json").read_text(encoding="utf-8"))
+    assert read["problems"][0]["results"][0]["runs"][0]["gap"] is None
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(0, "0.00 µs"), (4.2e-4, "420 µs"), (0.0123, "12.3 ms"), (1, "1.00 s"), (321.4, "321 s")],
+)
+def test_times_have_three_digits(value, text):
+    assert report.seconds(value) == text
+
+
+def test_exponents_are_slopes():
+    points = [(1, 5.0), (2, 3.0), (4, 2 * 4.0**1.5), (8, 2 * 8.0**1.5), (16, 2 * 16.0**1.5)]
+    assert scaling.exponent(points) == pytest.approx(1.5)
+    assert scaling.exponent(points[:1]) is None
+
+
+def test_the_command_lists_problems(capsys, tmp_path):
+    command.main(["--list", "--problems", "simulated_*,diabetes", "--output", str(tmp_path)])
+    listed = capsys.readouterr().out
+    assert "simulated_500x10000-path0.01 " in listed
+    assert "diabetes-fit" in listed
+    assert "golub" not in listed
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", libraries.LIBRARIES)
+@pytest.mark.parametrize("kind", ["dense", "sparse", "single", "enet"])
+@pytest.mark.filterwarnings("ignore")
+def test_every_installed_library_solves_the_same_problem(name, kind, tmp_path):
+    read = problems.simulate_sparse if kind == "sparse" else problems.simulate_dense
+    more = {"density": 0.2} if kind == "sparse" else {}
+    spec = problems.Spec("tiny", lambda: read(60, 20, support=5, **more), ratio=0.1, n_alphas=20)
+    if kind == "single":
+        spec = spec._replace(kind="single")
+    if kind == "enet":
+        spec = spec._replace(l1_ratio=0.5)
+    problems.save(problems.build(spec), tmp_path)
+    result = measure.measure(tmp_path, name, 1e-9 if name == libraries.OURS else 1e-6, limit=60)
+    if result.get("missing") or result.get("unsupported"):
+        pytest.skip(result["note"])
+    assert result["reached"]

@@ -1,0 +1,295 @@
+"""What solvers see of X, in every storage, against the explicit matrix ``sqrt(s) (X - mean) / norm``."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import sparse
+
+from sparse_linear import _design
+from tests import oracles
+
+N, P = 23, 6
+
+
+def _long_indices(X):
+    X.indices, X.indptr = X.indices.astype(np.int64), X.indptr.astype(np.int64)
+    return X
+
+
+STORAGES = {
+    "C": np.ascontiguousarray,
+    "F": np.asfortranarray,
+    "strided": lambda X: np.repeat(np.repeat(X, 2, axis=0), 3, axis=1)[::2, ::3],
+    "reversed": lambda X: np.ascontiguousarray(X[::-1, ::-1])[::-1, ::-1],
+    "rows-of-C": lambda X: np.vstack([X, X])[:N],
+    "columns-of-C": lambda X: np.hstack([X, X])[:, :P],
+    "float32-C": lambda X: np.ascontiguousarray(X, dtype=np.float32),
+    "float32-F": lambda X: np.asfortranarray(X, dtype=np.float32),
+    "csc": sparse.csc_array,
+    "csr": sparse.csr_array,
+    "csc-matrix": sparse.csc_matrix,
+    "csr-float32": lambda X: sparse.csr_array(X.astype(np.float32)),
+    "csc-int64": lambda X: _long_indices(sparse.csc_array(X)),
+}
+WEIGHTS = {
+    "no-weights": None,
+    "weights": np.random.default_rng(0).uniform(0.5, 3.0, N),
+    "zero-weights": np.where(np.arange(N) % 4 == 1, 0.0, np.random.default_rng(1).uniform(0.5, 3.0, N)),
+}
+
+every_storage = pytest.mark.parametrize("storage", STORAGES)
+every_weight = pytest.mark.parametrize("weights", WEIGHTS)
+with_and_without_intercept = pytest.mark.parametrize("fit_intercept", [True, False])
+
+
+@pytest.fixture(params=[1 << 18, 40], ids=["one-tile", "small-tiles"], autouse=True)
+def tile(request, monkeypatch):
+    """Everything holds whatever the size of the pieces."""
+    monkeypatch.setattr(_design, "TILE", request.param)
+
+
+class Explicit:
+    """The design for some numbers in one storage, and the matrix that it stands for."""
+
+    def __init__(self, storage, weights, fit_intercept, offset=0.0):
+        X, y = oracles.holes(N, P, seed=3, density=0.5)
+        X[:, 4] += offset
+        self.X = STORAGES[storage](X)
+        self.y = y
+        weights = WEIGHTS[weights]
+        self.design = _design.make_design(self.X, weights, fit_intercept)
+        self.problem = oracles.problem(self.X, y, sample_weight=weights, fit_intercept=fit_intercept)
+        self.Z = (self.problem.Z * np.sqrt(self.problem.share)[:, None] / self.problem.norm).astype(
+            np.float64
+        )
+        self.rng = np.random.default_rng(4)
+        self.before = self._bytes()
+
+    def _bytes(self):
+        parts = (self.X.data, self.X.indices, self.X.indptr) if sparse.issparse(self.X) else (self.X,)
+        return [part.tobytes() for part in parts]
+
+    def assert_untouched(self):
+        assert self._bytes() == self.before
+
+
+@pytest.fixture
+def explicit(storage, weights, fit_intercept):
+    case = Explicit(storage, weights, fit_intercept)
+    yield case
+    case.assert_untouched()
+
+
+@every_storage
+@every_weight
+@with_and_without_intercept
+class TestEveryStorage:
+    def test_units(self, explicit):
+        """Means and norms; no column here is constant."""
+        units = explicit.design.units
+        np.testing.assert_allclose(units.mean, explicit.problem.mean.astype(float), rtol=1e-13, atol=1e-15)
+        np.testing.assert_allclose(units.norm, explicit.problem.norm.astype(float), rtol=1e-13)
+        assert not units.constant.any()
+
+    def test_shares(self, explicit):
+        """Weights that sum to one, and how many rows have any."""
+        design, share = explicit.design, explicit.problem.share.astype(float)
+        np.testing.assert_allclose(design.share, share, rtol=1e-14)
+        np.testing.assert_allclose(design.root, np.sqrt(share), rtol=1e-14)
+        assert design.effective_rows == np.count_nonzero(share)
+
+    def test_correlate(self, explicit):
+        """Inner products of all columns with residuals, which are centred where there is an intercept."""
+        residuals = explicit.rng.standard_normal((3, N))
+        if explicit.design.fit_intercept:
+            root = explicit.design.root
+            residuals -= np.outer(residuals @ root, root)
+        np.testing.assert_allclose(
+            explicit.design.correlate(residuals), residuals @ explicit.Z, rtol=0, atol=1e-13
+        )
+
+    def test_apply(self, explicit):
+        """Linear combinations of all columns."""
+        coefs = explicit.rng.standard_normal((3, P))
+        np.testing.assert_allclose(explicit.design.apply(coefs), coefs @ explicit.Z.T, rtol=0, atol=1e-13)
+
+    def test_block(self, explicit):
+        """Columns gathered bit by bit: their Gram matrix and their combinations."""
+        block = explicit.design.block()
+        taken = np.empty(0, dtype=np.int64)
+        for features in ([4], [0, 5], [2], [1, 3]):
+            features = np.array(features)
+            taken = np.concatenate([taken, features])
+            gram = block.extend(features)
+            np.testing.assert_allclose(
+                gram, explicit.Z[:, taken].T @ explicit.Z[:, features], rtol=0, atol=1e-13
+            )
+            dense = explicit.rng.standard_normal((2, len(taken)))
+            for coefs in (dense, np.where(np.arange(len(taken)) == 0, dense, 0.0), 0.0 * dense):
+                np.testing.assert_allclose(
+                    block.combine(coefs), coefs @ explicit.Z[:, taken].T, rtol=0, atol=1e-13
+                )
+
+    def test_outer_gram(self, explicit):
+        """``Z diag(scale) Z^T``, with columns left out by a scale of zero."""
+        scale = np.array([0.3, 0.0, 2.0, 1.0, 5.0, 0.1])
+        expected = (explicit.Z * scale) @ explicit.Z.T
+        np.testing.assert_allclose(explicit.design.outer_gram(scale), expected, rtol=0, atol=1e-13)
+
+    def test_take(self, explicit):
+        """Columns of Z: one per row when dense, uncentred when sparse."""
+        features = np.array([5, 0, 3])
+        taken = explicit.design.take(features)
+        if sparse.issparse(taken):
+            shift = explicit.design.units.mean[features] / explicit.design.units.norm[features]
+            taken = (taken.toarray() - np.outer(explicit.design.root, shift)).T
+        assert taken.dtype == np.float64
+        np.testing.assert_allclose(taken, explicit.Z[:, features].T, rtol=0, atol=1e-13)
+
+    def test_source(self, explicit):
+        """A `ColumnSource` answers for one target: Gram matrices, correlations, residual norms."""
+        source = _design.ColumnSource(explicit.design, explicit.y)
+        target = (explicit.problem.target * np.sqrt(explicit.problem.share) / explicit.problem.scale).astype(
+            float
+        )
+        corrs, rss = source.correlate(np.zeros((1, 0)))
+        np.testing.assert_allclose(corrs[0], target @ explicit.Z, rtol=0, atol=1e-13)
+        np.testing.assert_allclose(rss, [1.0], rtol=1e-13)
+        features = np.array([3, 1])
+        source.extend(features)
+        coefs = explicit.rng.standard_normal((2, 2))
+        residuals = target - coefs @ explicit.Z[:, features].T
+        corrs, rss = source.correlate(coefs)
+        np.testing.assert_allclose(corrs, residuals @ explicit.Z, rtol=0, atol=1e-13)
+        np.testing.assert_allclose(rss, np.einsum("ij,ij->i", residuals, residuals), rtol=1e-12)
+
+
+@pytest.mark.parametrize("storage", ["C", "F", "strided", "csc", "csr"])
+@every_weight
+@pytest.mark.parametrize("offset", [1e3, 1e6])
+def test_a_large_mean_costs_no_more_digits_than_it_must(storage, weights, offset):
+    """A column far from zero is seen with an error of eps times its distance, not times the square of that."""
+    case = Explicit(storage, weights, True, offset)
+    accuracy = 50 * np.finfo(float).eps * offset
+    root = case.design.root
+    np.testing.assert_allclose(case.design.units.norm, case.problem.norm.astype(float), rtol=accuracy)
+    residuals = case.rng.standard_normal((2, N))
+    residuals -= np.outer(residuals @ root, root)
+    np.testing.assert_allclose(case.design.correlate(residuals), residuals @ case.Z, rtol=0, atol=accuracy)
+    coefs = case.rng.standard_normal((2, P))
+    np.testing.assert_allclose(case.design.apply(coefs), coefs @ case.Z.T, rtol=0, atol=accuracy)
+    everything = np.arange(P)
+    np.testing.assert_allclose(
+        case.design.block().extend(everything), case.Z.T @ case.Z, rtol=0, atol=accuracy
+    )
+    scale = np.ones(P)
+    np.testing.assert_allclose(case.design.outer_gram(scale), case.Z @ case.Z.T, rtol=0, atol=accuracy)
+    case.assert_untouched()
+
+
+# ---------------------------------------------------------------------------------------------
+# Targets
+# ---------------------------------------------------------------------------------------------
+
+
+@every_weight
+@with_and_without_intercept
+@pytest.mark.parametrize("offset", [0.0, 1e4, 1e8])
+@pytest.mark.parametrize("power", [-500, 0, 500])
+def test_target(weights, fit_intercept, offset, power):
+    """The target has unit length, and mean and scale lead back to y, far from zero, huge or tiny."""
+    plain = np.random.default_rng(0).standard_normal(N) + offset
+    size = 2.0**power  # a power of two changes no digit of y
+    column, weights = np.ones((N, 1)), WEIGHTS[weights]
+    target, values = _design.make_design(column, weights, fit_intercept).target(plain * size)
+    expected = oracles.problem(column, plain, sample_weight=weights, fit_intercept=fit_intercept)
+    unit = (np.sqrt(expected.share) * expected.target / expected.scale).astype(float)
+    np.testing.assert_allclose(values, unit, rtol=0, atol=1e-13)
+    assert np.linalg.norm(values) == pytest.approx(1.0, rel=1e-13)
+    assert target.scale / size == pytest.approx(float(expected.scale), rel=1e-12)
+    if fit_intercept:
+        assert target.mean / size == pytest.approx(float(expected.y[0] - expected.target[0]), rel=1e-15)
+
+
+@pytest.mark.parametrize("y", [np.zeros(N), np.full(N, 0.1), np.full(N, -3e100)])
+def test_constant_target(y):
+    """Nothing is left to explain: scale 0 and no values, and no division by it."""
+    design = _design.make_design(np.ones((N, 1)), WEIGHTS["weights"], True)
+    target, values = design.target(y)
+    assert target.scale == 0.0
+    assert target.mean == pytest.approx(y[0], rel=1e-15)
+    assert not values.any()
+
+
+@pytest.mark.parametrize("top", [1e-300, 1.0, 1e300])
+def test_weights_of_any_size(top):
+    """Shares neither overflow nor vanish."""
+    weights = np.array([1.0, 2.0, 3.0]) * top
+    design = _design.make_design(np.eye(3), weights, True)
+    np.testing.assert_allclose(design.share, [1 / 6, 1 / 3, 1 / 2], rtol=1e-14)
+    assert design.weight == pytest.approx(6.0 * top)
+
+
+# ---------------------------------------------------------------------------------------------
+# Constant columns
+# ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", [np.asarray, sparse.csc_array, sparse.csr_array])
+@every_weight
+@pytest.mark.parametrize("value", [0.0, 0.1, 1e8 / 3.0, -1e-300])
+def test_constant_columns(kind, weights, value):
+    """A column without spread in the rows that count is constant; with an intercept its value does not matter."""
+    X = np.random.default_rng(0).standard_normal((N, 3))
+    X[:, 1] = value
+    weights = WEIGHTS[weights]
+    if weights is not None:
+        X[weights == 0.0, 1] = 17.0
+    units = _design.make_design(kind(X), weights, True).units
+    np.testing.assert_array_equal(units.constant, [False, True, False])
+    assert units.norm[1] == 1.0
+    without = _design.make_design(kind(X), weights, False).units
+    # The square of 1e-300 is zero.
+    np.testing.assert_array_equal(without.constant, [False, abs(value) < 1e-150, False])
+
+
+@pytest.mark.parametrize("kind", [np.asarray, sparse.csc_array])
+def test_a_small_spread_is_not_constant(kind):
+    """Twelve digits below the mean there is still a signal."""
+    X = 1.0 + 1e-11 * np.random.default_rng(0).standard_normal((N, 1))
+    units = _design.make_design(kind(X), None, True).units
+    assert not units.constant[0]
+    assert units.norm[0] == pytest.approx(X.std(), rel=1e-4)
+
+
+@pytest.mark.parametrize("kind", [np.asarray, sparse.csc_array])
+def test_one_row_that_counts(kind):
+    """With an intercept a single row determines nothing; without one it does."""
+    X = kind(np.random.default_rng(0).standard_normal((3, 2)))
+    weights = np.array([0.0, 2.0, 0.0])
+    assert _design.make_design(X, weights, True).units.constant.all()
+    assert not _design.make_design(X, weights, False).units.constant.any()
+
+
+# ---------------------------------------------------------------------------------------------
+# Tiles
+# ---------------------------------------------------------------------------------------------
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.integers(1, 60), st.integers(1, 60), st.sampled_from(["C", "F", "strided"]), st.integers(1, 200))
+def test_tiles_cover_a_matrix_exactly_once(n, p, order, size):
+    """Every element in one tile, none larger than asked for, row pieces of one column piece in a row."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(_design, "TILE", size)
+        X = np.zeros((2 * n, p))[::2] if order == "strided" else np.zeros((n, p), order=order)
+        seen = []
+        for rows, columns in _design.tiles(X.shape, X.strides):
+            tile = X[rows, columns]
+            assert 0 < tile.size <= max(size, 1)
+            tile += 1
+            if not seen or seen[-1] != columns:
+                seen.append(columns)
+        assert (X == 1).all()
+        assert len({columns.start for columns in seen}) == len(seen)

@@ -1,0 +1,251 @@
+"""The kernels as plain Python (``NUMBA_DISABLE_JIT=1``): the same answers, and every line of them runs.
+
+Both processes run this file as a script: ``python -m tests.test_interpreted OUTPUT [--coverage]``.
+"""
+
+import importlib.util
+import json
+import os
+import subprocess
+import sys
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose
+from scipy import sparse
+
+ROOT = Path(__file__).parents[1]
+# Lines of `_kernels.py` that only the compiler runs, or nobody, are fewer than this share.
+COVERED = 0.95
+
+
+# ---------------------------------------------------------------------------------------------
+# The script
+# ---------------------------------------------------------------------------------------------
+
+
+def problems():
+    """Small problems that go through every branch of the solvers; yields (name, function)."""
+    from sparse_linear import ElasticNet, Lasso, Ridge, alpha_grid, enet_path, lasso_path, ridge_path
+
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(30, 7))
+    y = X @ [3.0, -2.0, 0.0, 0.0, 1.0, 0.5, 0.0] + 2.0 + rng.normal(size=30)
+    weights = rng.integers(0, 4, size=30).astype(float)
+    spread = np.where(np.abs(X) > 0.8, X, 0.0)
+    wide = rng.normal(size=(15, 70))
+    short = y[:15]
+    # Equal, opposite and dependent columns, and nearly dependent ones.
+    twins = np.column_stack([X, X[:, :3], -X[:, 1], X[:, 0] + X[:, 1], X[:, 4] + 1e-7 * X[:, 5]])
+    dummies = np.eye(4)[rng.integers(0, 4, size=30)]  # together they are the intercept
+    alike = rng.normal(size=(30, 1)) + 0.05 * rng.normal(size=(30, 12))  # signs change along the path
+    factors = [0.0, 1.0, 2.0, 0.5, np.inf, 1.0, 0.0]
+    box = (np.full(7, -1.0), [0.5, np.inf, 1.0, 0.0, 0.2, 3.0, 0.1])
+    storages = {"dense": X, "Fortran": np.asfortranarray(X), "float32": X.astype(np.float32)}
+    storages |= {"CSC": sparse.csc_array(spread), "CSR": sparse.csr_matrix(spread), "zeros": spread}
+
+    for name, Z in storages.items():
+        for model in (Lasso(alpha=0.1), ElasticNet(alpha=0.2), Ridge(alpha=2.0)):
+            kind = type(model).__name__
+            yield f"{kind}, {name}", lambda m=model, Z=Z: m.fit(Z, y)
+            yield f"{kind}, {name}, weights", lambda m=model, Z=Z: m.fit(Z, y, weights)
+    for Estimator in (Lasso, ElasticNet, Ridge):
+        kind = Estimator.__name__
+        for option in (
+            {"fit_intercept": False},
+            {"positive": True},
+            {"standardize": True},
+            {"penalty_weights": factors},
+            {"bounds": box},
+            {"bounds": (-0.4, 0.4), "penalty_weights": factors, "standardize": True},
+            {"alpha": 1e-4},
+            {"alpha": 100.0},
+        ):
+            label = ", ".join(f"{key}={value!r:.20}" for key, value in option.items())
+            yield f"{kind}, {label}", lambda E=Estimator, o=option: E(**{"alpha": 0.1, **o}).fit(X, y)
+        yield (
+            f"{kind}, two targets",
+            lambda E=Estimator: E(alpha=0.1).fit(X, np.column_stack([y, X[:, 2] - y])),
+        )
+        yield f"{kind}, wide", lambda E=Estimator: E(alpha=0.1).fit(wide, short)
+        yield f"{kind}, wide CSC", lambda E=Estimator: E(alpha=0.1).fit(sparse.csc_array(wide), short)
+        yield f"{kind}, wide, bounds", lambda E=Estimator: E(alpha=0.1, bounds=(-0.2, 0.3)).fit(wide, short)
+        yield f"{kind}, duplicates", lambda E=Estimator: E(alpha=1e-3).fit(twins, y)
+        yield f"{kind}, dummies", lambda E=Estimator: E(alpha=1e-3).fit(dummies, y)
+        yield f"{kind}, alike", lambda E=Estimator: E(alpha=1e-3).fit(alike, y)
+    paths = {
+        "duplicates": twins,
+        "dummies": np.column_stack([dummies, X]),
+        "alike": alike,
+        "wide": np.column_stack([wide, wide[:, :5]])[:15],
+    }
+    for name, Z in paths.items():
+        target = y[: len(Z)]
+        for options in ({}, {"positive": True}, {"bounds": (-0.5, 0.5)}, {"standardize": True}):
+            label = f"{name} {options}"
+            yield (
+                f"lasso_path, {label}",
+                lambda Z=Z, t=target, o=options: lasso_path(Z, t, n_alphas=12, fit_intercept=True, **o),
+            )
+            yield (
+                f"enet_path, {label}",
+                lambda Z=Z, t=target, o=options: enet_path(
+                    Z, t, n_alphas=12, eps=1e-4, l1_ratio=0.7, fit_intercept=True, **o
+                ),
+            )
+    free = np.ones(twins.shape[1])
+    free[[0, 7, 11]] = 0.0  # two equal columns without a penalty, and one that is the sum of two others
+    yield "free duplicates", lambda: lasso_path(twins, y, n_alphas=8, penalty_weights=free)
+    yield (
+        "free duplicates in a box",
+        lambda: lasso_path(twins, y, n_alphas=8, penalty_weights=free, bounds=(-0.3, 1)),
+    )
+    yield "warm start", lambda: enet_path(X, y, alphas=[0.5, 0.1], coef_init=np.ones(7))
+    yield "warm start, far off", lambda: lasso_path(twins, y, alphas=[2.0], coef_init=np.full(13, -30.0))
+    yield "ridge_path", lambda: ridge_path(X, y, [10.0, 1.0, 0.1], fit_intercept=True, sample_weight=weights)
+    yield "ridge_path, positive", lambda: ridge_path(twins, y, [10.0, 0.1], positive=True)
+    yield "alpha_grid", lambda: alpha_grid(sparse.csr_array(spread), y, sample_weight=weights, n_alphas=5)
+    yield "alpha zero", lambda: Lasso(alpha=0.0, positive=True).fit(X, y)
+
+
+def answers():
+    """Name -> flat array of everything numeric that a problem's solution holds (and of what is unique)."""
+    found = {}
+    for name, solve in problems():
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "With alpha=0")
+            solution = solve()
+        if hasattr(solution, "coef_"):
+            parts = {
+                "coef": solution.coef_,
+                "intercept": solution.intercept_,
+                "objective": solution.objective_,
+            }
+            parts["gap"] = solution.dual_gap_
+        elif hasattr(solution, "coefs"):
+            parts = {"alphas": solution.alphas, "coef": solution.coefs, "intercept": solution.intercepts}
+            parts |= {"objective": solution.objectives, "gap": solution.dual_gaps}
+        else:
+            parts = {"alphas": solution}
+        for part, value in parts.items():
+            found[f"{name}: {part}"] = np.asarray(value, dtype=np.float64)
+    return found
+
+
+def main(output, *flags):
+    """Solve all problems and write the answers; with ``--coverage``, also which lines of the kernels ran."""
+    if "--coverage" in flags:
+        import coverage
+
+        source = str(ROOT / "sparse_linear" / "_kernels.py")
+        measure = coverage.Coverage(config_file=False, data_file=None, include=[source])
+        measure.start()
+    found = answers()
+    if "--coverage" in flags:
+        measure.stop()
+        _, statements, _, missing, _ = measure.analysis2(source)
+        Path(output).with_suffix(".json").write_text(
+            json.dumps({"statements": statements, "missing": missing})
+        )
+    np.savez(output, **found)
+
+
+# ---------------------------------------------------------------------------------------------
+# The tests
+# ---------------------------------------------------------------------------------------------
+
+
+def start(output, *flags, interpreted):
+    environment = {name: value for name, value in os.environ.items() if name != "NUMBA_DISABLE_JIT"}
+    environment["NUMBA_DISABLE_JIT"] = str(int(interpreted))
+    command = [sys.executable, "-W", "error", "-m", "tests.test_interpreted", str(output), *flags]
+    return subprocess.Popen(command, cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True)
+
+
+@pytest.fixture(scope="module")
+def solved(tmp_path_factory):
+    """The answers of a process that compiles and of one that interprets, and the lines the latter ran."""
+    folder = tmp_path_factory.mktemp("interpreted")
+    flags = ["--coverage"] if importlib.util.find_spec("coverage") else []
+    both = {
+        "compiled": start(folder / "compiled.npz", interpreted=False),
+        "interpreted": start(folder / "interpreted.npz", *flags, interpreted=True),
+    }
+    errors = {name: process.communicate(timeout=300)[1] for name, process in both.items()}
+    for name, process in both.items():
+        assert process.returncode == 0, f"{name}: exit status {process.returncode}\n{errors[name]}"
+    lines = folder / "interpreted.json"
+    return (
+        dict(np.load(folder / "compiled.npz")),
+        dict(np.load(folder / "interpreted.npz")),
+        json.loads(lines.read_text()) if lines.exists() else None,
+    )
+
+
+def test_interpreted_answers_are_the_compiled_ones(solved):
+    compiled, interpreted, _ = solved
+    assert list(compiled) == list(interpreted)
+    assert len(compiled) > 300
+    far = {}
+    for name, value in compiled.items():
+        other = interpreted[name]
+        scale = max(1.0, np.abs(value).max())
+        # float32 coefficients are rounded once, at the end; half a unit either way.
+        tolerance = 2e-7 if "float32" in name else 1e-10
+        if value.shape != other.shape or not np.abs(value - other).max() <= tolerance * scale:
+            far[name] = float(np.abs(value - other).max() / scale)
+    assert far == {}
+
+
+def test_both_are_right(solved):
+    """Agreement alone would be met by two wrong answers: both carry a gap near rounding error."""
+    for answers_of in solved[:2]:
+        for name, gap in answers_of.items():
+            if name.endswith(": gap"):
+                objective = answers_of[name.removesuffix("gap") + "objective"]
+                assert np.all(gap >= 0.0), name
+                assert np.all(gap <= 1e-9 * np.maximum(objective, 1e-3)), (name, gap, objective)
+
+
+def test_every_line_of_the_kernels_runs(solved):
+    lines = solved[2]
+    if lines is None:
+        pytest.skip("coverage is not installed")
+    text = (ROOT / "sparse_linear" / "_kernels.py").read_text(encoding="utf-8").splitlines()
+    report = "\n".join(f"{number}: {text[number - 1]}" for number in lines["missing"])
+    share = 1.0 - len(lines["missing"]) / len(lines["statements"])
+    sys.stdout.write(
+        f"\n{share:.1%} of {len(lines['statements'])} lines of the kernels run; not:\n{report}\n"
+    )
+    assert len(lines["statements"]) > 200
+    assert share >= COVERED, report
+
+
+def test_the_interpreter_really_interprets():
+    """Else the comparison is of the compiled code with itself."""
+    code = "from sparse_linear import _kernels; print(hasattr(_kernels.solve_sequence, 'py_func'))"
+    for interpreted in (True, False):
+        environment = {**os.environ, "NUMBA_DISABLE_JIT": str(int(interpreted))}
+        done = subprocess.run(
+            [sys.executable, "-c", code], cwd=ROOT, env=environment, capture_output=True, text=True
+        )
+        assert done.stdout.strip() == str(not interpreted), done.stderr
+
+
+def test_tolerances_can_fail():
+    """The comparison sees a change of one part in 10^9."""
+    with pytest.raises(AssertionError):
+        test_interpreted_answers_are_the_compiled_ones(
+            (
+                {f"{k}: coef": np.ones(2) for k in range(400)},
+                {f"{k}: coef": np.ones(2) + 1e-9 for k in range(400)},
+                None,
+            )
+        )
+    assert_allclose(1.0, 1.0 + 1e-12, rtol=1e-10)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,436 @@
+"""The compiled code against brute force: every kernel on small explicit problems."""
+
+import itertools
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import sparse
+
+from sparse_linear import _kernels
+from tests import oracles
+
+INF = np.inf
+
+
+def working(gram, corr, base, lam=1.0, room=3):
+    """A solver state at zero for ``1/2 w'Gw - c'w + penalty``, with spare capacity full of NaN."""
+    m = len(corr)
+    capacity = m + room
+    work = _kernels.Working(
+        gram=np.full((capacity, capacity), np.nan),
+        grad=np.full(capacity, np.nan),
+        coef=np.full(capacity, np.nan),
+        base=np.full((capacity, 4), np.nan),
+        rule=np.full((capacity, 4), np.nan),
+        factor=np.full((capacity, capacity), np.nan),
+        order=np.full(capacity, -1, dtype=np.int64),
+        held=np.ones(capacity, dtype=bool),
+    )
+    work.gram[:m, :m] = gram
+    work.grad[:m] = corr
+    work.coef[:m] = 0.0
+    work.base[:m] = base
+    work.rule[:m] = base * (lam, lam, 1.0, 1.0)
+    return work
+
+
+def rules(m, l1=1.0, l2=0.0, lower=-INF, upper=INF):
+    """One row ``(l1, l2, lower, upper)`` for each feature."""
+    return np.column_stack([np.broadcast_to(part, m) for part in (l1, l2, lower, upper)]).astype(np.float64)
+
+
+def solve(gram, corr, base, lams, max_rounds=1000):
+    """Coefficients (n_lams, m), rounds, final state and size of its factor."""
+    work = working(gram, corr, base, lams[0])
+    lams = np.asarray(lams, dtype=np.float64)
+    coefs = np.full((len(lams), len(corr)), np.nan)
+    rounds = np.zeros(len(lams), dtype=np.int64)
+    k = _kernels.solve_sequence(work, len(corr), 0, lams, max_rounds, coefs, rounds)
+    return coefs, rounds, work, k
+
+
+def unit_columns(n, m, seed):
+    """Columns and a target of unit length."""
+    rng = np.random.default_rng(seed)
+    Z = rng.standard_normal((n, m)) + 0.5 * rng.standard_normal((n, 1))
+    y = Z @ rng.standard_normal(m) + rng.standard_normal(n)
+    return Z / np.linalg.norm(Z, axis=0), y / np.linalg.norm(y)
+
+
+# ---------------------------------------------------------------------------------------------
+# What a coordinate is
+# ---------------------------------------------------------------------------------------------
+
+real = st.floats(-10.0, 10.0, allow_subnormal=False)
+amount = st.sampled_from([0.0, 1e-3, 0.5, 1.0, 3.0])
+end = st.sampled_from([0.0, 1e-3, 0.7, 2.0, INF])
+
+
+@settings(max_examples=150, deadline=None)
+@given(real, st.floats(1e-3, 10.0), real, amount, amount, end, end)
+def test_coordinate_step_minimises(grad, curvature, coef, l1, l2, lower, upper):
+    """No stationary point, kink or bound of the one-dimensional objective is lower."""
+    lower = -lower
+    z = grad + curvature * coef
+    new = _kernels.coordinate_step(grad, curvature, coef, np.array([l1, l2, lower, upper]))
+
+    def value(w):
+        return 0.5 * (curvature + l2) * w * w - z * w + l1 * abs(w)
+
+    corners = [0.0, (z - l1) / (curvature + l2), (z + l1) / (curvature + l2), lower, upper]
+    candidates = [min(max(w, lower), upper) for w in corners]
+    assert lower <= new <= upper
+    assert value(new) <= min(value(w) for w in candidates if np.isfinite(w)) + 1e-12 * (1 + abs(z)) ** 2
+
+
+@pytest.mark.parametrize("l1", [0.0, 0.5])
+@pytest.mark.parametrize(("lower", "upper"), [(-INF, INF), (-1.0, 2.0), (0.0, INF), (0.0, 0.0)])
+@pytest.mark.parametrize("coef", [-1.0, -0.5, 0.0, 0.5, 2.0])
+def test_face_is_where_the_penalty_is_smooth(coef, l1, lower, upper):
+    """Inside its face a coefficient is free, and `slope` is the derivative of the penalty there."""
+    if not lower <= coef <= upper:
+        return
+    rule = np.array([l1, 0.3, lower, upper])
+    low, high = _kernels.face(coef, rule)
+    smooth = lower < coef < upper and (coef != 0.0 or l1 == 0.0)
+    assert bool(_kernels.is_free(coef, rule)) is smooth
+    if not smooth:
+        assert low == high == coef
+        return
+    assert lower <= low < coef < high <= upper
+    assert l1 == 0.0 or low >= 0.0 or high <= 0.0
+    h = 1e-6
+    derivative = (l1 * (abs(coef + h) - abs(coef - h)) + 0.15 * ((coef + h) ** 2 - (coef - h) ** 2)) / (2 * h)
+    assert _kernels.slope(coef, rule) == pytest.approx(derivative, abs=1e-8)
+
+
+# ---------------------------------------------------------------------------------------------
+# The factor
+# ---------------------------------------------------------------------------------------------
+
+
+def assert_factor(work, m, k):
+    """``factor[:k, :k]`` is the Cholesky factor of the free features, and the bookkeeping agrees."""
+    free = work.order[:k]
+    assert len(set(free)) == k
+    assert sorted(np.flatnonzero(~work.held[:m])) == sorted(free)
+    matrix = work.gram[np.ix_(free, free)] + np.diag(work.rule[free, 1])
+    np.testing.assert_allclose(np.triu(work.factor[:k, :k]), np.linalg.cholesky(matrix).T, rtol=0, atol=1e-13)
+
+
+@pytest.mark.parametrize("ridge", [0.0, 0.3])
+@pytest.mark.parametrize("seed", range(5))
+def test_factor_follows_any_sequence_of_appends_and_removals(seed, ridge):
+    """After every append and removal the factor is that of `numpy.linalg.cholesky`.
+
+    A half-solved right-hand side goes along with every removal: ``U^T right = pull`` for the features that remain.
+    """
+    Z, y = unit_columns(20, 8, seed)
+    rng = np.random.default_rng(seed)
+    work = working(Z.T @ Z, Z.T @ y, rules(8, l2=ridge * rng.random(8)))
+    column, right = np.empty(9), np.empty(9)
+    pull = rng.standard_normal(8)
+    k = 0
+    for _ in range(40):
+        outside = np.flatnonzero(work.held[:8])
+        if len(outside) and (k == 0 or rng.random() < 0.6):
+            pivot, appended = _kernels._append(work, k, rng.choice(outside), column)
+            assert appended
+            assert pivot > 0
+            k += 1
+        else:
+            right[:k] = pull[work.order[:k]]
+            _kernels._forward_substitute(work.factor, k, right)
+            k = _kernels._remove(work, k, int(rng.integers(k)), right)
+            upper = np.triu(work.factor[:k, :k])
+            np.testing.assert_allclose(upper.T @ right[:k], pull[work.order[:k]], rtol=0, atol=1e-13)
+        assert_factor(work, 8, k)
+
+
+def test_factor_refuses_a_dependent_column():
+    """A duplicate and a sum of columns have no pivot; with a ridge penalty they are welcome."""
+    Z, y = unit_columns(20, 3, 0)
+    Z = np.column_stack([Z, Z[:, 0], (Z[:, 1] + Z[:, 2]) / np.linalg.norm(Z[:, 1] + Z[:, 2])])
+    column = np.empty(6)
+    for l2, welcome in ((0.0, False), (0.1, True)):
+        work = working(Z.T @ Z, Z.T @ y, rules(5, l2=l2))
+        k = 0
+        for j in range(3):
+            k += _kernels._append(work, k, j, column)[1]
+        for j in (3, 4):
+            appended = _kernels._append(work, k, j, column)[1]
+            assert bool(appended) is welcome
+            k += appended
+        assert k == (5 if welcome else 3)
+        assert_factor(work, 5, k)
+
+
+def test_substitutions_invert_the_factor():
+    """The two triangular solves against `numpy.linalg.solve`."""
+    rng = np.random.default_rng(0)
+    U = np.triu(rng.standard_normal((6, 6))) + 4 * np.eye(6)
+    b = rng.standard_normal(6)
+    for kernel, matrix in ((_kernels._back_substitute, U), (_kernels._forward_substitute, U.T)):
+        x = np.append(b, np.nan)
+        kernel(np.pad(U, (0, 1), constant_values=np.nan), 6, x)
+        np.testing.assert_allclose(x[:6], np.linalg.solve(matrix, b), rtol=1e-12)
+
+
+@pytest.mark.parametrize("duplicate", [False, True])
+def test_a_new_lambda_rebuilds_the_factor(duplicate):
+    """Ridge penalties scale with lambda, and a column they no longer keep independent is left out."""
+    Z, y = unit_columns(20, 4, 1)
+    if duplicate:
+        Z[:, 3] = Z[:, 1]
+    work = working(Z.T @ Z, Z.T @ y, rules(4, l2=[0.5, 1.0, 0.0, 2.0]), lam=1.0)
+    column = np.empty(5)
+    k = 0
+    for j in (2, 0, 3, 1):
+        k += _kernels._append(work, k, j, column)[1]
+    assert k == 4
+    k = _kernels._set_lambda(work, 4, k, 0.25, column)
+    np.testing.assert_allclose(work.rule[:4, :2], 0.25 * work.base[:4, :2])
+    assert k == 4
+    assert_factor(work, 4, k)
+    k = _kernels._set_lambda(work, 4, k, 0.0, column)
+    assert k == (3 if duplicate else 4)
+    assert_factor(work, 4, k)
+
+
+# ---------------------------------------------------------------------------------------------
+# The solver on a Gram matrix
+# ---------------------------------------------------------------------------------------------
+
+
+def reduced_problem(seed, duplicates):
+    """A small reduced problem with random penalties and bounds, some of them at the extremes."""
+    rng = np.random.default_rng(seed)
+    m = 4
+    Z, y = unit_columns(int(rng.integers(3, 12)), m, seed)
+    if duplicates:
+        Z[:, 1] = rng.choice([-1.0, 1.0]) * Z[:, 0]
+        Z[:, 3] = (Z[:, 0] + Z[:, 2]) / np.linalg.norm(Z[:, 0] + Z[:, 2])
+    base = rules(
+        m,
+        l1=rng.choice([0.0, 0.5, 1.0], m, p=[0.2, 0.4, 0.4]),
+        l2=rng.choice([0.0, 0.5], m) * rng.integers(2),
+        lower=-rng.choice([0.0, 0.1, INF], m, p=[0.2, 0.2, 0.6]),
+        upper=rng.choice([0.0, 0.1, INF], m, p=[0.2, 0.2, 0.6]),
+    )
+    return Z, y, base
+
+
+@pytest.mark.parametrize("duplicates", [False, True])
+@pytest.mark.parametrize("seed", range(25))
+def test_solve_sequence_reaches_the_best_face(seed, duplicates):
+    """For every lambda the objective is that of the best of all combinations of signs and bounds."""
+    Z, y, base = reduced_problem(seed, duplicates)
+    gram, corr = Z.T @ Z, Z.T @ y
+    lams = [0.5, 0.1, 0.01]
+    coefs, rounds, work, k = solve(gram, corr, base, lams)
+    for lam, coef in zip(lams, coefs, strict=True):
+        l1, l2, lower, upper = (base * (lam, lam, 1.0, 1.0)).T
+        _, value = oracles.enumerate_faces(gram, corr, l1, l2, lower, upper)
+        assert oracles.quadratic(gram, corr, l1, l2, lower, upper, coef) <= value + 1e-13
+    assert (rounds < 50).all()
+    # The state that the next batch starts from belongs to the last solution.
+    np.testing.assert_allclose(work.coef[:4], coefs[-1], rtol=0, atol=0)
+    np.testing.assert_allclose(work.grad[:4], corr - gram @ coefs[-1], rtol=0, atol=1e-12)
+    assert_factor(work, 4, k)
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_every_round_lowers_the_objective(seed):
+    """Stopped after any number of rounds, the solver is no higher than after one round less."""
+    Z, y = unit_columns(15, 12, seed)
+    gram, corr = Z.T @ Z, Z.T @ y
+    base = rules(12, l2=0.1)
+    before = 0.0
+    for limit in range(1, 8):
+        coefs, rounds, *_ = solve(gram, corr, base, [0.02], max_rounds=limit)
+        value = oracles.quadratic(gram, corr, *(base * (0.02, 0.02, 1, 1)).T, coefs[0])
+        assert rounds[0] <= limit
+        assert value <= before + 1e-14
+        before = value
+
+
+def test_null_directions_end_independent():
+    """With many copies of few columns the free features are independent, and the fit is optimal all the same."""
+    Z, y = unit_columns(10, 3, 3)
+    Z = np.hstack([Z, Z, -Z, Z[:, [0]]])
+    gram, corr = Z.T @ Z, Z.T @ y
+    base = rules(10)
+    coefs, _, work, k = solve(gram, corr, base, [0.2, 0.05, 1e-3])
+    assert k <= 3
+    for lam, coef in zip([0.2, 0.05, 1e-3], coefs, strict=True):
+        single, _ = oracles.enumerate_faces(gram[:3, :3], corr[:3], *(base[:3] * (lam, lam, 1, 1)).T)
+        np.testing.assert_allclose(Z @ coef, Z[:, :3] @ single, rtol=0, atol=1e-12)
+        assert np.abs(coef).sum() == pytest.approx(np.abs(single).sum(), abs=1e-12)
+    assert_factor(work, 10, k)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_restart_puts_the_solver_anywhere(seed):
+    """Coefficients and correlations are taken over and the factor holds the free ones, whatever came before."""
+    Z, y = unit_columns(20, 6, seed)
+    gram, corr = Z.T @ Z, Z.T @ y
+    base = rules(6, l2=0.2, upper=[INF, INF, 0.3, INF, INF, 0.3])
+    _, _, work, k = solve(gram, corr, base, [0.3])
+    coef = np.array([0.1, 0.0, 0.3, -0.2, 0.0, 0.1])
+    k = _kernels.restart(work, 6, k, coef, corr - gram @ coef)
+    np.testing.assert_array_equal(work.coef[:6], coef)
+    np.testing.assert_array_equal(work.grad[:6], corr - gram @ coef)
+    assert sorted(work.order[:k]) == [0, 3, 5]  # 2 is at its bound
+    assert_factor(work, 6, k)
+    coefs, rounds = np.empty((1, 6)), np.zeros(1, dtype=np.int64)
+    _kernels.solve_sequence(work, 6, k, np.array([0.05]), 100, coefs, rounds)
+    np.testing.assert_allclose(coefs[0], solve(gram, corr, base, [0.05])[0][0], rtol=0, atol=1e-14)
+
+
+# ---------------------------------------------------------------------------------------------
+# The certificate
+# ---------------------------------------------------------------------------------------------
+
+
+def direct_gap(Z, y, rule, coef):
+    """``P - D`` from the definition, in extended precision."""
+    n = len(y)
+    plain = oracles.problem(Z * np.sqrt(n), y * np.sqrt(n), fit_intercept=False)
+    l1, l2, lower, upper = rule.T
+    return float(replace(plain, l1=l1.astype(oracles.LONG), l2=l2, lower=lower, upper=upper).gap(coef))
+
+
+def certificate(Z, y, base, lam, coef):
+    residual = y - Z @ coef
+    return _kernels.duality_gaps(
+        (Z.T @ residual)[None],
+        np.arange(len(coef)),
+        coef[None],
+        np.array([lam]),
+        *np.ascontiguousarray(base.T),
+        np.array([residual @ residual]),
+    )[0]
+
+
+@pytest.mark.parametrize("l2", [0.0, 0.3])
+@pytest.mark.parametrize("limits", [(-INF, INF), (0.0, INF), (-0.2, 0.3)])
+@pytest.mark.parametrize("seed", range(6))
+def test_duality_gap_is_primal_minus_dual(seed, l2, limits):
+    """The sum of non-negative terms equals P - D, far from the optimum and near it."""
+    Z, y = unit_columns(12, 5, seed)
+    rng = np.random.default_rng(seed)
+    base = rules(5, l1=rng.uniform(0.5, 1.0, 5), l2=l2, lower=limits[0], upper=limits[1])
+    optimum = solve(Z.T @ Z, Z.T @ y, base, [0.1])[0][0]
+    for scale in (1.0, 1e-3, 1e-6):
+        coef = np.clip(optimum + scale * rng.standard_normal(5), *limits)
+        expected = direct_gap(Z, y, base * (0.1, 0.1, 1, 1), coef)
+        assert certificate(Z, y, base, 0.1, coef) == pytest.approx(expected, rel=1e-6, abs=1e-15)
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_duality_gap_bounds_the_distance_from_the_optimum(seed):
+    """Never negative, never less than the true distance, and rounding at the optimum; with all kinds of penalties."""
+    Z, y, base = reduced_problem(seed, duplicates=False)
+    base[:, 0] = np.maximum(base[:, 0], 0.1)
+    gram, corr = Z.T @ Z, Z.T @ y
+    rule = base * (0.1, 0.1, 1, 1)
+    _, minimum = oracles.enumerate_faces(gram, corr, *rule.T)
+    rng = np.random.default_rng(seed)
+    for scale in (1.0, 0.1, 1e-4, 0.0):
+        best = solve(gram, corr, base, [0.1])[0][0]
+        coef = np.clip(best + scale * rng.standard_normal(4), base[:, 2], base[:, 3])
+        gap = certificate(Z, y, base, 0.1, coef)
+        assert gap >= 0.0
+        assert gap >= oracles.quadratic(gram, corr, *rule.T, coef) - minimum - 1e-14
+        if scale == 0.0:
+            assert gap <= 1e-14
+
+
+def test_duality_gap_does_not_trust_an_unpenalised_zero():
+    """A feature without penalty that is pulled away from 0 but still there has not been fitted: no certificate."""
+    Z, y = unit_columns(12, 3, 0)
+    base = rules(3, l1=[0.0, 1.0, 1.0])
+    coef = np.zeros(3)
+    fitted = (Z[:, 0] @ y) ** 2 / 2  # what the first feature alone would gain
+    assert certificate(Z, y, base, 10.0, coef) >= fitted
+
+
+def test_duality_gaps_of_several_solutions_do_not_mix():
+    """A batch gives what its members give one by one, also when they speak of some features only."""
+    Z, y = unit_columns(12, 6, 0)
+    base = rules(6)
+    features = np.array([4, 1, 3])
+    lams = np.array([0.3, 0.1, 0.02])
+    coefs = np.random.default_rng(0).standard_normal((3, 3)) * [[1.0], [0.0], [0.1]]
+    whole = np.zeros((3, 6))
+    whole[:, features] = coefs
+    residuals = y - whole @ Z.T
+    rss = np.einsum("ij,ij->i", residuals, residuals)
+    penalty = np.ascontiguousarray(base.T)
+    together = _kernels.duality_gaps(residuals @ Z, features, coefs, lams, *penalty, rss)
+    single = [certificate(Z, y, base, lam, coef) for lam, coef in zip(lams, whole, strict=True)]
+    np.testing.assert_allclose(together, single, rtol=1e-12)
+
+
+# ---------------------------------------------------------------------------------------------
+# Sparse storage
+# ---------------------------------------------------------------------------------------------
+
+containers = pytest.mark.parametrize(
+    ("kind", "storage"), [(sparse.csc_array, _kernels.CSC), (sparse.csr_array, _kernels.CSR)]
+)
+
+
+@containers
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@pytest.mark.parametrize("index", [np.int32, np.int64])
+def test_sparse_products(kind, storage, dtype, index):
+    """Products with dense blocks from either storage, any width of index, either precision, in float64."""
+    dense = oracles.holes(9, 5)[0].astype(dtype)
+    dense[:, 2] = 0.0
+    X = kind(dense)
+    entries = storage(X.data, X.indices.astype(index), X.indptr.astype(index))
+    exact = dense.astype(np.float64)
+    rng = np.random.default_rng(0)
+    for width in (1, 3):
+        rows, columns = rng.standard_normal((9, width)), rng.standard_normal((5, width))
+        product = _kernels.entry_product(entries, rows, 5)
+        combination = _kernels.entry_combination(entries, columns, 9)
+        assert product.dtype == combination.dtype == np.float64
+        np.testing.assert_allclose(product, exact.T @ rows, rtol=0, atol=1e-13)
+        np.testing.assert_allclose(combination, exact @ columns, rtol=0, atol=1e-13)
+
+
+@containers
+def test_sparse_squares(kind, storage):
+    """Squares about a mean, weights and numbers of the stored entries; rows without weight do not count."""
+    dense = oracles.holes(9, 5)[0]
+    X = kind(dense)
+    share = np.array([0.1, 0.0, 0.2, 0.1, 0.1, 0.0, 0.3, 0.1, 0.1])
+    mean = np.arange(5.0)
+    square, stored, count = _kernels.entry_squares(storage(X.data, X.indices, X.indptr), share, mean)
+    there = dense != 0.0
+    np.testing.assert_allclose(square, (share[:, None] * there * (dense - mean) ** 2).sum(axis=0), rtol=1e-13)
+    np.testing.assert_allclose(stored, share @ there, rtol=1e-13)
+    np.testing.assert_array_equal(count, (there & (share > 0)[:, None]).sum(axis=0))
+
+
+def test_row_gram():
+    """``X^T diag(share) X`` from compressed rows, an empty row and an empty column among them."""
+    dense = oracles.holes(9, 5)[0]
+    dense[3] = dense[:, 1] = 0.0
+    X = sparse.csr_array(dense)
+    share = np.arange(9.0)
+    found = _kernels.row_gram(_kernels.CSR(X.data, X.indices, X.indptr), share, 5)
+    np.testing.assert_allclose(found, dense.T @ (share[:, None] * dense), rtol=0, atol=1e-13)
+
+
+def test_rows_and_columns_trade_places():
+    """What is major in one storage is minor in the other."""
+    empty = [np.empty(0)] * 3
+    for major, minor in itertools.product(range(2), repeat=2):
+        assert _kernels.row_and_column(_kernels.CSR(*empty), major, minor) == (major, minor)
+        assert _kernels.row_and_column(_kernels.CSC(*empty), major, minor) == (minor, major)

@@ -1,0 +1,178 @@
+"""Moments against explicit sums in extended precision, and as a monoid."""
+
+import numpy as np
+import pytest
+from scipy import sparse
+
+from sparse_linear import _design
+from sparse_linear._moments import MomentDesign, Moments, MomentSource
+from tests import oracles
+
+N, P, Q = 30, 5, 2
+CONTAINERS = {
+    "C": np.ascontiguousarray,
+    "F": np.asfortranarray,
+    "float32": lambda X: X.astype(np.float32),
+    "strided": lambda X: np.repeat(X, 2, axis=0)[::2],
+    "csc": sparse.csc_array,
+    "csr": sparse.csr_matrix,
+    "csr-float32": lambda X: sparse.csr_array(X.astype(np.float32)),
+}
+
+
+def data(seed=0):
+    """Rows with holes, two targets, and weights of which some are zero."""
+    rng = np.random.default_rng(seed)
+    X, _ = oracles.holes(N, P, seed=seed, density=0.6)
+    Y = rng.standard_normal((N, Q)) + [3.0, -1.0]
+    weights = np.where(rng.random(N) < 0.2, 0.0, rng.uniform(0.1, 2.0, N))
+    return X, Y, weights
+
+
+def direct(X, Y, weights):
+    """Moments from the definition, in extended precision."""
+    X, Y, w = oracles.dense(X), oracles.dense(Y), weights.astype(oracles.LONG)
+    mean_x, mean_y = w @ X / w.sum(), w @ Y / w.sum()
+    x, y = X - mean_x, Y - mean_y
+    return Moments(
+        np.count_nonzero(weights),
+        w.sum(),
+        mean_x,
+        mean_y,
+        x.T @ (w[:, None] * x),
+        x.T @ (w[:, None] * y),
+        w @ (y * y),
+    )
+
+
+def assert_same(found, expected, accuracy=1e-13):
+    """Equal up to `accuracy`, in units of the columns' own lengths."""
+    assert found.count == expected.count
+    assert found.weight == pytest.approx(float(expected.weight), rel=1e-14)
+    x, y = np.sqrt(np.diag(expected.xx)), np.sqrt(expected.yy)
+    pairs = [
+        (found.mean_x - expected.mean_x, np.abs(expected.mean_x) + x),
+        (found.mean_y - expected.mean_y, np.abs(expected.mean_y) + y),
+        (found.xx - expected.xx, np.outer(x, x)),
+        (found.xy - expected.xy, np.outer(x, y)),
+        (found.yy - expected.yy, y * y),
+    ]
+    for name, (error, size) in zip(expected._fields[2:], pairs, strict=True):
+        assert np.all(np.abs(error) <= accuracy * size), name
+
+
+@pytest.mark.parametrize("container", CONTAINERS)
+@pytest.mark.parametrize("weighted", [False, True])
+def test_moments_are_the_sums_they_stand_for(container, weighted):
+    """Every container, with and without weights; X is not written."""
+    X, Y, weights = data()
+    X = CONTAINERS[container](X)
+    weights = weights if weighted else np.full(N, 1.0 / N)
+    before = oracles.dense(X)
+    assert_same(Moments.from_data(X, Y, weights), direct(X, Y, weights))
+    np.testing.assert_array_equal(oracles.dense(X), before)
+
+
+@pytest.mark.parametrize("height", [1, 3, 7])
+@pytest.mark.parametrize("offset", [0.0, 1e8])
+def test_blocks_of_rows_do_not_matter(monkeypatch, height, offset):
+    """Cut into blocks, some without weight, and far from zero, the moments are still those of the whole."""
+    X, Y, weights = data()
+    X, Y = X + offset, Y - offset
+    weights[:7] = 0.0
+    whole = direct(X, Y, weights)
+    total = Moments.empty(P, Q)
+    for top in range(0, N, height):
+        rows = slice(top, top + height)
+        total = total.merged(Moments.from_rows(X[rows], Y[rows], weights[rows]))
+    # The mean of a block is a float64, known to eps times its size.
+    accuracy = 1e-13 + 10 * np.finfo(float).eps * offset
+    assert_same(total, whole, accuracy)
+    monkeypatch.setattr(_design, "TILE", 1)
+    assert_same(Moments.from_data(X, Y, weights), whole, accuracy)
+
+
+def test_moments_are_a_commutative_monoid():
+    """``a + b = b + a``, ``(a + b) + c = a + (b + c)``, and no rows at all change nothing."""
+    X, Y, weights = data()
+    a, b, c = (Moments.from_rows(X[i::3], Y[i::3], weights[i::3]) for i in range(3))
+    whole = direct(X, Y, weights)
+    for total in (a.merged(b).merged(c), a.merged(b.merged(c)), c.merged(a).merged(b)):
+        assert_same(total, whole)
+    empty = Moments.empty(P, Q)
+    assert empty.merged(a) is a
+    assert a.merged(empty) is a
+
+
+@pytest.mark.parametrize("kind", [sparse.csc_array, sparse.csr_array])
+@pytest.mark.parametrize("offset", [10.0, 2e3, 1e5])
+def test_sparse_rows_far_from_zero(kind, offset):
+    """A full column of a sparse X far from zero (a year, an identifier) loses digits once, not twice."""
+    X, Y, weights = data()
+    X[:, 2] = np.random.default_rng(0).standard_normal(N) + offset
+    assert_same(Moments.from_data(kind(X), Y, weights), direct(X, Y, weights), 1e-13 + 1e-15 * offset)
+
+
+@pytest.mark.parametrize("kind", [np.asarray, sparse.csc_array, sparse.csr_array])
+@pytest.mark.parametrize("offset", [1e4, 1e8])
+def test_targets_far_from_zero(kind, offset):
+    """The digits of y that survive in y itself survive in the moments."""
+    X, Y, weights = data()
+    Y = Y + offset
+    assert_same(Moments.from_data(kind(X), Y, weights), direct(X, Y, weights), 1e-12)
+
+
+@pytest.mark.parametrize("fit_intercept", [True, False])
+@pytest.mark.parametrize("container", ["C", "csc"])
+def test_source_from_moments_is_the_source_from_columns(container, fit_intercept):
+    """Gram matrices, correlations and residual norms from moments are those that the columns give."""
+    X, Y, weights = data(3)
+    X[:, 4] = 0.3 if fit_intercept else 0.0
+    X = CONTAINERS[container](X)
+    design = _design.make_design(X, weights, fit_intercept)
+    units = design.units if sparse.issparse(X) else None
+    moments = MomentDesign(Moments.from_data(X, Y, design.share), fit_intercept, units)
+    np.testing.assert_array_equal(moments.units.constant, [False] * 4 + [True])
+    np.testing.assert_allclose(moments.units.norm, design.units.norm, rtol=1e-13)
+    np.testing.assert_allclose(moments.units.mean, design.units.mean, rtol=1e-13, atol=1e-15)
+    first, second = np.array([3, 0]), np.array([1])
+    for index in range(Q):
+        columns = _design.ColumnSource(design, Y[:, index])
+        source = MomentSource(moments, index)
+        assert source.target.scale == pytest.approx(columns.target.scale, rel=1e-13)
+        assert source.target.mean == pytest.approx(columns.target.mean, rel=1e-13, abs=1e-15)
+        for features in (first, second):
+            np.testing.assert_allclose(source.extend(features), columns.extend(features), rtol=0, atol=1e-13)
+        coefs = np.random.default_rng(0).standard_normal((2, 3))
+        for found, expected in zip(source.correlate(coefs), columns.correlate(coefs), strict=True):
+            np.testing.assert_allclose(found[..., :4], expected[..., :4], rtol=0, atol=1e-13)
+
+
+@pytest.mark.parametrize("container", ["C", "csc"])
+@pytest.mark.parametrize("value", [0.0, 0.1, 1e8 / 3.0])
+def test_a_row_without_weight_has_no_say(container, value):
+    """What stands in rows of weight zero, the first among them, changes nothing: a constant column stays constant."""
+    X, Y, weights = data()
+    weights[[0, 4]] = 0.0
+    X[:, 1] = value
+    X[[0, 4], 1] = 17.0
+    X = CONTAINERS[container](X)
+    design = _design.make_design(X, weights, True)
+    units = design.units if sparse.issparse(X) else None
+    moments = MomentDesign(Moments.from_data(X, Y, design.share), True, units)
+    for constant in (design.units.constant, moments.units.constant):
+        np.testing.assert_array_equal(constant, [False, True, False, False, False])
+
+
+@pytest.mark.parametrize("fit_intercept", [True, False])
+def test_constant_target_from_moments(fit_intercept):
+    """A target without spread has scale 0 with an intercept, and its own size without."""
+    X, Y, weights = data()
+    Y[:, 0] = 0.1
+    Y[:, 1] = 0.0
+    moments = MomentDesign(Moments.from_data(X, Y, weights), fit_intercept)
+    assert moments.target(0).scale == pytest.approx(0.0 if fit_intercept else 0.1, rel=1e-13)
+    assert moments.target(1).scale == 0.0
+    corrs, rss = MomentSource(moments, 1).correlate(np.zeros((1, 0)))
+    assert not corrs.any()
+    assert not rss.any()

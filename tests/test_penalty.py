@@ -1,0 +1,80 @@
+"""The penalty says the same in every unit."""
+
+import numpy as np
+import pytest
+
+from sparse_linear._design import Units
+from sparse_linear._penalty import make_penalty
+
+WEIGHTS = np.array([1.0, 0.0, np.inf, 0.5, 2.0])
+
+
+def value(penalty, lam, coef):
+    """The penalty of some coefficients; infinite out of bounds."""
+    if np.any(coef < penalty.lower) or np.any(coef > penalty.upper):
+        return np.inf
+    return lam * (penalty.l1 @ np.abs(coef) + penalty.l2 @ coef**2 / 2)
+
+
+def test_weights_multiply_and_infinity_excludes():
+    """Factors times weights; a weight of infinity becomes the bounds 0 and 0, and stays out of the arithmetic."""
+    penalty = make_penalty(5, 0.3, 0.7, WEIGHTS, -1.0, np.full(5, 2.0))
+    np.testing.assert_allclose(penalty.l1, 0.3 * np.array([1.0, 0.0, 1.0, 0.5, 2.0]))
+    np.testing.assert_allclose(penalty.l2, 0.7 * np.array([1.0, 0.0, 1.0, 0.5, 2.0]))
+    np.testing.assert_array_equal(penalty.lower, [-1, -1, 0, -1, -1])
+    np.testing.assert_array_equal(penalty.upper, [2, 2, 0, 2, 2])
+    np.testing.assert_array_equal(penalty.excluded, [False, False, True, False, False])
+
+
+@pytest.mark.parametrize(
+    ("lower", "upper", "bounded"),
+    [
+        (-np.inf, np.inf, False),
+        (0.0, np.inf, True),
+        (-np.inf, [np.inf, np.inf, np.inf, np.inf, 1.0], True),
+        ([-np.inf, -np.inf, 0.0, -np.inf, -np.inf], [np.inf, np.inf, 0.0, np.inf, np.inf], False),
+        (0.0, 0.0, False),
+    ],
+)
+def test_bounded_asks_for_a_bound_that_matters(lower, upper, bounded):
+    """A feature that is held at 0 is not a bounded one: closed forms leave it out."""
+    assert make_penalty(5, 0.0, 1.0, None, np.array(lower), np.array(upper)).bounded is bounded
+
+
+@pytest.mark.parametrize("scale", [1e-12, 1.0, 1e9])
+@pytest.mark.parametrize("seed", range(3))
+def test_units_change_numbers_not_meaning(scale, seed):
+    """On ``v = w norm / scale`` the penalty is the old one over ``scale^2``, and the bounds are where they were."""
+    rng = np.random.default_rng(seed)
+    norm = 10.0 ** rng.uniform(-8, 8, 5)
+    penalty = make_penalty(5, 0.4, 0.6, WEIGHTS, -rng.uniform(0.5, 1, 5) * scale / norm, np.inf)
+    units = Units(np.zeros(5), norm, np.zeros(5, dtype=bool))
+    inside = penalty.in_units(units, scale)
+    for _ in range(20):
+        v = rng.standard_normal(5) * (np.arange(5) != 2)
+        w = v * scale / norm
+        expected = value(penalty, 0.3, w) / scale**2
+        assert value(inside, 0.3, v) == (
+            expected if np.isinf(expected) else pytest.approx(expected, rel=1e-12)
+        )
+
+
+def test_units_hold_constant_columns_at_zero():
+    """A column without spread is excluded, whatever its bounds; the others keep theirs."""
+    constant = np.array([True, False, False])
+    penalty = make_penalty(3, 1.0, 0.0, None, -1.0, np.inf).in_units(
+        Units(np.ones(3), np.ones(3), constant), 2.0
+    )
+    np.testing.assert_array_equal(penalty.excluded, constant)
+    np.testing.assert_array_equal(penalty.lower, [0.0, -0.5, -0.5])
+
+
+def test_per_standard_deviation_is_the_penalty_of_standardised_columns():
+    """The same penalty, of the coefficients times the columns' norms; bounds stay on the original scale."""
+    rng = np.random.default_rng(0)
+    norm = np.array([1e-3, 1.0, 5.0, 0.2, 30.0])
+    plain = make_penalty(5, 0.4, 0.6, np.array([1.0, 0.0, 3.0, 0.5, 2.0]))
+    bounded = plain._replace(lower=np.full(5, -0.1))
+    w = rng.standard_normal(5)
+    assert value(plain.per_standard_deviation(norm), 0.7, w) == pytest.approx(value(plain, 0.7, w * norm))
+    np.testing.assert_array_equal(bounded.per_standard_deviation(norm).lower, bounded.lower)

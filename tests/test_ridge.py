@@ -1,0 +1,226 @@
+"""Closed forms of the quadratic problem: each against exact or independent solutions."""
+
+from fractions import Fraction
+
+import numpy as np
+import pytest
+from scipy import sparse
+
+from sparse_linear import Lasso, Ridge, _ridge
+from sparse_linear._design import make_design
+from tests import oracles
+
+
+def fractions(values):
+    """An array of floats as exact rationals."""
+    return [[Fraction(float(value)) for value in row] for row in np.atleast_2d(values)]
+
+
+def exact_ridge(X, y, alpha, fit_intercept):
+    """Ridge coefficients without any rounding: the normal equations by elimination over the rationals."""
+    X, y = fractions(X), fractions(y)[0]
+    n, p = len(X), len(X[0])
+    mean = [sum(row[j] for row in X) / n if fit_intercept else Fraction(0) for j in range(p)]
+    middle = sum(y) / n if fit_intercept else Fraction(0)
+    Z = [[row[j] - mean[j] for j in range(p)] for row in X]
+    rows = [
+        [sum(z[i] * z[j] for z in Z) + (Fraction(alpha) if i == j else 0) for j in range(p)]
+        + [sum(z[i] * (t - middle) for z, t in zip(Z, y, strict=True))]
+        for i in range(p)
+    ]
+    for i in range(p):
+        at = next(k for k in range(i, p) if rows[k][i] != 0)
+        rows[i], rows[at] = rows[at], rows[i]
+        rows[i] = [value / rows[i][i] for value in rows[i]]
+        for k in range(p):
+            if k != i:
+                rows[k] = [a - rows[k][i] * b for a, b in zip(rows[k], rows[i], strict=True)]
+    return np.array([float(row[p]) for row in rows])
+
+
+def hilbert(n, p):
+    """Rows of the Hilbert matrix: hopelessly correlated columns."""
+    return 1.0 / (np.arange(n)[:, None] + np.arange(p)[None, :] + 1.0)
+
+
+def nearly_dependent(distance):
+    """Two columns that differ by `distance`, and two that do not."""
+    X, y = oracles.numbers(15, 4, seed=1)
+    X[:, 3] = X[:, 0] + distance * X[:, 3]
+    return X, y
+
+
+@pytest.mark.parametrize("fit_intercept", [True, False])
+@pytest.mark.parametrize("kind", [np.asarray, sparse.csc_array])
+@pytest.mark.parametrize("alpha", [1e-14, 1e-8, 1e-3])
+@pytest.mark.parametrize("distance", [1e-2, 1e-4, 1e-6])
+def test_near_singular_systems_keep_the_digits_of_the_data(distance, alpha, kind, fit_intercept):
+    """The error is eps times the condition of X, not its square, against a solution over the rationals."""
+    X, y = nearly_dependent(distance)
+    exact = exact_ridge(X, y, alpha, fit_intercept)
+    found = Ridge(alpha=alpha, fit_intercept=fit_intercept).fit(kind(X), y).coef_
+    # Where the penalty rules, the condition of the regularised problem is what counts.
+    condition = 10.0 / max(distance, np.sqrt(alpha))
+    np.testing.assert_allclose(found, exact, rtol=0, atol=50 * np.finfo(float).eps * condition * np.abs(exact).max())
+
+
+@pytest.mark.parametrize("shape", [(8, 5), (5, 8)])
+@pytest.mark.parametrize("alpha", [1e-9, 1e-5])
+def test_hilbert(shape, alpha):
+    """Columns with condition 1e5 and more, tall and wide."""
+    X = hilbert(*shape)
+    y = np.cos(np.arange(shape[0]))
+    exact = exact_ridge(X, y, alpha, False)
+    found = Ridge(alpha=alpha, fit_intercept=False).fit(X, y).coef_
+    accuracy = 20 * np.finfo(float).eps * np.linalg.norm(X, 2) / np.sqrt(alpha)
+    np.testing.assert_allclose(found, exact, rtol=0, atol=accuracy * np.abs(exact).max())
+
+
+# ---------------------------------------------------------------------------------------------
+# No penalty at all
+# ---------------------------------------------------------------------------------------------
+
+LEAST_SQUARES = {
+    "tall": lambda: oracles.holes(20, 5, seed=2),
+    "wide": lambda: oracles.holes(8, 15, seed=3),
+    "square": lambda: oracles.holes(9, 9, seed=4),
+    "duplicates": lambda: (np.repeat(oracles.holes(20, 4, seed=5)[0], 2, axis=1), oracles.holes(20, 4, seed=5)[1]),
+    "one-hot": lambda: (np.eye(4)[np.arange(12) % 4], oracles.numbers(12, 1)[1]),
+    "scales": lambda: (oracles.holes(20, 5, seed=6)[0] * 10.0 ** np.arange(-4, 6, 2), oracles.numbers(20, 1)[1]),
+    "scales-wide": lambda: (oracles.holes(6, 9, seed=7)[0] * 10.0 ** np.arange(-4, 5), oracles.numbers(6, 1)[1]),
+    "constant-column": lambda: (np.insert(oracles.holes(20, 4, seed=8)[0], 2, 1.5, axis=1), oracles.numbers(20, 1)[1]),
+}
+
+
+@pytest.mark.parametrize("fit_intercept", [True, False])
+@pytest.mark.parametrize("kind", [np.asarray, sparse.csc_array, sparse.csr_array])
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("data", LEAST_SQUARES)
+def test_alpha_zero_is_the_shortest_least_squares_solution(data, kind, weighted, fit_intercept):
+    """The answer of `numpy.linalg.lstsq` on centred, weighted rows, for `Ridge` and `Lasso` alike."""
+    X, y = LEAST_SQUARES[data]()
+    weights = np.random.default_rng(0).uniform(0.5, 2.0, len(y)) if weighted else None
+    given = oracles.problem(X, y, sample_weight=weights, fit_intercept=fit_intercept)
+    root = np.sqrt(given.share)
+    Z, target = (given.Z * root[:, None]).astype(float), (given.target * root).astype(float)
+    expected = np.linalg.lstsq(Z, target, rcond=1e-13)[0]
+    expected[given.constant] = 0.0
+    size = np.abs(expected).max()
+    found = Ridge(alpha=0.0, fit_intercept=fit_intercept).fit(kind(X), y, weights)
+    accuracy = 1e-9 if "scales" in data else 1e-12
+    np.testing.assert_allclose(found.coef_, expected, rtol=0, atol=accuracy * size)
+    with pytest.warns(UserWarning, match="alpha=0"):
+        lasso = Lasso(alpha=0.0, fit_intercept=fit_intercept).fit(kind(X), y, weights)
+    np.testing.assert_allclose(lasso.coef_, expected, rtol=0, atol=accuracy * size)
+
+
+# ---------------------------------------------------------------------------------------------
+# One by one
+# ---------------------------------------------------------------------------------------------
+
+
+def setting(kind, shape, loose, seed=0):
+    """A design, two targets, ridge penalties of which `loose` are zero, and the gradient."""
+    X, _ = oracles.holes(*shape, seed=seed, density=0.7)
+    rng = np.random.default_rng(seed)
+    design = make_design(kind(X), rng.uniform(0.5, 2.0, shape[0]), True)
+    targets = np.array([design.target(rng.standard_normal(shape[0]))[1] for _ in range(2)])
+    diagonal = rng.uniform(0.01, 0.5, shape[1])
+    diagonal[rng.permutation(shape[1])[:loose]] = 0.0
+    Z = design.apply(np.eye(shape[1])).T
+
+    def gradient(coefs):
+        return (targets - coefs @ Z.T) @ Z - diagonal * coefs
+
+    return design, targets, diagonal, Z, gradient
+
+
+@pytest.mark.parametrize("kind", [np.asarray, sparse.csc_array, sparse.csr_array])
+@pytest.mark.parametrize("shape", [(20, 6), (7, 15)])
+@pytest.mark.parametrize("loose", [0, 1, 3])
+@pytest.mark.parametrize("solver", ["cholesky", "dual", "svd", "lsmr"])
+def test_every_solver_zeroes_the_gradient(solver, kind, shape, loose):
+    """Each solves ``(Z'Z + D) v = Z'y`` for several targets, also with columns that have no penalty."""
+    design, targets, diagonal, Z, gradient = setting(kind, shape, loose)
+    if solver == "svd" and sparse.issparse(design.X):
+        design = make_design(design.X.toarray(), design.share, True)
+    norm = design.units.norm
+    found, n_iter = {
+        "cholesky": lambda: _ridge.cholesky(Z.T @ Z, gradient, diagonal, 2),
+        "dual": lambda: _ridge.dual(design, targets, diagonal, gradient),
+        "svd": lambda: _ridge.svd(design, targets, diagonal, norm),
+        "lsmr": lambda: _ridge.iterate(design, targets, diagonal, norm, 10_000),
+    }[solver]()
+    assert n_iter >= 1
+    expected = np.linalg.solve(Z.T @ Z + np.diag(diagonal), (targets @ Z).T).T
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-11)
+    np.testing.assert_allclose(gradient(found), 0.0, rtol=0, atol=1e-14)
+
+
+@pytest.mark.parametrize("solver", ["svd", "lsmr", "dual"])
+def test_excluded_columns_take_no_part(solver):
+    """An infinite penalty leaves a column out of the dual, the singular values and the iterations."""
+    design, targets, diagonal, Z, _ = setting(np.asarray, (20, 6), 1)
+    diagonal[[1, 4]] = np.inf
+    used = np.isfinite(diagonal)
+
+    def gradient(coefs):
+        rest = np.where(used, diagonal, 0.0) * coefs
+        return np.where(used, (targets - coefs @ Z.T) @ Z - rest, 0.0)
+
+    found, _ = {
+        "dual": lambda: _ridge.dual(design, targets, diagonal, gradient),
+        "svd": lambda: _ridge.svd(design, targets, diagonal, design.units.norm),
+        "lsmr": lambda: _ridge.iterate(design, targets, diagonal, design.units.norm, 10_000),
+    }[solver]()
+    A = Z[:, used]
+    expected = np.linalg.solve(A.T @ A + np.diag(diagonal[used]), (targets @ A).T).T
+    np.testing.assert_allclose(found[:, used], expected, rtol=0, atol=1e-12)
+    np.testing.assert_array_equal(found[:, ~used], 0.0)
+
+
+def test_singular_normal_equations_are_refused():
+    """Without a penalty to speak of, dependent columns are for another solver."""
+    *_, Z, gradient = setting(np.asarray, (20, 6), 0)
+    Z = np.column_stack([Z, Z[:, 0]])
+    with pytest.raises(_ridge.NotPositiveDefiniteError):
+        _ridge.cholesky(Z.T @ Z, gradient, np.zeros(7), 2)
+
+
+def test_refinement_repairs_a_poor_factor():
+    """With the Gram matrix known to six digits only, the fresh gradient still leads to the answer."""
+    _, targets, diagonal, Z, gradient = setting(np.asarray, (20, 6), 0)
+    gram = Z.T @ Z
+    rough = gram * (1.0 + 1e-6 * np.random.default_rng(0).standard_normal(gram.shape))
+    rough = (rough + rough.T) / 2
+    found, n_iter = _ridge.cholesky(rough, gradient, diagonal, 2)
+    expected = np.linalg.solve(gram + np.diag(diagonal), (targets @ Z).T).T
+    assert n_iter > 1
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-13)
+
+
+def test_iterations_stop_where_they_are_told():
+    """`iterate` never uses more than `max_iter` iterations in all."""
+    design, targets, diagonal, *_ = setting(sparse.csc_array, (20, 15), 0)
+    for limit in (1, 2, 5):
+        found, n_iter = _ridge.iterate(design, targets[:1], diagonal, design.units.norm, limit)
+        assert n_iter <= limit
+        assert np.isfinite(found).all()
+
+
+@pytest.mark.parametrize("shape", [(60, 20), (20, 60)])
+@pytest.mark.parametrize("positive", [False, True])
+@pytest.mark.parametrize("weighted", [False, True])
+def test_bounded_ridge_is_bounded_least_squares(shape, positive, weighted):
+    """Against `scipy.optimize.lsq_linear` on rows augmented by the penalty."""
+    X, y = oracles.numbers(*shape, seed=9)
+    settings = {
+        "alpha": 2.0,
+        "penalty_weights": np.random.default_rng(0).uniform(0.5, 2.0, shape[1]),
+        "standardize": weighted,
+        **({"positive": True} if positive else {"bounds": (-0.1, 0.2)}),
+    }
+    weights = np.random.default_rng(1).uniform(0.5, 2.0, shape[0]) if weighted else None
+    expected = oracles.bounded_ridge(oracles.problem(X, y, ridge=True, sample_weight=weights, **settings))
+    model = Ridge(**settings).fit(X, y, weights)
+    np.testing.assert_allclose(model.coef_, expected, rtol=0, atol=1e-11)

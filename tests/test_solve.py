@@ -1,0 +1,207 @@
+"""Which solver runs, that all of them agree, and what is said about the answer."""
+
+import re
+
+import numpy as np
+import pytest
+from scipy import sparse
+from sklearn.exceptions import ConvergenceWarning
+
+from sparse_linear import ElasticNet, Lasso, Ridge, _solve, enet_path, ridge_path
+from tests import oracles
+
+ROUTES = {
+    "active set on columns": ("active set", False),
+    "active set on moments": ("active set", True),
+    "cholesky": ("cholesky", True),
+    "dual": ("dual", False),
+    "svd": ("svd", False),
+    "lsmr": ("lsmr", False),
+}
+
+
+def problem(**changes):
+    plain = {
+        "n": 100,
+        "p": 10,
+        "sparse": False,
+        "l1": False,
+        "bounded": False,
+        "penalised": True,
+        "n_lams": 1,
+        "wish": "auto",
+    }
+    return _solve.Problem(**(plain | changes))
+
+
+@pytest.mark.parametrize(
+    ("changes", "solver", "moments"),
+    [
+        ({"l1": True}, "active set", True),
+        ({"bounded": True}, "active set", True),
+        ({"l1": True, "sparse": True}, "active set", True),
+        ({"l1": True, "n": 100, "p": 1000}, "active set", False),
+        ({"l1": True, "n": 10_000, "p": 5000}, "active set", False),
+        ({"l1": True, "n": 10_000, "p": 400, "n_lams": 100}, "active set", True),
+        ({"l1": True, "wish": "svd"}, "active set", True),
+        ({}, "cholesky", True),
+        ({"sparse": True}, "cholesky", True),
+        ({"n": 10, "p": 100}, "dual", False),
+        ({"n": 10, "p": 100, "sparse": True}, "dual", False),
+        ({"penalised": False}, "svd", False),
+        ({"penalised": False, "sparse": True}, "lsmr", False),
+        ({"wish": "svd"}, "svd", False),
+        ({"wish": "svd", "sparse": True}, "cholesky", True),
+        ({"wish": "lsqr"}, "cholesky", True),
+        ({"wish": "lsqr", "sparse": True}, "lsmr", False),
+        ({"wish": "sparse_cg", "sparse": True}, "lsmr", False),
+        ({"n": 100_000, "p": 50_000, "sparse": True}, "lsmr", False),
+        ({"n": 100_000, "p": 50_000}, "lsmr", False),
+    ],
+)
+def test_the_decision_tree(changes, solver, moments):
+    """One problem for every branch, and a sentence that says why."""
+    choice = _solve.select_solver(problem(**changes))
+    assert (choice.solver, choice.moments) == (solver, moments)
+    assert len(choice.reason) > 20
+
+
+@pytest.fixture
+def route(request, monkeypatch):
+    """Send every problem to one solver."""
+    solver, moments = ROUTES[request.param]
+    monkeypatch.setattr(_solve, "select_solver", lambda _: _solve.Choice(solver, moments, f"test: {solver}"))
+    return request.param
+
+
+@pytest.mark.parametrize(
+    ("route", "kind"),
+    [
+        (name, kind)
+        for name in ROUTES
+        for kind in (np.asarray, sparse.csc_array, sparse.csr_array)
+        if name != "svd" or kind is np.asarray  # singular values are taken of dense X only
+    ],
+    indirect=["route"],
+)
+@pytest.mark.parametrize("shape", [(40, 8), (12, 20)])
+@pytest.mark.parametrize("fit_intercept", [True, False])
+def test_all_solvers_agree_on_a_ridge_problem(route, kind, shape, fit_intercept):
+    """Every solver, on any storage, satisfies the conditions of the same weighted problem."""
+    X, y = oracles.holes(*shape, seed=1)
+    weights = np.where(np.arange(shape[0]) % 5 == 0, 0.0, 1.5)
+    factors = np.where(np.arange(shape[1]) == 1, 0.0, np.where(np.arange(shape[1]) == 3, np.inf, 1.0))
+    settings = {"alpha": 0.7, "fit_intercept": fit_intercept, "penalty_weights": factors}
+    model = Ridge(**settings).fit(kind(X), y, weights)
+    assert model.solver_ == f"test: {ROUTES[route][0]}"
+    oracles.assert_optimal(
+        X,
+        y,
+        model.coef_,
+        model.intercept_,
+        sample_weight=weights,
+        ridge=True,
+        objective=model.objective_,
+        dual_gap=model.dual_gap_,
+        **settings,
+    )
+
+
+@pytest.mark.parametrize("kind", [np.asarray, sparse.csc_array])
+@pytest.mark.parametrize("shape", [(40, 8), (12, 20)])
+@pytest.mark.parametrize("route", ["active set on columns", "active set on moments"], indirect=True)
+def test_both_sources_agree_on_a_lasso_problem(route, kind, shape):
+    """From the columns or from the moments of X: optimal."""
+    X, y = oracles.holes(*shape, seed=2)
+    model = Lasso(0.05).fit(kind(X), y)
+    oracles.assert_optimal(
+        X, y, model.coef_, model.intercept_, 0.05, objective=model.objective_, dual_gap=model.dual_gap_
+    )
+
+
+@pytest.mark.parametrize("kind", [np.asarray, sparse.csr_array])
+@pytest.mark.parametrize("shape", [(30, 6), (6, 9)])
+def test_singular_normal_equations_find_another_way(kind, shape):
+    """Where the factor would be refused, the answer comes from the data, and `solver_` says so."""
+    X, y = oracles.numbers(*shape, seed=3)
+    X = np.hstack([X, X])
+    model = Ridge(1e-15).fit(kind(X), y)
+    assert "singular" in model.solver_
+    oracles.assert_optimal(X, y, model.coef_, model.intercept_, 1e-15, ridge=True)
+
+
+def test_mixed_alphas_share_nothing_they_should_not():
+    """One target without penalty beside others: each gets its own answer."""
+    X, _ = oracles.numbers(20, 30, seed=4)
+    Y = np.random.default_rng(0).standard_normal((20, 4))
+    alphas = [0.0, 1.0, 0.0, 10.0]
+    together = Ridge(alphas).fit(X, Y)
+    for alpha, y, coef, gap in zip(alphas, Y.T, together.coef_, together.dual_gap_, strict=True):
+        np.testing.assert_allclose(coef, Ridge(alpha).fit(X, y).coef_, rtol=0, atol=1e-13)
+        assert gap <= 1e-12
+
+
+# ---------------------------------------------------------------------------------------------
+# What is said
+# ---------------------------------------------------------------------------------------------
+
+
+def hard():
+    """Correlated columns, on which one round is not enough."""
+    return oracles.numbers(60, 50, seed=5, correlation=4.0)
+
+
+STOPPED = {
+    "Lasso": lambda X, y: Lasso(1e-3, max_iter=1, tol=1e-9).fit(X, y),
+    "ElasticNet": lambda X, y: ElasticNet(1e-3, l1_ratio=0.9, max_iter=1, tol=1e-9).fit(X, y),
+    "Ridge": lambda X, y: Ridge(1e-3, max_iter=1, positive=True, tol=1e-9).fit(X, y),
+    "Ridge-lsqr": lambda X, y: Ridge(1e-3, max_iter=1, solver="lsqr", tol=1e-9).fit(sparse.csr_array(X), y),
+    "enet_path": lambda X, y: enet_path(
+        X, y, l1_ratio=0.9, alphas=[1e-3], max_iter=1, tol=1e-9, fit_intercept=True
+    ),
+    "ridge_path": lambda X, y: ridge_path(
+        X, y, [1e-3], max_iter=1, tol=1e-9, positive=True, fit_intercept=True
+    ),
+}
+
+
+@pytest.mark.parametrize("name", STOPPED)
+def test_a_fit_that_stops_early_says_so(name):
+    """The warning holds the tolerance, the gap that was reached, and the remedy; so does the status."""
+    X, y = hard()
+    with pytest.warns(ConvergenceWarning) as caught:
+        result = STOPPED[name](X, y)
+    (message,) = [str(warning.message) for warning in caught]
+    assert "tol=1e-09" in message
+    assert "raise max_iter (now 1)" in message
+    reached = float(re.search(r"gap is ([\d.e+-]+)", message)[1])
+    gap = result.dual_gaps[0] if isinstance(result, tuple) else result.dual_gap_
+    square = np.var(y) * (2 * len(y) if "idge" in name else 1)
+    assert reached == pytest.approx(gap / square, rel=0.01)
+    status = result.statuses[0] if isinstance(result, tuple) else result.status_
+    assert "stopped at max_iter=1" in status
+    assert caught[0].filename == __file__, "the warning should point at the line that called us"
+
+
+@pytest.mark.parametrize(
+    "estimator", [Lasso(1e-3), ElasticNet(1e-3, l1_ratio=0.9), Ridge(1e-3, positive=True)]
+)
+def test_the_warning_follows_tol(estimator):
+    """With a tolerance above the gap there is nothing to warn about; just below it there is."""
+    X, y = hard()
+    estimator.set_params(max_iter=1, tol=1e9).fit(X, y)
+    square = np.var(y) * (2 * len(y) if isinstance(estimator, Ridge) else 1)
+    reached = estimator.dual_gap_ / square
+    estimator.set_params(tol=1.01 * reached).fit(X, y)
+    with pytest.warns(ConvergenceWarning):
+        estimator.set_params(tol=0.99 * reached).fit(X, y)
+
+
+@pytest.mark.parametrize("estimator", [Lasso(1e-3), ElasticNet(1e-3), Ridge(1.0), Ridge(1.0, positive=True)])
+def test_an_exact_fit_says_so(estimator):
+    """Nothing to warn about even at ``tol=0``, and a status that holds the gap."""
+    X, y = hard()
+    model = estimator.set_params(tol=0.0).fit(X, y)
+    assert re.match(r"optimal to rounding: relative duality gap \d\.\de-\d\d", model.status_)
+    square = np.var(y) * (2 * len(y) if isinstance(estimator, Ridge) else 1)
+    assert model.dual_gap_ <= 1e-13 * square
