@@ -178,7 +178,8 @@ def begin(source, penalty, lam, max_rounds, coef=None):
     """
     working = _WorkingSet(source, penalty, lam)
     corrs = source.correlate(np.zeros((1, 0)))[0][0]
-    loose = (penalty.l1 == 0.0) & (penalty.lower < 0.0) & (penalty.upper > 0.0)
+    either_way = (penalty.lower < 0.0) & (penalty.upper > 0.0)
+    loose = (penalty.l1 == 0.0) & ((penalty.l2 == 0.0) | either_way)
     if coef is not None:
         coef = np.clip(coef, penalty.lower, penalty.upper)
         loose |= (coef != 0.0) & ~penalty.excluded

@@ -118,19 +118,21 @@ class _Design:
 
     def target(self, y):
         """One column of y: its `Target` and the unit vector that the solvers see, (n,)."""
-        # In units of its largest value, so that squares can neither overflow nor vanish.
-        top = np.abs(y).max() or 1.0
-        values = y / top
+        first = y[np.argmax(self.share)] if self.fit_intercept else 0.0
+        values = np.where(self.share > 0.0, y - first, 0.0)
+        # In units of a power of two near the largest, so that squares neither overflow nor vanish, exactly.
+        top = 2.0 ** np.frexp(np.abs(values).max())[1]
+        values /= top
         mean = 0.0
         if self.fit_intercept:
-            first = values[np.argmax(self.share)]
-            mean = first + self.share @ (values - first)
-            values = values - mean
+            mean = self.share @ values
+            values -= mean
         values *= self.root
         length = np.sqrt(values @ values)
-        if length <= CONSTANT * abs(mean):
+        mean = first + mean * top
+        if length * top <= CONSTANT * abs(mean):
             length = 0.0
-        return Target(mean * top, length * top), Target(0.0, length).divided(values)
+        return Target(mean, length * top), Target(0.0, length).divided(values)
 
 
 class DenseDesign(_Design):
@@ -149,7 +151,7 @@ class DenseDesign(_Design):
                 continue
             tile = self.X[rows, columns].astype(np.float64)
             if self.fit_intercept:
-                first = tile[0].copy()
+                first = tile[np.argmax(share)].copy()  # rows without weight may hold anything
                 tile -= first
                 shift = share @ tile / weight
                 tile -= shift

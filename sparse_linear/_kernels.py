@@ -48,8 +48,10 @@ from numba import njit
 from numba.extending import overload
 
 kernel = partial(njit, cache=True, nogil=True, error_model="numpy")
+# Called by other kernels only: without the wrappers for Python, which take a third of the time to compile.
+inner = partial(kernel, no_cpython_wrapper=True, no_cfunc_wrapper=True)
 # Leaf reductions may be reassociated, so that they vectorise; NaN and infinity keep their meaning.
-leaf = partial(kernel, fastmath={"reassoc", "contract", "nsz", "arcp"}, inline="never")
+leaf = partial(inner, fastmath={"reassoc", "contract", "nsz", "arcp"}, inline="never")
 
 EPS = np.finfo(np.float64).eps
 # After this many rounds at one lambda the tolerance doubles every eight rounds.
@@ -154,6 +156,13 @@ def add_row(scale, matrix, i, x, start, stop):
 
 
 @leaf
+def update_grad(change, gram, j, grad, m):
+    """Correlations of the working set after coefficient ``j`` has changed: ``grad -= change * gram[j]``."""
+    for i in range(m):
+        grad[i] -= change * gram[j, i]
+
+
+@leaf
 def rotate_rows(cosine, sine, matrix, i, start, stop):
     """Apply a plane rotation to rows ``i`` and ``i + 1``, in place."""
     for c in range(start, stop):
@@ -248,7 +257,7 @@ def _set_lambda(work, m, k, lam, column):
         work.rule[j, 1] = lam * work.base[j, 1]
     if not ridge:
         return k
-    size = 0
+    size = k - k  # an integer of the type of k: a literal 0 would compile `_append` once more
     for i in range(k):
         j = work.order[i]
         work.held[j] = True
@@ -263,7 +272,7 @@ def _set_lambda(work, m, k, lam, column):
 # ---------------------------------------------------------------------------------------------
 
 
-@kernel
+@inner
 def _newton(work, m, k, step, right, start):
     """Go to the minimiser of the face, through as many crossings as it takes; returns the factor's new size.
 
@@ -305,11 +314,11 @@ def _newton(work, m, k, step, right, start):
                 coef[j] += share * step[i]
     for j in range(m):
         if coef[j] != start[j]:
-            add_row(start[j] - coef[j], work.gram, j, work.grad, 0, m)
+            update_grad(coef[j] - start[j], work.gram, j, work.grad, m)
     return k
 
 
-@kernel
+@inner
 def _wanted_change(work, j, floor):
     """The coordinate step of feature `j`, or 0 if it is within tolerance."""
     curvature = work.gram[j, j]
@@ -319,13 +328,13 @@ def _wanted_change(work, j, floor):
     return 0.0
 
 
-@kernel
+@inner
 def _admit(work, m, slack, wants):
     """Every held feature that wants to move takes its coordinate step; returns whether one did.
 
     Only those that want to at the minimiser of the face: the steps of others pull near-duplicates of free
-    features along, which the next Newton step will put right. ``slack`` multiplies the tolerance; ``wants`` is
-    scratch.
+    features along, which the next Newton step will put right. ``slack`` multiplies the tolerance; ``wants``
+    is scratch.
     """
     size = 1.0
     for j in range(m):
@@ -339,12 +348,12 @@ def _admit(work, m, slack, wants):
             change = _wanted_change(work, j, floor)
             if change != 0.0:
                 work.coef[j] += change
-                add_row(-change, work.gram, j, work.grad, 0, m)
+                update_grad(change, work.gram, j, work.grad, m)
                 moved = True
     return moved
 
 
-@kernel
+@inner
 def _join(work, m, k, j, column):
     """Take the free feature `j` into the factor, or walk along the null direction if it depends on it.
 
@@ -396,7 +405,7 @@ def _join(work, m, k, j, column):
             a = order[i]
             new = end if i == hit else coef[a] - length * direction * column[i]
             if new != coef[a]:
-                add_row(coef[a] - new, work.gram, a, work.grad, 0, m)
+                update_grad(new - coef[a], work.gram, a, work.grad, m)
                 coef[a] = new
         if hit < 0:
             return k  # minimised along the direction: the newcomer stays outside, its gradient is zero
@@ -487,7 +496,7 @@ def restart(work, m, k, coef, grad):
 # ---------------------------------------------------------------------------------------------
 
 
-@kernel
+@inner
 def _conjugate_term(u, coef, l1, l2, lower, upper):
     r"""``phi(w) + phi*(u) - u w`` for one feature: zero if and only if ``u`` is a subgradient at ``w``."""
     if u > l1:
@@ -498,11 +507,11 @@ def _conjugate_term(u, coef, l1, l2, lower, upper):
         best = 0.0
     if abs(best) == np.inf:
         # Only features without any penalty come here: see `duality_gaps`.
-        return abs(u * coef)
+        return abs(u) * max(abs(u), abs(coef))
     return (l1 * (abs(coef) - abs(best)) + 0.5 * l2 * (coef - best) * (coef + best)) + u * (best - coef)
 
 
-@kernel
+@inner
 def _gap_at(t, corr, coef, lam, l1, l2, lower, upper, rss):
     """Duality gap for the dual point ``t`` times the residual."""
     gap = 0.5 * (1.0 - t) ** 2 * rss
@@ -531,7 +540,8 @@ def duality_gaps(corrs, features, coefs, lams, l1, l2, lower, upper, rss):
     keeps those finite, or keeps all features within their threshold, whichever gives the smaller gap.
 
     A feature with no penalty and no bound would need ``v_j = 0`` exactly, which rounding forbids; for those
-    the certificate holds against all coefficients between 0 and twice the one found, and costs ``|v_j w_j|``.
+    the certificate holds against all coefficients within the larger of ``|w_j|`` and ``|v_j|`` (the length of
+    a coordinate step) of the one found.
 
     Parameters
     ----------

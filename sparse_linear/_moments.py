@@ -62,7 +62,8 @@ class Moments(NamedTuple):
             return cls.empty(p, q)
         x = np.array(X, dtype=np.float64)
         y = np.array(Y, dtype=np.float64)
-        first_x, first_y = x[0].copy(), y[0].copy()
+        heaviest = np.argmax(weights)  # rows without weight may hold anything
+        first_x, first_y = x[heaviest].copy(), y[heaviest].copy()
         x -= first_x
         y -= first_y
         shift_x = weights @ x / weight

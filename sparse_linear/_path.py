@@ -162,7 +162,7 @@ def enet_path(
         *_validation.check_bounds(bounds, positive, p),
     )
     if coef_init is not None:
-        coef_init = _validation.check_vector(coef_init, "coef_init", p, "feature")[None]
+        coef_init = _validation.check_vector(coef_init, "coef_init", p, "feature", finite=True)[None]
     if n_alphas is not None:
         alphas = _validation.check_count(n_alphas, "n_alphas")
     design = make_design(X, weights, fit_intercept)
@@ -170,7 +170,7 @@ def enet_path(
         count = 100 if alphas is None else _validation.check_count(alphas, "alphas")
         alphas = _grid(design, y[:, None], penalty, l1_ratio, eps, count, standardize)
     else:
-        alphas = check_alphas(alphas)
+        alphas = _validation.check_alphas(alphas)
     result = _solve.fit(
         design,
         y[:, None],
@@ -197,7 +197,22 @@ def enet_path(
     )
 
 
-def lasso_path(X, y, *, eps=1e-3, n_alphas=None, alphas=100, **options):
+def lasso_path(
+    X,
+    y,
+    *,
+    eps=1e-3,
+    n_alphas=None,
+    alphas=100,
+    precompute="auto",
+    Xy=None,
+    copy_X=True,
+    coef_init=None,
+    verbose=False,
+    return_n_iter=False,
+    positive=False,
+    **params,
+):
     """Lasso solutions for a sequence of alphas: `enet_path` with ``l1_ratio=1``.
 
     Parameters
@@ -210,8 +225,17 @@ def lasso_path(X, y, *, eps=1e-3, n_alphas=None, alphas=100, **options):
         Number of alphas of an automatic grid; the older name of an integer `alphas`.
     alphas : int or array-like, default=100
         Number of alphas of an automatic grid, or the alphas themselves.
-    **options
-        All other keywords of `enet_path` but `l1_ratio`.
+    precompute, Xy, copy_X, verbose
+        Accepted for compatibility with scikit-learn; they do not change the result.
+    coef_init : array-like of shape (n_features,), default=None
+        Where to start; it saves time, the solution is the same.
+    return_n_iter : bool, default=False
+        Whether the tuple has `n_iters` as a fourth entry.
+    positive : bool, default=False
+        Restrict the coefficients to be non-negative.
+    **params
+        The other keywords of `enet_path`: `fit_intercept`, `sample_weight`, `penalty_weights`, `bounds`,
+        `standardize`, `tol`, `max_iter`, and those that change nothing.
 
     Returns
     -------
@@ -229,9 +253,24 @@ def lasso_path(X, y, *, eps=1e-3, n_alphas=None, alphas=100, **options):
     [[0.     0.     0.4692]
      [0.2159 0.4426 0.2367]]
     """
-    if "l1_ratio" in options:
+    if "l1_ratio" in params:
         raise TypeError("lasso_path has no l1_ratio (it is 1); call enet_path to set it.")
-    return enet_path(X, y, l1_ratio=1.0, eps=eps, n_alphas=n_alphas, alphas=alphas, **options)
+    return enet_path(
+        X,
+        y,
+        l1_ratio=1.0,
+        eps=eps,
+        n_alphas=n_alphas,
+        alphas=alphas,
+        precompute=precompute,
+        Xy=Xy,
+        copy_X=copy_X,
+        coef_init=coef_init,
+        verbose=verbose,
+        return_n_iter=return_n_iter,
+        positive=positive,
+        **params,
+    )
 
 
 def ridge_path(
@@ -288,7 +327,7 @@ def ridge_path(
     _validation.check_choice(solver, "solver", _validation.SOLVERS)
     tol = _validation.check_real(tol, "tol", low=0.0)
     max_iter = 1000 if max_iter is None else _validation.check_count(max_iter, "max_iter")
-    alphas = check_alphas(alphas)
+    alphas = _validation.check_alphas(alphas)
     X, y = _validation.check_path_data(X, y)
     n, p = X.shape
     weights = _validation.check_sample_weight(sample_weight, n)
@@ -382,19 +421,6 @@ def alpha_grid(
     )
     design = make_design(X, _validation.check_sample_weight(sample_weight, n), fit_intercept)
     return _grid(design, y.reshape(n, -1), penalty, l1_ratio, eps, n_alphas, standardize)
-
-
-def check_alphas(alphas):
-    """A one-dimensional array of alphas, in decreasing order."""
-    array = np.array(alphas, dtype=np.float64)
-    if array.ndim != 1 or len(array) == 0:
-        raise ValueError(
-            f"alphas must be a number of alphas or a non-empty list of them, got {alphas!r:.60}."
-        )
-    if not np.all(array >= 0.0) or np.isinf(array).any():
-        bad = array[~(array >= 0.0) | np.isinf(array)][0]
-        raise ValueError(f"alphas must be finite and not negative, got {bad}.")
-    return np.sort(array)[::-1]
 
 
 def _one_target(X, y):

@@ -178,10 +178,10 @@ def svd(design, targets, diagonal, norm):
 
 
 def qr(design, targets, diagonal):
-    """Orthogonal factorisation of ``[Z; D^(1/2)]``, for normal equations that are singular to working precision.
+    """Orthogonal factorisation of ``[Z; D^(1/2)]``, where the normal equations are singular.
 
-    Rows are sorted by size and columns pivoted, so that the answer is accurate row by row however different the
-    penalties of the columns are (Cox and Higham 1998, BIT 38). Takes ``(n + p) p`` elements of memory.
+    Rows are sorted by size and columns pivoted, so that the answer is accurate row by row however different
+    the penalties of the columns are (Cox and Higham 1998, BIT 38). Takes ``(n + p) p`` elements of memory.
     """
     used = np.flatnonzero(np.isfinite(diagonal))
     columns = design.take(used)

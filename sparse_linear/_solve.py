@@ -285,6 +285,8 @@ def _report(design, solved, lams, penalty, choice, factor, max_iter):
     for index, (target, solution) in enumerate(zip(solved.targets, solved.solutions, strict=True)):
         scale = target.scale
         coef = solution.coefs * (scale / units.norm)
+        if penalty.bounded:
+            coef = np.clip(coef, penalty.lower, penalty.upper)  # the change of scale rounds
         coefs[index] = coef
         intercepts[index] = target.mean - coef @ units.mean
         used = np.flatnonzero(coef.any(axis=0))

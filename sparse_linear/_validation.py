@@ -3,12 +3,13 @@
 The only module that imports `sklearn.utils`, and only its public part.
 """
 
+import contextlib
 import functools
 import numbers
 
 import numpy as np
 from scipy import sparse
-from sklearn.utils.validation import check_array, check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted, check_X_y, validate_data
 
 SOLVERS = ("auto", "svd", "cholesky", "lsqr", "sparse_cg", "sag", "saga", "lbfgs")
 
@@ -71,8 +72,8 @@ def check_choice(value, name, choices):
     return value
 
 
-def check_vector(values, name, length, per):
-    """A float64 array of shape (length,); NaN is an error, infinity is not."""
+def check_vector(values, name, length, per, finite=False):
+    """A float64 array of shape (length,); NaN is an error, infinity only if it must be `finite`."""
     try:
         array = np.asarray(values)
         if array.dtype.kind == "c":
@@ -86,7 +87,29 @@ def check_vector(values, name, length, per):
         raise ValueError(
             f"{name} contains NaN (entry {int(np.argmax(np.isnan(array)))}); give a number for it."
         )
+    if finite and not np.isfinite(array).all():
+        at = int(np.argmax(~np.isfinite(array)))
+        raise ValueError(f"{name} must be finite, got {array[at]} for {per} {at}.")
     return array
+
+
+def check_alphas(alphas):
+    """A one-dimensional array of finite, non-negative alphas, in decreasing order."""
+    try:
+        array = np.asarray(alphas)
+        if array.dtype.kind == "c":
+            raise TypeError
+        array = array.astype(np.float64)
+    except (TypeError, ValueError):
+        raise ValueError(f"alphas must be real numbers, got {alphas!r:.60}.") from None
+    if array.ndim != 1 or len(array) == 0:
+        raise ValueError(
+            f"alphas must be a number of alphas or a non-empty list of them, got {alphas!r:.60}."
+        )
+    bad = ~(array >= 0.0) | np.isinf(array)
+    if bad.any():
+        raise ValueError(f"alphas must be finite and not negative, got {array[bad][0]}.")
+    return np.sort(array)[::-1]
 
 
 def check_penalty_weights(values, n_features):
@@ -123,7 +146,10 @@ def check_bounds(bounds, positive, n_features):
         crossed = lower > upper
         if crossed.any():
             at = int(np.argmax(crossed))
-            raise ValueError(f"bounds cross for feature {at}: lower {lower[at]:g} > upper {upper[at]:g}.")
+            raise ValueError(
+                f"bounds cross for feature {at}: lower {lower[at]:g} > upper {upper[at]:g}; "
+                "give lower <= 0 <= upper."
+            )
         outside = (lower > 0.0) | (upper < 0.0)
         if outside.any():
             at = int(np.argmax(outside))
@@ -169,8 +195,9 @@ def check_training_data(estimator, X, y):
     Sets ``n_features_in_`` and ``feature_names_in_`` on `estimator`.
     """
     if not _is_ready(X, y):
-        X, y = validate_data(estimator, X, y, multi_output=True, y_numeric=True, **_X_RULES)
-        return canonical(X), check_target(y)
+        with _plain_words(X, y, type(estimator).__name__):
+            X, y = validate_data(estimator, X, y, multi_output=True, y_numeric=True, **_X_RULES)
+            return canonical(X), check_target(y)
     estimator.n_features_in_ = X.shape[1]
     if hasattr(estimator, "feature_names_in_"):
         del estimator.feature_names_in_
@@ -195,11 +222,57 @@ def _is_ready(X, y):
 
 def check_path_data(X, y):
     """X and one column y for a function, without an estimator."""
-    X = canonical(check_array(X, input_name="X", **_X_RULES))
-    y = check_target(check_array(y, ensure_2d=False, dtype="numeric", input_name="y"))
-    if y.ndim > 2 or y.shape[0] != X.shape[0]:
-        raise ValueError(f"y must have one row per row of X ({X.shape[0]}), got shape {y.shape}.")
-    return X, y
+    with _plain_words(X, y, "this function"):
+        X, y = check_X_y(X, y, multi_output=True, y_numeric=True, **_X_RULES)
+        return canonical(X), check_target(y)
+
+
+@contextlib.contextmanager
+def _plain_words(X, y, caller):
+    """Say what scikit-learn's checks find in one sentence, with where it is and what to do."""
+    try:
+        yield
+    except (TypeError, ValueError) as error:
+        sentence = _complaint("X", X) or (_missing_y(caller) if y is None else _complaint("y", y))
+        if sentence is None and np.ndim(y) and np.shape(X)[0] != np.shape(y)[0]:
+            sentence = (
+                f"X and y must have the same number of rows, got inconsistent numbers {np.shape(X)[0]} and "
+                f"{np.shape(y)[0]}."
+            )
+        if sentence is None:
+            raise
+        raise ValueError(sentence) from error
+
+
+def _missing_y(caller):
+    return f"{caller} requires y to be passed, but the target y is None; give one value for each row of X."
+
+
+def _complaint(name, given):
+    """What is wrong with X or y taken alone, or None."""
+    entries = given.data if sparse.issparse(given) else np.asarray(given)
+    if np.iscomplexobj(entries):
+        return f"Complex data not supported: {name} is {entries.dtype}; give its parts as real columns."
+    if name == "X" and not sparse.issparse(given) and entries.ndim != 2:
+        return (
+            f"X must have two dimensions, got shape {entries.shape}. Reshape your data: X.reshape(-1, 1) for "
+            "one feature, X.reshape(1, -1) for one sample."
+        )
+    if entries.dtype.kind in "OSU":
+        for entry in entries.ravel():
+            try:
+                float(entry)
+            except TypeError:
+                return None  # the conversion says it best
+            except ValueError:
+                return f"{name} must hold numbers, but holds {entry!r}: encode text as numbers, or drop it."
+        entries = entries.astype(np.float64)
+    if entries.dtype.kind == "f" and not np.isfinite(entries).all():
+        at = np.argwhere(~np.isfinite(entries))[0]
+        value = "NaN" if np.isnan(entries[tuple(at)]) else "infinity (inf)"
+        where = "" if sparse.issparse(given) else f" at {tuple(at.tolist())}"
+        return f"Input {name} contains {value}{where}; impute it or drop its row."
+    return None
 
 
 def check_target(y):
@@ -227,14 +300,9 @@ def check_sample_weight(sample_weight, n_samples):
     """Weights as a float64 array of shape (n_samples,), or None; a number weighs every row alike."""
     if sample_weight is None:
         return None
-    if np.ndim(sample_weight) == 0:
-        if not isinstance(sample_weight, numbers.Real):
-            raise ValueError(f"sample_weight must hold real numbers, got {sample_weight!r}.")
+    if isinstance(sample_weight, numbers.Real):
         sample_weight = np.full(n_samples, sample_weight, dtype=np.float64)
-    weights = check_vector(sample_weight, "sample_weight", n_samples, "row of X")
-    if not np.isfinite(weights).all():
-        at = int(np.argmax(~np.isfinite(weights)))
-        raise ValueError(f"sample_weight must be finite, got {weights[at]} in row {at}.")
+    weights = check_vector(sample_weight, "sample_weight", n_samples, "row of X", finite=True)
     if (weights < 0.0).any():
         at = int(np.argmax(weights < 0.0))
         raise ValueError(

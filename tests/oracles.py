@@ -190,7 +190,9 @@ def problem(
         factors = factors * np.asarray(penalty_weights).astype(LONG)
     lower, upper = np.full(p, -np.inf), np.full(p, np.inf)
     if bounds is not None:
-        lower[:], upper[:] = bounds
+        lower[:], upper[:] = (
+            s * np.inf if end is None else end for s, end in zip((-1, 1), bounds, strict=True)
+        )
     if positive:
         lower = np.maximum(lower, 0)
     held = np.isinf(factors) | constant
@@ -270,7 +272,9 @@ def assert_optimal(
     # Rounding to float32 may carry a coefficient over its bound; float64 results have no excuse.
     slack = 0.0 if coef.dtype == np.float64 else eps
     over = np.maximum(given.lower - coef, coef - given.upper) > slack * np.abs(coef)
-    assert not over.any(), f"features {np.flatnonzero(over)} are out of bounds by {coef[over]}"
+    assert not over.any(), (
+        f"{over.sum()} features are out of bounds, the first is {np.argmax(over)}: {coef[over][0]!r}"
+    )
     size = 1 + np.sum(np.abs(coef) * given.norm) / given.scale
     violations = given.violations(coef, slack=4 * eps)
     worst = int(np.argmax(violations))
@@ -724,5 +728,6 @@ def settings(case, choice):
         keywords["l1_ratio"] = 1.0 if choice["model"] == "Lasso" else 0.7
         unit = problem(case.X, case.y, **keywords)
         thresholds = np.abs(unit.correlations(np.zeros(p)))[unit.l1 > 0] / unit.l1[unit.l1 > 0]
-        keywords["alpha"] = float(choice["strength"] * np.median(thresholds)) if thresholds.any() else 0.1
+        thresholds = thresholds[thresholds > 0]
+        keywords["alpha"] = float(choice["strength"] * np.median(thresholds)) if len(thresholds) else 0.1
     return keywords

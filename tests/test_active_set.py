@@ -11,11 +11,18 @@ from sparse_linear._penalty import make_penalty
 from tests import oracles
 
 
-@pytest.fixture(params=["whole", "screened", "screened-short"])
+@pytest.fixture(params=["whole", "screened", "one-by-one", "starved"])
 def screened(request, monkeypatch):
-    """Whether features are screened; what comes out is the same as from all features at once."""
-    if request.param == "screened-short":
+    """Whether features are screened; what comes out is the same as from all features at once.
+
+    One by one, every lambda is verified by itself. Starved, screening proposes a single feature at a time, so that
+    nearly all come in because the verification on all features misses them.
+    """
+    if request.param == "one-by-one":
         monkeypatch.setattr(_active_set, "LOOK_AHEAD", 1)
+    if request.param == "starved":
+        propose = _active_set._WorkingSet.candidates
+        monkeypatch.setattr(_active_set._WorkingSet, "candidates", lambda *args: propose(*args)[:1])
     return request.param != "whole"
 
 

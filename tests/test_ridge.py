@@ -61,7 +61,9 @@ def test_near_singular_systems_keep_the_digits_of_the_data(distance, alpha, kind
     found = Ridge(alpha=alpha, fit_intercept=fit_intercept).fit(kind(X), y).coef_
     # Where the penalty rules, the condition of the regularised problem is what counts.
     condition = 10.0 / max(distance, np.sqrt(alpha))
-    np.testing.assert_allclose(found, exact, rtol=0, atol=50 * np.finfo(float).eps * condition * np.abs(exact).max())
+    np.testing.assert_allclose(
+        found, exact, rtol=0, atol=50 * np.finfo(float).eps * condition * np.abs(exact).max()
+    )
 
 
 @pytest.mark.parametrize("shape", [(8, 5), (5, 8)])
@@ -84,11 +86,23 @@ LEAST_SQUARES = {
     "tall": lambda: oracles.holes(20, 5, seed=2),
     "wide": lambda: oracles.holes(8, 15, seed=3),
     "square": lambda: oracles.holes(9, 9, seed=4),
-    "duplicates": lambda: (np.repeat(oracles.holes(20, 4, seed=5)[0], 2, axis=1), oracles.holes(20, 4, seed=5)[1]),
+    "duplicates": lambda: (
+        np.repeat(oracles.holes(20, 4, seed=5)[0], 2, axis=1),
+        oracles.holes(20, 4, seed=5)[1],
+    ),
     "one-hot": lambda: (np.eye(4)[np.arange(12) % 4], oracles.numbers(12, 1)[1]),
-    "scales": lambda: (oracles.holes(20, 5, seed=6)[0] * 10.0 ** np.arange(-4, 6, 2), oracles.numbers(20, 1)[1]),
-    "scales-wide": lambda: (oracles.holes(6, 9, seed=7)[0] * 10.0 ** np.arange(-4, 5), oracles.numbers(6, 1)[1]),
-    "constant-column": lambda: (np.insert(oracles.holes(20, 4, seed=8)[0], 2, 1.5, axis=1), oracles.numbers(20, 1)[1]),
+    "scales": lambda: (
+        oracles.holes(20, 5, seed=6)[0] * 10.0 ** np.arange(-4, 6, 2),
+        oracles.numbers(20, 1)[1],
+    ),
+    "scales-wide": lambda: (
+        oracles.holes(6, 9, seed=7)[0] * 10.0 ** np.arange(-4, 5),
+        oracles.numbers(6, 1)[1],
+    ),
+    "constant-column": lambda: (
+        np.insert(oracles.holes(20, 4, seed=8)[0], 2, 1.5, axis=1),
+        oracles.numbers(20, 1)[1],
+    ),
 }
 
 
@@ -138,16 +152,17 @@ def setting(kind, shape, loose, seed=0):
 @pytest.mark.parametrize("kind", [np.asarray, sparse.csc_array, sparse.csr_array])
 @pytest.mark.parametrize("shape", [(20, 6), (7, 15)])
 @pytest.mark.parametrize("loose", [0, 1, 3])
-@pytest.mark.parametrize("solver", ["cholesky", "dual", "svd", "lsmr"])
+@pytest.mark.parametrize("solver", ["cholesky", "dual", "qr", "svd", "lsmr"])
 def test_every_solver_zeroes_the_gradient(solver, kind, shape, loose):
     """Each solves ``(Z'Z + D) v = Z'y`` for several targets, also with columns that have no penalty."""
     design, targets, diagonal, Z, gradient = setting(kind, shape, loose)
-    if solver == "svd" and sparse.issparse(design.X):
+    if solver in ("svd", "qr") and sparse.issparse(design.X):
         design = make_design(design.X.toarray(), design.share, True)
     norm = design.units.norm
     found, n_iter = {
         "cholesky": lambda: _ridge.cholesky(Z.T @ Z, gradient, diagonal, 2),
         "dual": lambda: _ridge.dual(design, targets, diagonal, gradient),
+        "qr": lambda: _ridge.qr(design, targets, diagonal),
         "svd": lambda: _ridge.svd(design, targets, diagonal, norm),
         "lsmr": lambda: _ridge.iterate(design, targets, diagonal, norm, 10_000),
     }[solver]()
@@ -157,7 +172,7 @@ def test_every_solver_zeroes_the_gradient(solver, kind, shape, loose):
     np.testing.assert_allclose(gradient(found), 0.0, rtol=0, atol=1e-14)
 
 
-@pytest.mark.parametrize("solver", ["svd", "lsmr", "dual"])
+@pytest.mark.parametrize("solver", ["dual", "qr", "svd", "lsmr"])
 def test_excluded_columns_take_no_part(solver):
     """An infinite penalty leaves a column out of the dual, the singular values and the iterations."""
     design, targets, diagonal, Z, _ = setting(np.asarray, (20, 6), 1)
@@ -170,6 +185,7 @@ def test_excluded_columns_take_no_part(solver):
 
     found, _ = {
         "dual": lambda: _ridge.dual(design, targets, diagonal, gradient),
+        "qr": lambda: _ridge.qr(design, targets, diagonal),
         "svd": lambda: _ridge.svd(design, targets, diagonal, design.units.norm),
         "lsmr": lambda: _ridge.iterate(design, targets, diagonal, design.units.norm, 10_000),
     }[solver]()

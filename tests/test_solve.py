@@ -15,6 +15,7 @@ ROUTES = {
     "active set on moments": ("active set", True),
     "cholesky": ("cholesky", True),
     "dual": ("dual", False),
+    "qr": ("qr", False),
     "svd": ("svd", False),
     "lsmr": ("lsmr", False),
 }
@@ -25,6 +26,7 @@ def problem(**changes):
         "n": 100,
         "p": 10,
         "sparse": False,
+        "far": False,
         "l1": False,
         "bounded": False,
         "penalised": True,
@@ -40,12 +42,14 @@ def problem(**changes):
         ({"l1": True}, "active set", True),
         ({"bounded": True}, "active set", True),
         ({"l1": True, "sparse": True}, "active set", True),
+        ({"l1": True, "sparse": True, "far": True}, "active set", False),
         ({"l1": True, "n": 100, "p": 1000}, "active set", False),
         ({"l1": True, "n": 10_000, "p": 5000}, "active set", False),
         ({"l1": True, "n": 10_000, "p": 400, "n_lams": 100}, "active set", True),
         ({"l1": True, "wish": "svd"}, "active set", True),
         ({}, "cholesky", True),
         ({"sparse": True}, "cholesky", True),
+        ({"sparse": True, "far": True}, "dual", False),
         ({"n": 10, "p": 100}, "dual", False),
         ({"n": 10, "p": 100, "sparse": True}, "dual", False),
         ({"penalised": False}, "svd", False),
@@ -80,7 +84,7 @@ def route(request, monkeypatch):
         (name, kind)
         for name in ROUTES
         for kind in (np.asarray, sparse.csc_array, sparse.csr_array)
-        if name != "svd" or kind is np.asarray  # singular values are taken of dense X only
+        if name not in ("svd", "qr") or kind is np.asarray  # these take apart a dense X
     ],
     indirect=["route"],
 )
