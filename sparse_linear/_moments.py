@@ -90,8 +90,11 @@ class Moments(NamedTuple):
         entries = _kernels.CSR(rows.data, rows.indices, rows.indptr)
         p = X.shape[1]
         weight = weights.sum()
-        mean_y = weights @ Y / weight
-        y = Y - mean_y
+        first_y = Y[np.argmax(weights)]
+        y = np.where(weights[:, None] > 0.0, Y - first_y, 0.0)
+        shift_y = weights @ y / weight
+        mean_y = first_y + shift_y
+        y -= shift_y
         mean_x = _kernels.entry_product(entries, weights[:, None], p)[:, 0] / weight
         xx = _kernels.row_gram(entries, weights, p) - weight * np.outer(mean_x, mean_x)
         xy = _kernels.entry_product(entries, y * weights[:, None], p)
