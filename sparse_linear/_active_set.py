@@ -59,8 +59,9 @@ class _WorkingSet:
     def __init__(self, source, penalty, lam):
         self.source = source
         self.penalty = penalty
+        self.rules = np.array(penalty).T  # (p, 4)
         self.features = np.empty(0, dtype=np.int64)
-        self.member = penalty.excluded.copy()  # never a candidate: in the set, or held at zero
+        self.member = penalty.excluded  # never a candidate: in the set, or held at zero
         self.size = 0
         self.free = 0  # features in the factor
         self.lam = lam  # the present lambda: that of the factor and of `work.rule`
@@ -97,7 +98,7 @@ class _WorkingSet:
         work.gram[start:total, :start] = cross[:start].T
         work.grad[start:total] = corrs[features]
         work.coef[start:total] = 0.0 if coef is None else coef[features]
-        rule = np.column_stack([part[features] for part in self.penalty])
+        rule = self.rules[features]
         work.base[start:total] = rule
         work.rule[start:total] = rule * (self.lam, self.lam, 1.0, 1.0)
         self.features = np.concatenate([self.features, features])
@@ -156,7 +157,7 @@ def _with_steps(start, lams):
         sequence.append(lam)
         answers.append(index)
         before = lam
-    return np.array(sequence), np.array(answers, dtype=np.int64)
+    return np.array(sequence), np.array(answers)
 
 
 def _batch_end(answers, position, look):
@@ -232,6 +233,8 @@ def solve_path(source, penalty, lams, max_rounds, coef=None):
     else:
         lam_before = lams[0]
     sequence, answers = _with_steps(lam_before, lams)
+    # Rounds of a step on the way count for the lambda that it leads to.
+    owners = np.minimum.accumulate(np.where(answers < 0, len(lams), answers)[::-1])[::-1]
     result = Solutions(
         np.zeros((len(lams), p)),
         np.full(len(lams), np.inf),
@@ -269,10 +272,8 @@ def solve_path(source, penalty, lams, max_rounds, coef=None):
                 result.gaps[answer] = gaps[at]
                 result.rss[answer] = rss[at]
             lam_before = lam
-        for index in range(len(batch) if failed is None else keep[failed] + 1):
-            # Steps on the way to a wanted lambda count as its rounds.
-            owner = answers[position + index :][answers[position + index :] >= 0][0]
-            result.rounds[owner] += rounds[index]
+        counted = len(batch) if failed is None else keep[failed] + 1
+        np.add.at(result.rounds, owners[position : position + counted], rounds[:counted])
         if failed is None:
             corrs = batch_corrs[-1]
             position = stop

@@ -19,6 +19,8 @@ from sparse_linear import _kernels
 
 # Elements of X that are copied to float64, or centred, at a time: 2 MB, which stays in the cache of one core.
 TILE = 1 << 18
+# Up to this many features may enter the working set at once.
+ALL_AT_ONCE = 256
 # A column whose spread is below this share of its mean is constant up to rounding.
 CONSTANT = 1e-13
 # The same for sparse columns, whose centring is a subtraction from their Gram matrix: the square of this is
@@ -404,7 +406,7 @@ class ColumnSource:
     """
 
     def __init__(self, design, y):
-        self.all_at_once = design.n * design.p <= TILE
+        self.all_at_once = design.p <= ALL_AT_ONCE and design.n * design.p <= TILE
         self.units = design.units
         self.target, self.values = design.target(y)
         self.block = design.block()

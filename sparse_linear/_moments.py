@@ -12,9 +12,6 @@ from scipy import sparse
 
 from sparse_linear import _design, _kernels
 
-# With moments of at most this many features, all enter the working set at once.
-ALL_AT_ONCE = 512
-
 
 class Moments(NamedTuple):
     """Weight, means and weighted cross products about the means of rows of X (p columns) and Y (q)."""
@@ -172,7 +169,7 @@ class MomentSource:
         self.corrs = self.target.divided(design.corrs[:, index])
         self.square = float(self.target.scale > 0.0)
         self.features = np.empty(0, dtype=np.int64)
-        self.all_at_once = len(self.corrs) <= ALL_AT_ONCE
+        self.all_at_once = len(self.corrs) <= 2 * _design.ALL_AT_ONCE  # their Gram matrix is there already
 
     def extend(self, features):
         """Add features to the working set; returns the Gram matrix of all of it with the new ones, (m, k)."""

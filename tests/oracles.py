@@ -1,7 +1,7 @@
-"""Slow, obvious references: the problem written out in full, its optimality conditions, solvers by brute force, and a zoo of inputs.
+"""Slow, obvious references: problems written out in full, solvers by brute force, and a zoo of inputs.
 
-Nothing here is taken from the package. Everything is computed on explicit, dense, centred data in extended precision where
-the platform has it (`numpy.longdouble`), so that the package's float64 is what is being judged.
+Nothing here is taken from the package. Everything is computed on explicit, dense, centred data, in extended
+precision where the platform has it (`numpy.longdouble`), so that the package's float64 is what is judged.
 """
 
 import functools
@@ -32,9 +32,10 @@ def dense(X):
 
 @dataclass(frozen=True)
 class Problem:
-    """``1/2 sum s_i (y_i - x_i'w - b)^2 + sum l1_j |w_j| + l2_j/2 w_j^2`` within bounds, and nothing implicit about it.
+    """``1/2 sum s_i (y_i - x_i'w - b)^2 + sum l1_j |w_j| + l2_j/2 w_j^2`` within bounds, all explicit.
 
-    `Z` and `target` are centred if there is an intercept; `factor` turns the objective above into the estimator's own.
+    `Z` and `target` are centred if there is an intercept; `factor` turns the objective above into the
+    estimator's own.
     """
 
     X: np.ndarray
@@ -72,7 +73,7 @@ class Problem:
         return self.Z.T @ (self.share * self.residual(np.asarray(coef).astype(LONG)))
 
     def violations(self, coef, slack=0.0):
-        """Feature by feature, how far the gradient is from the subdifferential; columns and target have unit length.
+        """How far the gradient is from the subdifferential, for columns and target of unit length.
 
         A coefficient within `slack` (relative) of a bound counts as being there.
         """
@@ -100,7 +101,7 @@ class Problem:
         columns = (self.Z * root[:, None]).T
         usable = ~self.constant & ((self.lower < 0) | (self.upper > 0))
         point = root * residual
-        # A column without any penalty and without an end on the side it is pulled to allows no correlation at all.
+        # A column without any penalty, and without an end on the side it is pulled to, allows no correlation.
         loose = np.zeros(len(coef), dtype=bool)
         for _ in range(len(coef) + 1):
             u = columns @ point
@@ -117,7 +118,7 @@ class Problem:
         end = np.where(u > 0, self.upper, self.lower)
         above = usable & (np.abs(u) > self.l1) & (self.l1 > 0) & (end != 0)
         gaps = []
-        # The longest multiple with a finite dual value, and the one within all thresholds: either is a valid bound.
+        # The longest multiple with a finite dual value, and the one within all thresholds: both are bounds.
         for mask in (above & (self.l2 == 0) & np.isinf(end), above):
             t = np.min(self.l1[mask] / np.abs(u[mask]), initial=1)
             theta = t * point
@@ -243,10 +244,11 @@ def assert_optimal(
     dual_gap=None,
     gap_tol=None,
 ):
-    """Assert that coefficients and intercept solve the problem: every feature's KKT condition, and the duality gap.
+    """Assert that coefficients and intercept solve the problem: every feature's KKT condition, and the gap.
 
-    Columns and target count in units of their own length, so `tol` means the same for all data. `objective` and
-    `dual_gap`, if given, are checked too: the one to be right, the other to be small (`gap_tol`, by default `tol`).
+    Columns and target count in units of their own length, so `tol` means the same for all data. `objective`
+    and `dual_gap`, if given, are checked too: the one to be right, the other to be small (`gap_tol`, by
+    default `tol`).
     """
     given = problem(
         X,
@@ -296,7 +298,7 @@ def assert_optimal(
         f"duality gap {float(gap / square):.2e} of the target's mean square"
     )
     if objective is not None:
-        # The package speaks of the coefficients before they are rounded to the dtype of X, and of the exact intercept.
+        # The package speaks of the coefficients before they are rounded to the dtype of X.
         error = abs(given.objective(coef) - objective) / square
         assert error <= (tol + eps) * size, (
             f"objective_ is wrong by {float(error):.2e} of the target's mean square"
@@ -362,7 +364,7 @@ def enumerate_faces(gram, corr, l1, l2, lower, upper):
 
 
 def coordinate_descent(given, max_sweeps=200_000):
-    """Cyclic coordinate descent on the explicit problem until nothing moves any more; float64, in units of the columns."""
+    """Cyclic coordinate descent on the explicit problem, in units of the columns, until nothing moves."""
     norm = np.where(given.constant, 1, given.norm)
     columns = (given.Z * np.sqrt(given.share)[:, None] / norm).astype(np.float64)
     target = (np.sqrt(given.share) * given.target / given.scale).astype(np.float64)
@@ -421,7 +423,7 @@ class Case:
 
     X: object
     y: np.ndarray
-    # Accuracy that the data allow, in the units of `assert_optimal`; and how tight a certificate in float64 can be.
+    # Accuracy that the data allow, in the units of `assert_optimal`; how tight a float64 certificate can be.
     tol: float = 1e-11
     gap_tol: float = 1e-11
 
@@ -628,7 +630,7 @@ def shapes():
         "offset-y": lambda: Case(tall, y + 1e8),
         "offset-y-wide": lambda: Case(wide, v + 1e8),
         "offset-y-sparse": lambda: Case(csr(S), t - 1e8),
-        # Thresholds a billionth of the correlations' rounding scale: no certificate in float64 is tight there.
+        # Thresholds are a billionth of the correlations: no certificate in float64 is tight there.
         "scales": lambda: Case(tall * factors, y, gap_tol=1e-8),
         "scales-sparse": lambda: Case(csc(S * factors), t, gap_tol=1e-8),
         "scales-wide": lambda: Case(wide * np.tile(factors, 5)[:30], v, gap_tol=1e-8),
@@ -695,7 +697,7 @@ def combinations(seed):
 
 
 def settings(case, choice):
-    """Keywords of `assert_optimal` for some data and one of the `combinations`, all of a size that matters there."""
+    """Keywords of `assert_optimal` for some data and one of the `combinations`, of a size that matters."""
     n, p = dense(case.X).shape
     rng = np.random.default_rng(1000 * n + p)
     keywords = {"fit_intercept": choice["fit_intercept"], "standardize": choice["standardize"]}

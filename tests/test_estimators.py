@@ -1,5 +1,6 @@
 """The estimators: optimal on every kind of input, and invariant to everything that must not matter."""
 
+import pickle
 import warnings
 
 import numpy as np
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 from scipy import sparse
 from sklearn.exceptions import ConvergenceWarning
 
-from sparse_linear import ElasticNet, Lasso, Ridge
+from sparse_linear import ElasticNet, Lasso, Ridge, alpha_grid
 from tests import oracles
 from tests.oracles import assert_optimal
 
@@ -74,7 +75,10 @@ def _bytes(X):
 
 @pytest.mark.parametrize("name", oracles.zoo(None))
 def test_optimal_for_every_input(name, folder):
-    """The conditions of every feature, the gap, `objective_` and `dual_gap_`, over pairs of all options; X is not written."""
+    """The conditions of every feature, the gap, and what is said of it, over pairs of all options.
+
+    Neither X nor y nor weights nor bounds are written.
+    """
     case = oracles.zoo(folder)[name]()
     before = _bytes(case.X), case.y.tobytes()
     failures = []
@@ -82,6 +86,7 @@ def test_optimal_for_every_input(name, folder):
     choices = oracles.combinations(sorted(oracles.zoo(None)).index(name) % 7)
     for choice in choices:
         keywords = oracles.settings(case, choice)
+        given_as = pickle.dumps(keywords)
         try:
             model = estimator(keywords).fit(case.X, case.y, keywords.get("sample_weight"))
             assert_optimal(
@@ -97,13 +102,14 @@ def test_optimal_for_every_input(name, folder):
             )
         except (AssertionError, Warning) as failure:
             failures.append(f"{list(choice.values())}: {failure}")
+        assert pickle.dumps(keywords) == given_as
     assert not failures, f"{len(failures)} of {len(choices)} combinations:\n" + "\n".join(failures)
     assert before == (_bytes(case.X), case.y.tobytes())
 
 
 @st.composite
 def tiny_problems(draw):
-    """A few small integers: ties, duplicates, empty columns, perfect fits and weights of zero come by themselves."""
+    """A few small integers: ties, duplicates, empty columns and perfect fits come by themselves."""
     n, p = draw(st.integers(1, 5)), draw(st.integers(1, 4))
     entries = st.integers(-2, 2)
     X = np.array(
@@ -195,7 +201,7 @@ def test_weights_are_repetition(model, kind, fit_intercept, standardize):
 @pytest.mark.parametrize("value", [17.0, -1e9])
 @pytest.mark.parametrize("constant", [0.0, 2.5])
 def test_rows_without_weight_have_no_say(model, kind, fit_intercept, value, constant):
-    """Whatever stands in them, also where it makes a constant column look alive; the first row is one of them."""
+    """Whatever stands in them, also in the first row, and in an otherwise constant column."""
     X, y = oracles.holes(25, 6, seed=22)
     X[:, 4] = constant
     weights = weights_for(25)
@@ -318,7 +324,7 @@ def test_standardised_columns_have_no_units(model, kind, fit_intercept):
 @with_and_without_intercept
 @pytest.mark.parametrize("model", ["Lasso", "ElasticNet", "Ridge"])
 def test_standardize_is_a_scaler_in_front(model, kind, fit_intercept):
-    """Columns divided by their weighted standard deviation (root mean square without intercept) beforehand."""
+    """The same as columns divided by their weighted deviation (root mean square without intercept)."""
     X, y = oracles.holes(25, 6, seed=29)
     weights = weights_for(25)
     mean = np.average(X, axis=0, weights=weights) if fit_intercept else 0.0
@@ -711,7 +717,7 @@ def test_alpha_zero_within_bounds(name, limits, shape, kind, fit_intercept):
 @pytest.mark.parametrize("limits", [None, (0.0, None), (-0.1, 0.3)])
 @pytest.mark.parametrize("loose", [0, 4])
 def test_the_certificate_holds(max_iter, shape, kind, limits, loose):
-    """`objective_` is the value at `coef_`, and no further above the minimum than `dual_gap_`, wherever the fit stops."""
+    """`objective_` is the value at `coef_`, at most `dual_gap_` above the minimum, wherever a fit stops."""
     X, y = oracles.numbers(*shape, seed=48, correlation=4.0)
     factors = np.where(np.arange(shape[1]) < loose, 0.0, 1.0)
     keywords = {"penalty_weights": factors, "bounds": limits}
@@ -751,7 +757,7 @@ def test_warm_start_equals_cold(model, kind, shape):
 
 @pytest.mark.parametrize("model", ["Lasso", "ElasticNet"])
 def test_warm_start_obeys_the_new_penalty(model):
-    """A start that is out of bounds, excluded, or on a column that has become constant, is put right first."""
+    """A start that is out of bounds, excluded, or on a column that has become constant, is put right."""
     X, y = oracles.holes(30, 8, seed=50)
     start = MODELS[model](warm_start=True, alpha=1e-3).fit(X, y)
     assert (start.coef_ != 0).sum() > 4
@@ -794,7 +800,7 @@ def test_a_single_row_predicts_its_own_y(model, kind):
 @every_kind
 @with_and_without_intercept
 def test_tall_data_in_many_blocks(kind, fit_intercept, monkeypatch):
-    """Rows cut into blocks on the way to their moments: the same answer, with weights and a mean far from zero."""
+    """Rows cut into blocks on the way to their moments: the same answer, also far from zero."""
     from sparse_linear import _design
 
     X, y = oracles.holes(500, 6, seed=53)
@@ -815,3 +821,54 @@ def test_tall_data_in_many_blocks(kind, fit_intercept, monkeypatch):
             tol=1e-10,
             **keywords,
         )
+
+
+# ---------------------------------------------------------------------------------------------
+# Beyond toy sizes
+# ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("l1_ratio", [1.0, 0.5])
+@pytest.mark.parametrize(
+    ("shape", "kind", "density"),
+    [
+        ((150, 2000), "dense", 1.0),
+        ((150, 2000), "csc", 0.05),
+        ((300, 700), "csr", 0.3),
+        ((1500, 100), "dense", 1.0),
+    ],
+)
+def test_hundreds_of_active_features(shape, kind, density, l1_ratio):
+    """Working sets that grow many times, at a hundredth of the first alpha."""
+    X, y = oracles.holes(*shape, seed=80, density=density)
+    given_as = EVERY_KIND[kind](X)
+    alpha = 0.01 * alpha_grid(given_as, y, l1_ratio=l1_ratio, n_alphas=1)[0]
+    found = ElasticNet(alpha, l1_ratio=l1_ratio).fit(given_as, y)
+    assert np.count_nonzero(found.coef_) > 60
+    assert_optimal(
+        X,
+        y,
+        found.coef_,
+        found.intercept_,
+        alpha,
+        l1_ratio,
+        objective=found.objective_,
+        dual_gap=found.dual_gap_,
+    )
+
+
+@pytest.mark.parametrize("alpha", [1.0, 1e-3, 0.0])
+@pytest.mark.parametrize("storage", SPARSE)
+def test_large_sparse_ridge(storage, alpha):
+    """Too large for normal equations: iterations, and the gradient still ends at rounding."""
+    rng = np.random.default_rng(0)
+    X = SPARSE[storage](sparse.random(3000, 2200, density=0.002, random_state=rng, format="csr"))
+    y = rng.standard_normal(3000) + X @ np.ones(2200) + 5.0
+    weights = rng.uniform(0.5, 2.0, 3000)
+    found = Ridge(alpha).fit(X, y, weights)
+    assert "LSMR" in found.solver_
+    residual = weights * (y - X @ found.coef_ - found.intercept_)
+    gradient = X.T @ residual - alpha * found.coef_
+    lengths = np.sqrt((X.multiply(X)).sum(axis=0))
+    assert abs(residual.sum()) <= 1e-10 * np.abs(residual).sum()
+    assert np.abs(gradient).max() <= 1e-13 * lengths.max() * np.linalg.norm(y) * weights.max()

@@ -126,7 +126,7 @@ def assert_factor(work, m, k):
 def test_factor_follows_any_sequence_of_appends_and_removals(seed, ridge):
     """After every append and removal the factor is that of `numpy.linalg.cholesky`.
 
-    A half-solved right-hand side goes along with every removal: ``U^T right = pull`` for the features that remain.
+    A half-solved right-hand side goes along with every removal: ``U^T right = pull`` for those that remain.
     """
     Z, y = unit_columns(20, 8, seed)
     rng = np.random.default_rng(seed)
@@ -258,7 +258,7 @@ def test_every_round_lowers_the_objective(seed):
 
 
 def test_null_directions_end_independent():
-    """With many copies of few columns the free features are independent, and the fit is optimal all the same."""
+    """With many copies of few columns the free features are independent, and the fit is optimal."""
     Z, y = unit_columns(10, 3, 3)
     Z = np.hstack([Z, Z, -Z, Z[:, [0]]])
     gram, corr = Z.T @ Z, Z.T @ y
@@ -274,7 +274,7 @@ def test_null_directions_end_independent():
 
 @pytest.mark.parametrize("seed", range(5))
 def test_restart_puts_the_solver_anywhere(seed):
-    """Coefficients and correlations are taken over and the factor holds the free ones, whatever came before."""
+    """Coefficients and correlations are taken over and the factor holds the free ones."""
     Z, y = unit_columns(20, 6, seed)
     gram, corr = Z.T @ Z, Z.T @ y
     base = rules(6, l2=0.2, upper=[INF, INF, 0.3, INF, INF, 0.3])
@@ -332,7 +332,7 @@ def test_duality_gap_is_primal_minus_dual(seed, l2, limits):
 
 @pytest.mark.parametrize("seed", range(12))
 def test_duality_gap_bounds_the_distance_from_the_optimum(seed):
-    """Never negative, never less than the true distance, and rounding at the optimum; with all kinds of penalties."""
+    """Never negative, never less than the true distance, and rounding at the optimum."""
     Z, y, base = reduced_problem(seed, duplicates=False)
     base[:, 0] = np.maximum(base[:, 0], 0.1)
     gram, corr = Z.T @ Z, Z.T @ y
@@ -350,7 +350,7 @@ def test_duality_gap_bounds_the_distance_from_the_optimum(seed):
 
 
 def test_duality_gap_does_not_trust_an_unpenalised_zero():
-    """A feature without penalty that is pulled away from 0 but still there has not been fitted: no certificate."""
+    """A feature without penalty that is pulled away from 0 but still there: no certificate."""
     Z, y = unit_columns(12, 3, 0)
     base = rules(3, l1=[0.0, 1.0, 1.0])
     coef = np.zeros(3)

@@ -24,7 +24,7 @@ def data(seed=0):
     """Rows with holes, two targets, and weights of which some are zero."""
     rng = np.random.default_rng(seed)
     X, _ = oracles.holes(N, P, seed=seed, density=0.6)
-    Y = rng.standard_normal((N, Q)) + [3.0, -1.0]
+    Y = rng.standard_normal((N, Q)) + np.array([3.0, -1.0])
     weights = np.where(rng.random(N) < 0.2, 0.0, rng.uniform(0.1, 2.0, N))
     return X, Y, weights
 
@@ -142,7 +142,7 @@ def test_source_from_moments_is_the_source_from_columns(container, fit_intercept
 @pytest.mark.parametrize("container", ["C", "csc"])
 @pytest.mark.parametrize("value", [0.0, 0.1, 1e8 / 3.0])
 def test_a_row_without_weight_has_no_say(container, value):
-    """What stands in rows of weight zero, the first among them, changes nothing: a constant column stays constant."""
+    """What stands in rows of weight zero, the first among them, leaves a constant column constant."""
     X, Y, weights = data()
     weights[[0, 4]] = 0.0
     X[:, 1] = value

@@ -1,6 +1,7 @@
-"""Paths: every entry a fit of its own, in scikit-learn's shapes; and grids that start where the first feature enters."""
+"""Paths: every entry a fit of its own, in scikit-learn's shapes; grids start where a feature enters."""
 
 import copy
+import itertools
 import pickle
 
 import numpy as np
@@ -131,7 +132,7 @@ def test_sparse_is_dense():
 
 
 def test_alphas_come_in_any_order_and_number():
-    """Sorted, repeated, alone, with zero at the end; a generator of a grid by its number or its older name."""
+    """Sorted, repeated, alone, with zero at the end; a number of alphas by either name."""
     X, y = oracles.numbers(30, 5, seed=64)
     path = lasso_path(X, y, alphas=[0.1, 1.0, 0.0, 0.1, 0.01])
     np.testing.assert_array_equal(path.alphas, [1.0, 0.1, 0.1, 0.01, 0.0])
@@ -189,7 +190,7 @@ def test_intercepts():
 
 @pytest.mark.parametrize("shape", [(60, 50), (30, 120)])
 def test_a_stopped_path_tells_the_truth(shape):
-    """One round for each alpha: every gap bounds the distance from the minimum, and one warning tells of it."""
+    """One round for each alpha: every gap bounds the distance from the minimum, and there is one warning."""
     X, y = oracles.numbers(*shape, seed=68, correlation=4.0)
     more = {"alphas": np.geomspace(1.0, 1e-4, 9), "fit_intercept": True}
     with pytest.warns(ConvergenceWarning, match="max_iter") as caught:
@@ -201,6 +202,44 @@ def test_a_stopped_path_tells_the_truth(shape):
         given = oracles.problem(X, y, alpha=alpha)
         distance = given.objective(stopped.coefs[:, k]) - given.objective(exact.coefs[:, k])
         assert distance <= stopped.dual_gaps[k] + 1e-13 * given.scale**2
+
+
+ILL_CONDITIONED = {
+    "powers": lambda: np.linspace(0.0, 1.0, 40)[:, None] ** np.arange(1, 10),
+    "nearly-equal": lambda: (
+        oracles.numbers(40, 1)[0] + 1e-5 * np.random.default_rng(1).standard_normal((40, 10))
+    ),
+    "hilbert": lambda: 1.0 / (np.arange(60)[:, None] + np.arange(90) + 1.0),
+    "monomials": lambda: np.column_stack(
+        [
+            np.random.default_rng(2).uniform(1.0, 2.0, (100, 4))[:, list(chosen)].prod(axis=1)
+            for degree in (1, 2, 3)
+            for chosen in itertools.combinations_with_replacement(range(4), degree)
+        ]
+    ),
+}
+
+
+@pytest.mark.parametrize("standardize", [False, True])
+@pytest.mark.parametrize("data", ILL_CONDITIONED)
+def test_ill_conditioned_columns(data, standardize):
+    """Condition numbers from 1e3 to 1e17: optimal from the first alpha to a millionth of it."""
+    X = ILL_CONDITIONED[data]()
+    rng = np.random.default_rng(0)
+    y = (X - X.mean(axis=0)) @ (rng.standard_normal(X.shape[1]) / X.std(axis=0)) + rng.standard_normal(len(X))
+    more = {"fit_intercept": True, "standardize": standardize}
+    path = lasso_path(X, y, alphas=10, eps=1e-6, tol=1e-6, **more)
+    for k, alpha in enumerate(path.alphas):
+        assert_optimal(
+            X,
+            y,
+            path.coefs[:, k],
+            path.intercepts[k],
+            alpha,
+            objective=path.objectives[k],
+            dual_gap=path.dual_gaps[k],
+            **more,
+        )
 
 
 # ---------------------------------------------------------------------------------------------

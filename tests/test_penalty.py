@@ -17,7 +17,7 @@ def value(penalty, lam, coef):
 
 
 def test_weights_multiply_and_infinity_excludes():
-    """Factors times weights; a weight of infinity becomes the bounds 0 and 0, and stays out of the arithmetic."""
+    """Factors times weights; infinity becomes the bounds 0 and 0, and stays out of the arithmetic."""
     penalty = make_penalty(5, 0.3, 0.7, WEIGHTS, -1.0, np.full(5, 2.0))
     np.testing.assert_allclose(penalty.l1, 0.3 * np.array([1.0, 0.0, 1.0, 0.5, 2.0]))
     np.testing.assert_allclose(penalty.l2, 0.7 * np.array([1.0, 0.0, 1.0, 0.5, 2.0]))
@@ -44,7 +44,7 @@ def test_bounded_asks_for_a_bound_that_matters(lower, upper, bounded):
 @pytest.mark.parametrize("scale", [1e-12, 1.0, 1e9])
 @pytest.mark.parametrize("seed", range(3))
 def test_units_change_numbers_not_meaning(scale, seed):
-    """On ``v = w norm / scale`` the penalty is the old one over ``scale^2``, and the bounds are where they were."""
+    """On ``v = w norm / scale`` the penalty is the old one over ``scale^2``, the bounds where they were."""
     rng = np.random.default_rng(seed)
     norm = 10.0 ** rng.uniform(-8, 8, 5)
     penalty = make_penalty(5, 0.4, 0.6, WEIGHTS, -rng.uniform(0.5, 1, 5) * scale / norm, np.inf)
