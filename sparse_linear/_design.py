@@ -23,9 +23,10 @@ TILE = 1 << 18
 ALL_AT_ONCE = 256
 # A column whose spread is below this share of its mean is constant up to rounding.
 CONSTANT = 1e-13
-# The same for sparse columns, whose centring is a subtraction from their Gram matrix: the square of this is
-# lost.
-FAR = 1e3
+# The same for sparse columns, whose centring is a subtraction from their Gram matrix: the square of this
+# times the # rounding unit is lost, and must stay far below `_kernels.PIVOT`, or dependent columns would look
+# independent.
+FAR = 30.0
 # Columns whose mean is this many times their spread are centred before they are multiplied, not afterwards.
 OFFSET = 1e4
 
@@ -56,6 +57,13 @@ def make_units(mean, square, count):
     constant |= norm == 0.0
     norm[constant] = 1.0
     return Units(mean, norm, constant)
+
+
+def read_only(array):
+    """A view that cannot be written: compiled code sees one type for memory maps and ordinary arrays."""
+    view = array.view()
+    view.flags.writeable = False
+    return view
 
 
 def tiles(shape, strides):
@@ -284,7 +292,7 @@ class SparseDesign(_Design):
     def __init__(self, X, sample_weight, fit_intercept):
         super().__init__(X, sample_weight, fit_intercept)
         storage = _kernels.CSC if X.format == "csc" else _kernels.CSR
-        self.entries = storage(X.data, X.indices, X.indptr)
+        self.entries = storage(*(read_only(part) for part in (X.data, X.indices, X.indptr)))
 
     @cached_property
     def far(self):
@@ -297,7 +305,10 @@ class SparseDesign(_Design):
         """These columns of Z, one per row, dense."""
         mean, norm, _ = self.units
         columns = self.X[:, self.far].toarray().T.astype(np.float64)
-        columns -= mean[self.far, None]
+        columns[:, self.share == 0.0] = 0.0
+        if self.fit_intercept:
+            columns -= mean[self.far, None]
+            columns -= (columns @ self.share)[:, None]  # the mean was rounded
         columns /= norm[self.far, None]
         return columns * self.root
 

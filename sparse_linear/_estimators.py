@@ -26,6 +26,11 @@ class _LinearModel(MultiOutputMixin, RegressorMixin, BaseEstimator):
         X = _validation.check_prediction_data(self, X)
         return np.asarray(X @ self.coef_.T) + self.intercept_
 
+    @property
+    def sparse_coef_(self):
+        """`coef_` as a CSR matrix."""
+        return sparse.csr_matrix(self.coef_)
+
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
         tags.input_tags.sparse = True
@@ -231,6 +236,7 @@ class ElasticNet(_LinearModel):
             standardize=self.standardize,
             max_iter=max_iter,
             start=self._start(targets.shape[1], p),
+            tol=tol,
         )
         rounds = self._store(result, X.dtype, y)
         self.n_iter_ = int(rounds[0]) if len(rounds) == 1 else rounds.tolist()
@@ -243,11 +249,6 @@ class ElasticNet(_LinearModel):
         if coef is None or np.size(coef) != n_targets * n_features:
             return None
         return np.reshape(coef, (n_targets, n_features)).astype(np.float64)
-
-    @property
-    def sparse_coef_(self):
-        """`coef_` as a CSR matrix."""
-        return sparse.csr_matrix(self.coef_)
 
 
 class Lasso(ElasticNet):
@@ -462,13 +463,16 @@ class Ridge(_LinearModel):
             fit_intercept=self.fit_intercept, positive=self.positive, standardize=self.standardize
         )
         _validation.check_choice(self.solver, "solver", _validation.SOLVERS)
-        if np.ndim(self.alpha) == 0:
-            alpha = _validation.check_real(self.alpha, "alpha", low=0.0)
+        alpha = self.alpha
+        if isinstance(alpha, np.ndarray) and alpha.size == 1:
+            alpha = alpha.item()
+        if np.ndim(alpha) == 0:
+            alpha = _validation.check_real(alpha, "alpha", low=0.0)
         X, y = _validation.check_training_data(self, X, y)
         n, p = X.shape
         targets = y.reshape(n, -1)
-        if np.ndim(self.alpha):
-            alpha = _validation.check_vector(self.alpha, "alpha", targets.shape[1], "target")
+        if np.ndim(alpha):
+            alpha = _validation.check_vector(alpha, "alpha", targets.shape[1], "target")
             for value in alpha:
                 _validation.check_real(value, "alpha", low=0.0)
         weights = _validation.check_sample_weight(sample_weight, n)
@@ -481,13 +485,9 @@ class Ridge(_LinearModel):
             max_iter=max_iter,
             sum_scaled=True,
             wish=self.solver,
+            tol=tol,
         )
         rounds = self._store(result, X.dtype, y)
         self.n_iter_ = rounds if result.iterative else None
         _solve.warn_unconverged(result, tol, max_iter, stacklevel=4)
         return self
-
-    @property
-    def sparse_coef_(self):
-        """`coef_` as a CSR matrix."""
-        return sparse.csr_matrix(self.coef_)

@@ -319,6 +319,15 @@ def _newton(work, m, k, step, right, start):
 
 
 @inner
+def _rounding(work, m):
+    """Rounding error of a correlation: a sum over the coefficients."""
+    size = 1.0
+    for j in range(m):
+        size += abs(work.coef[j])
+    return NOISE * size
+
+
+@inner
 def _wanted_change(work, j, floor):
     """The coordinate step of feature `j`, or 0 if it is within tolerance."""
     curvature = work.gram[j, j]
@@ -336,10 +345,7 @@ def _admit(work, m, slack, wants):
     features along, which the next Newton step will put right. ``slack`` multiplies the tolerance; ``wants``
     is scratch.
     """
-    size = 1.0
-    for j in range(m):
-        size += abs(work.coef[j])
-    floor = slack * NOISE * size  # rounding of the correlations
+    floor = slack * _rounding(work, m)
     moved = False
     for j in range(m):
         wants[j] = work.held[j] and _wanted_change(work, j, floor) != 0.0
@@ -379,7 +385,7 @@ def _join(work, m, k, j, column):
         length = np.inf
         hit = -1
         end = 0.0
-        if abs(descent) <= NOISE * size:
+        if abs(descent) <= size * _rounding(work, m):
             # The objective is flat: go where the newcomer vanishes, or another before it.
             if coef[j] == 0.0:
                 return k
@@ -506,8 +512,9 @@ def _conjugate_term(u, coef, l1, l2, lower, upper):
     else:
         best = 0.0
     if abs(best) == np.inf:
-        # Only features without any penalty come here: see `duality_gaps`.
-        return abs(u) * max(abs(u), abs(coef))
+        if l1 == 0.0:
+            return abs(u) * max(abs(u), abs(coef))  # no penalty at all: see `duality_gaps`
+        best = 0.0  # the feature that decides t is on its threshold, give or take a rounding
     return (l1 * (abs(coef) - abs(best)) + 0.5 * l2 * (coef - best) * (coef + best)) + u * (best - coef)
 
 

@@ -84,7 +84,7 @@ class Moments(NamedTuple):
     def from_sparse(cls, X, Y, weights):
         """Moments of sparse rows, never densified; X is CSR or CSC."""
         rows = X.tocsr()
-        entries = _kernels.CSR(rows.data, rows.indices, rows.indptr)
+        entries = _kernels.CSR(*(_design.read_only(part) for part in (rows.data, rows.indices, rows.indptr)))
         p = X.shape[1]
         weight = weights.sum()
         first_y = Y[np.argmax(weights)]
@@ -112,7 +112,7 @@ class Moments(NamedTuple):
             return cls.from_sparse(X, Y, weights)
         n, p = X.shape
         total = cls.empty(p, Y.shape[1])
-        height = max(_design.TILE // p, 4 * p, 1)
+        height = max(_design.TILE // p, 256)
         for top in range(0, n, height):
             rows = slice(top, top + height)
             total = total.merged(cls.from_rows(X[rows], Y[rows], weights[rows]))

@@ -163,7 +163,7 @@ def enet_path(
     )
     if coef_init is not None:
         coef_init = _validation.check_vector(coef_init, "coef_init", p, "feature", finite=True)[None]
-    if n_alphas is not None:
+    if n_alphas is not None and (alphas is None or isinstance(alphas, numbers.Integral)):
         alphas = _validation.check_count(n_alphas, "n_alphas")
     design = make_design(X, weights, fit_intercept)
     if alphas is None or isinstance(alphas, numbers.Integral):
@@ -179,6 +179,7 @@ def enet_path(
         standardize=standardize,
         max_iter=max_iter,
         start=coef_init,
+        tol=tol,
     )
     _solve.warn_unconverged(result, tol, max_iter)
     coefs = np.asfortranarray(result.coefs[0].T.astype(X.dtype, copy=False))
@@ -326,7 +327,7 @@ def ridge_path(
     )
     _validation.check_choice(solver, "solver", _validation.SOLVERS)
     tol = _validation.check_real(tol, "tol", low=0.0)
-    max_iter = 1000 if max_iter is None else _validation.check_count(max_iter, "max_iter")
+    max_iter = 10_000 if max_iter is None else _validation.check_count(max_iter, "max_iter")
     alphas = _validation.check_alphas(alphas)
     X, y = _validation.check_path_data(X, y)
     n, p = X.shape
@@ -348,6 +349,7 @@ def ridge_path(
         max_iter=max_iter,
         sum_scaled=True,
         wish=solver,
+        tol=tol,
     )
     _solve.warn_unconverged(result, tol, max_iter)
     first = (lambda values: values[0]) if y.ndim == 1 else (lambda values: values)
@@ -435,7 +437,7 @@ def _one_target(X, y):
 
 def _grid(design, Y, penalty, l1_ratio, eps, n_alphas, standardize):
     """The automatic grid of alphas for checked input."""
-    eps = _validation.check_real(eps, "eps", low=0.0)
+    eps = _validation.check_real(eps, "eps", low=0.0, high=1.0)
     if eps == 0.0:
         raise ValueError("eps must be positive, got 0: it is the ratio of the smallest to the largest alpha.")
     if l1_ratio == 0.0:

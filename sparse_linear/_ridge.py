@@ -27,7 +27,7 @@ DEPENDENT = 1e-12
 SINGULAR = 1e-13
 
 
-class NotPositiveDefiniteError(Exception):
+class SingularError(Exception):
     """The normal equations are singular to working precision."""
 
 
@@ -35,18 +35,18 @@ def _factor(matrix):
     """Cholesky factor of a symmetric matrix (overwritten); raises if it is nearly singular."""
     norm = np.abs(matrix).sum(axis=0).max(initial=0.0)
     if not np.isfinite(norm):
-        raise NotPositiveDefiniteError
+        raise SingularError
     try:
         factor = linalg.cholesky(matrix, lower=True, overwrite_a=True, check_finite=False)
     except linalg.LinAlgError as error:
-        raise NotPositiveDefiniteError from error
+        raise SingularError from error
     rcond, _ = linalg.lapack.dpocon(factor, norm, uplo="L")
     if not rcond >= SINGULAR:
-        raise NotPositiveDefiniteError
+        raise SingularError
     return factor
 
 
-def _basis(columns):
+def basis(columns):
     """Orthonormal basis of the span of some columns, given as rows (k, n)."""
     left, values, _ = linalg.svd(columns.T, full_matrices=False, check_finite=False)
     rank = np.count_nonzero(values > DEPENDENT * values.max(initial=0.0))
@@ -117,15 +117,15 @@ def dual(design, targets, diagonal, gradient):
     if len(free):
         columns.extend(free)
         loose = columns.combine(np.eye(len(free)))
-        basis = _basis(loose)
+        explained = basis(loose)
         # P K P with P = I - Q Q^T: what the unpenalised columns explain is nobody else's.
-        half = kernel - basis @ (basis.T @ kernel)
-        kernel = half - (half @ basis) @ basis.T
+        half = kernel - explained @ (explained.T @ kernel)
+        kernel = half - (half @ explained) @ explained.T
     kernel[np.diag_indices_from(kernel)] += 1.0
     factor = _factor(kernel)
 
     def project(rows):
-        return rows - (rows @ basis) @ basis.T if len(free) else rows
+        return rows - (rows @ explained) @ explained.T if len(free) else rows
 
     def respond(rows):
         """Coefficients that fit targets (q, n)."""
@@ -159,11 +159,10 @@ def svd(design, targets, diagonal, norm):
     if len(held):
         block = columns[held] / np.sqrt(diagonal[held])[:, None]
         if len(free):
-            basis = _basis(columns[free])
-            block = block - (block @ basis) @ basis.T
-        _, values, right = linalg.svd(block.T, full_matrices=False, check_finite=False)
-        left = (right / np.where(values > 0.0, values, 1.0)[:, None]) @ block
-        shrunk = (targets @ left.T) * (values / (values * values + 1.0))
+            explained = basis(columns[free])
+            block = block - (block @ explained) @ explained.T
+        left, values, right = linalg.svd(block.T, full_matrices=False, check_finite=False)
+        shrunk = (targets @ left) * (values / (values * values + 1.0))
         coefs[:, held] = (shrunk @ right) / np.sqrt(diagonal[held])
         rest = targets - coefs[:, held] @ columns[held]
     if len(free):
@@ -184,15 +183,17 @@ def qr(design, targets, diagonal):
     the penalties of the columns are (Cox and Higham 1998, BIT 38). Takes ``(n + p) p`` elements of memory.
     """
     used = np.flatnonzero(np.isfinite(diagonal))
-    columns = design.take(used)
-    matrix = np.vstack([columns.T, np.diag(np.sqrt(diagonal[used]))])
+    root = np.sqrt(diagonal[used])
+    scale = 1.0 / np.sqrt(1.0 + diagonal[used])  # to columns of unit length
+    matrix = np.vstack([design.take(used).T * scale, np.diag(root * scale)])
     right = np.zeros((len(matrix), len(targets)))
     right[: design.n] = targets.T
     order = np.argsort(-np.abs(matrix).max(axis=1, initial=0.0), kind="stable")
+    solution = linalg.lstsq(
+        matrix[order], right[order], cond=DEPENDENT, lapack_driver="gelsy", check_finite=False
+    )[0]
     coefs = np.zeros((len(targets), design.p))
-    coefs[:, used] = linalg.lstsq(
-        matrix[order], right[order], cond=np.finfo(np.float64).eps, lapack_driver="gelsy", check_finite=False
-    )[0].T
+    coefs[:, used] = solution.T * scale
     return coefs, 1
 
 
@@ -218,22 +219,23 @@ def iterate(design, targets, diagonal, norm, max_iter):
     operator = LinearOperator((n + p, p), matvec=matvec, rmatvec=rmatvec, dtype=np.float64)
     eps = np.finfo(np.float64).eps
     coefs = np.zeros((len(targets), p))
-    iterations = 0
+    iterations = np.zeros(len(targets), dtype=np.int64)
     for row, target in enumerate(targets):
         right = np.concatenate([target, np.zeros(p)])
         solution = np.zeros(p)
         for _ in range(REFINEMENTS):
-            correction, _, used_iterations, *_ = lsmr(
+            correction, _, spent, *_ = lsmr(
                 operator,
                 right - matvec(solution),
                 atol=eps,
                 btol=eps,
                 conlim=0.0,
-                maxiter=max_iter - iterations,
+                maxiter=max_iter - iterations[row],
             )
             solution += correction
-            iterations += used_iterations
-            if np.abs(correction).max() <= ACCURATE * np.abs(solution).max() or iterations >= max_iter:
+            iterations[row] += spent
+            small = np.abs(correction).max() <= ACCURATE * np.abs(solution).max()
+            if small or iterations[row] >= max_iter:
                 break
         coefs[row] = solution * scale
     return coefs, iterations

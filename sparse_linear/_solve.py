@@ -16,6 +16,8 @@ from sparse_linear._moments import MomentDesign, Moments, MomentSource
 
 # A relative gap below this is rounding: a smaller `tol` cannot be told from it.
 ROUNDING = 1e-13
+# Rounding of inner products of unit vectors, accumulated in blocks.
+MOMENT_ERROR = 16.0 * np.finfo(np.float64).eps
 # Normal equations with more unknowns than this are not formed (they would take 3 GB).
 LARGEST_GRAM = 20_000
 # More unknowns than this are not factored orthogonally.
@@ -66,10 +68,13 @@ def select_solver(problem):
         l1 penalty or bounds?
         ├─ yes: active set, on moments where X is tall, else on its columns
         └─ no: quadratic
-           ├─ no penalty at all:              svd          (sparse X: lsmr)
-           ├─ the (p, p) system is the smaller, or p is small:     cholesky
-           ├─ the (n, n) system is the smaller and fits:           dual
-           └─ both are large:                 lsmr         (dense X: the smaller of the two systems)
+           ├─ no penalty:  dense: svd;  sparse: cholesky if p <= n, else lsmr
+           ├─ "svd" was asked for and X is dense: svd
+           ├─ sparse, and large both ways or an iterative solver was asked for: lsmr
+           ├─ p <= n: cholesky of the (p, p) system
+           ├─ n < p:  cholesky of the (n, n) system ("dual")
+           └─ neither fits: lsmr
+        A system that is singular to working precision goes to qr (sparse X: lsmr; very wide X: svd).
 
     Parameters
     ----------
@@ -84,24 +89,27 @@ def select_solver(problem):
         what = "exact active-set solver with coordinate steps"
         # The Gram matrix of all columns costs n p^2; the other way costs n p per pass over X and n |W|^2 for
         # a working set W.
-        tall = p <= 64 or (n >= 2 * p and p <= max(128, 4 * problem.n_lams))
+        tall = p <= 64 or (n >= 2 * p and (p <= 128 or (p <= 1024 and problem.n_lams >= 10)))
         if tall and not problem.far:
             return Choice("active set", True, f"{what}, on the moments of X because X is tall (n={n}, p={p})")
         return Choice("active set", False, f"{what}, on working sets of the columns of X (n={n}, p={p})")
     wish = problem.wish
     iterative = wish in ("lsqr", "sparse_cg")
     if not problem.penalised:
-        if problem.sparse:
+        if problem.sparse and (p > n or problem.far):
             return Choice(
                 "lsmr", False, "LSMR iterations: no penalty, and X is sparse; the shortest solution"
             )
-        return Choice("svd", False, "singular values of X: no penalty; the shortest solution")
+        if not problem.sparse:
+            return Choice("svd", False, "singular values of X: no penalty; the shortest solution")
     if wish == "svd" and not problem.sparse:
         return Choice("svd", False, "singular values of X, as asked for")
     if problem.sparse and (iterative or min(n, p) > 2000):
         return Choice("lsmr", False, "LSMR iterations with implicit centring: X is sparse and large")
-    if p <= n and p <= LARGEST_GRAM and not problem.far:
-        return Choice("cholesky", True, f"Cholesky factor of the {p} x {p} normal equations, refined on X")
+    if p <= n and p <= LARGEST_GRAM:
+        return Choice(
+            "cholesky", not problem.far, f"Cholesky factor of the {p} x {p} normal equations, refined on X"
+        )
     if n <= LARGEST_GRAM:
         return Choice("dual", False, f"Cholesky factor of the {n} x {n} dual system, refined on X")
     return Choice("lsmr", False, "LSMR iterations with implicit centring: X is large in both directions")
@@ -118,6 +126,7 @@ def fit(
     sum_scaled=False,
     start=None,
     wish="auto",
+    tol=np.inf,
 ):
     """Solve for every target and every lambda.
 
@@ -140,6 +149,8 @@ def fit(
         Coefficients to start from.
     wish : str
         The solver a user asked for.
+    tol : float
+        Gap, in units of the mean square of the target, above which a status says what fell short.
 
     Returns
     -------
@@ -169,15 +180,19 @@ def fit(
             design.units if problem.sparse else None,
         )
         design.units = moments.units
+    if not np.isfinite(design.units.norm).all():
+        at = int(np.argmax(~np.isfinite(design.units.norm)))
+        raise ValueError(
+            f"X must hold values below 1e150, but the squares of column {at} overflow; divide it."
+        )
     if standardize:
         penalty = penalty.per_standard_deviation(design.units.norm)
     if choice.solver == "active set":
         solved = _fit_active_set(design, moments, Y, penalty, lams, max_iter, start)
     else:
         solved, choice = _fit_quadratic(design, moments, Y, penalty, lams, max_iter, choice)
-    return _report(
-        design, solved, lams, penalty, choice, 2.0 * design.weight if sum_scaled else 1.0, max_iter
-    )
+    factor = 2.0 * design.weight if sum_scaled else 1.0
+    return _report(design, solved, lams, penalty, choice, factor, max_iter, tol)
 
 
 class _Solved(NamedTuple):
@@ -191,14 +206,80 @@ def _fit_active_set(design, moments, Y, penalty, lams, max_iter, start):
     targets, solutions = [], []
     for index in range(Y.shape[1]):
         source = ColumnSource(design, Y[:, index]) if moments is None else MomentSource(moments, index)
-        target, units = source.target, source.units
-        targets.append(target)
-        scale = target.scale or 1.0
+        units, scale = source.units, source.target.scale or 1.0
+        in_units = penalty.in_units(units, scale)
         coef = None if start is None else start[index] * (units.norm / scale)
-        solutions.append(
-            _active_set.solve_path(source, penalty.in_units(units, scale), lams[index], max_iter, coef)
-        )
+        solution = _active_set.solve_path(source, in_units, lams[index], max_iter, coef)
+        if moments is not None:
+            solution = _certified(design, Y[:, index], in_units, lams[index], max_iter, solution)
+        solution = _with_slip(design, Y[:, index], in_units, lams[index], solution)
+        targets.append(source.target)
+        solutions.append(solution)
     return _Solved(targets, solutions)
+
+
+def _certified(design, y, penalty, lams, max_iter, solution):
+    """Solutions from moments: those whose certificate rounding could touch are certified on X itself.
+
+    The moments are right up to a few units of rounding, so the correlations computed from them are within
+    ``error`` of those of the data, and the gap within ``doubt`` (from `_kernels.duality_gaps`: the share t
+    falls by error / l1, each term of a coefficient grows by error |w_j|).
+    """
+    length = np.abs(solution.coefs).sum(axis=1)
+    error = MOMENT_ERROR * (1.0 + length)
+    with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
+        smallest = penalty.l1[penalty.l1 > 0.0].min(initial=np.inf)
+        tightest = error / (lams * smallest) if np.isfinite(smallest) else 0.0
+        doubt = 2.0 * error * length + 0.5 * tightest * tightest * solution.rss
+    again = np.flatnonzero(~(doubt <= _active_set.EXACT))
+    if len(again) == 0:
+        return solution
+    gaps, rss = solution.gaps.copy(), solution.rss.copy()
+    coefs, rounds = solution.coefs.copy(), solution.rounds.copy()
+    source = ColumnSource(design, y)
+    gaps[again], rss[again] = _gaps_on_data(design, source.values, penalty, lams[again], coefs[again])
+    worse = again[~(gaps[again] <= _active_set.EXACT)]
+    if len(worse):
+        better = _active_set.solve_path(source, penalty, lams[worse], max_iter, coefs[worse[0]])
+        gain = better.gaps < gaps[worse]
+        chosen = worse[gain]
+        coefs[chosen], gaps[chosen], rss[chosen] = better.coefs[gain], better.gaps[gain], better.rss[gain]
+        rounds[worse] += better.rounds
+    return _active_set.Solutions(coefs, gaps, rss, rounds)
+
+
+def _with_slip(design, y, penalty, lams, solution):
+    """Gaps for a dual point that is orthogonal to the features without any penalty.
+
+    For one such feature `_kernels.duality_gaps` will do; several that are nearly dependent can hide a
+    direction of descent in which each of them seems settled. The dual point is the residual without its
+    projection on their span, and what the projection explains adds to the gap.
+    """
+    bound = np.minimum(-penalty.lower, penalty.upper)
+    free = np.flatnonzero((penalty.l1 == 0.0) & (penalty.l2 == 0.0) & np.isinf(bound))
+    if len(free) < 2:
+        return solution
+    block = design.block()
+    block.extend(free)
+    basis = _ridge.basis(block.combine(np.eye(len(free))))
+    with np.errstate(over="ignore", invalid="ignore"):  # where rounding has driven a solution away
+        residuals = design.target(y)[1] - design.apply(solution.coefs)
+    slip = residuals @ basis
+    gaps, _ = _gaps_of(design, residuals - slip @ basis.T, penalty, lams, solution.coefs)
+    return solution._replace(gaps=gaps + 0.5 * np.einsum("ij,ij->i", slip, slip))
+
+
+def _gaps_on_data(design, values, penalty, lams, coefs):
+    """Duality gaps and residual norms of solutions (b, p) for a unit target, in float64 on X."""
+    return _gaps_of(design, values - design.apply(coefs), penalty, lams, coefs)
+
+
+def _gaps_of(design, residuals, penalty, lams, coefs):
+    """Duality gaps of solutions for given dual points (b, n), and the squared norms of these."""
+    rss = np.einsum("ij,ij->i", residuals, residuals)
+    features = np.arange(coefs.shape[1])
+    corrs = design.correlate(residuals)
+    return _kernels.duality_gaps(corrs, features, coefs, lams, *penalty, rss), rss
 
 
 def _fit_quadratic(design, moments, Y, penalty, lams, max_iter, choice):
@@ -211,24 +292,22 @@ def _fit_quadratic(design, moments, Y, penalty, lams, max_iter, choice):
     p = len(in_units.l2)
     coefs = np.zeros((q, n_lams, p))
     rounds = np.zeros((q, n_lams), dtype=np.int64)
+    reason = choice.reason
     for lam in np.unique(lams):
         targets, places = np.nonzero(lams == lam)
         diagonal = np.where(in_units.excluded, np.inf, lam * in_units.l2)
-        found, n_iter, choice = _solve_quadratic(
+        found, n_iter, used = _solve_quadratic(
             design, moments, values[targets], diagonal, units.norm, max_iter, choice
         )
         found[:, in_units.excluded] = 0.0
         coefs[targets, places] = found
         rounds[targets, places] = n_iter
+        reason = used.reason if used.reason != choice.reason else reason
     solutions = []
-    features = np.arange(p)
     for index in range(q):
-        residuals = values[index] - design.apply(coefs[index])
-        rss = np.einsum("ij,ij->i", residuals, residuals)
-        corrs = design.correlate(residuals)
-        gaps = _kernels.duality_gaps(corrs, features, coefs[index], lams[index], *in_units, rss)
+        gaps, rss = _gaps_on_data(design, values[index], in_units, lams[index], coefs[index])
         solutions.append(_active_set.Solutions(coefs[index], gaps, rss, rounds[index]))
-    return _Solved([target for target, _ in pairs], solutions), choice
+    return _Solved([target for target, _ in pairs], solutions), choice._replace(reason=reason)
 
 
 def _solve_quadratic(design, moments, values, diagonal, norm, max_iter, choice):
@@ -244,7 +323,7 @@ def _solve_quadratic(design, moments, values, diagonal, norm, max_iter, choice):
     try:
         if choice.solver == "cholesky":
             keep = np.flatnonzero(used)
-            gram = moments.gram[np.ix_(keep, keep)]
+            gram = design.block().extend(keep) if moments is None else moments.gram[np.ix_(keep, keep)]
 
             def inner(coefs):
                 whole = np.zeros((len(values), len(diagonal)))
@@ -256,7 +335,7 @@ def _solve_quadratic(design, moments, values, diagonal, norm, max_iter, choice):
             return found, n_iter, choice
         if choice.solver == "dual":
             return *_ridge.dual(design, values, diagonal, gradient), choice
-    except _ridge.NotPositiveDefiniteError:
+    except _ridge.SingularError:
         solver, name = "qr", "orthogonal factorisation"
         if sparse.issparse(design.X):
             solver, name = "lsmr", "LSMR iterations"
@@ -270,7 +349,7 @@ def _solve_quadratic(design, moments, values, diagonal, norm, max_iter, choice):
     return *_ridge.iterate(design, values, diagonal, norm, max_iter), choice
 
 
-def _report(design, solved, lams, penalty, choice, factor, max_iter):
+def _report(design, solved, lams, penalty, choice, factor, max_iter, tol):
     """Back to the original scale."""
     units = design.units
     q, n_lams = lams.shape
@@ -284,6 +363,7 @@ def _report(design, solved, lams, penalty, choice, factor, max_iter):
     statuses = []
     for index, (target, solution) in enumerate(zip(solved.targets, solved.solutions, strict=True)):
         scale = target.scale
+        solution = _no_worse_than_zero(solution)
         coef = solution.coefs * (scale / units.norm)
         if penalty.bounded:
             coef = np.clip(coef, penalty.lower, penalty.upper)  # the change of scale rounds
@@ -300,7 +380,7 @@ def _report(design, solved, lams, penalty, choice, factor, max_iter):
         n_iters[index] = solution.rounds
         statuses.append(
             tuple(
-                _status(gap, rounds, max_iter)
+                _status(gap, rounds, max_iter, tol)
                 for gap, rounds in zip(relative[index], solution.rounds, strict=True)
             )
         )
@@ -317,13 +397,32 @@ def _report(design, solved, lams, penalty, choice, factor, max_iter):
     )
 
 
-def _status(relative_gap, rounds, max_iter):
+def _no_worse_than_zero(solution):
+    """Replace solutions that rounding has driven away: their gap exceeds 1/2, that of zero coefficients."""
+    lost = ~(solution.gaps <= 0.5)
+    if not lost.any():
+        return solution
+    return solution._replace(
+        coefs=np.where(lost[:, None], 0.0, solution.coefs),
+        gaps=np.where(lost, 0.5, solution.gaps),
+        rss=np.where(lost, 1.0, solution.rss),
+    )
+
+
+def _remedy(rounds, max_iter):
+    if rounds >= max_iter:
+        return f"raise max_iter (now {max_iter})"
+    return "the columns are nearly dependent at this precision: scale or drop some, or raise alpha or tol"
+
+
+def _status(relative_gap, rounds, max_iter, tol):
     """One sentence on a solution."""
     if relative_gap <= ROUNDING:
         return f"optimal to rounding: relative duality gap {relative_gap:.1e}"
-    if rounds >= max_iter:
-        return f"stopped at max_iter={max_iter}: relative duality gap {relative_gap:.1e}; raise max_iter"
-    return f"solved to the precision of the data: relative duality gap {relative_gap:.1e}"
+    if relative_gap / 2.0 <= max(tol, ROUNDING):
+        return f"within tol: relative duality gap {relative_gap:.1e}"
+    ended = f"stopped at max_iter={max_iter}" if rounds >= max_iter else "not within tol"
+    return f"{ended}: relative duality gap {relative_gap:.1e}; {_remedy(rounds, max_iter)}"
 
 
 def warn_unconverged(result, tol, max_iter, stacklevel=3):
@@ -331,12 +430,7 @@ def warn_unconverged(result, tol, max_iter, stacklevel=3):
     worst = result.relative_gaps.max(initial=0.0) / 2.0
     if worst <= max(tol, ROUNDING):
         return
-    if result.n_iters.max(initial=0) >= max_iter:
-        remedy = f"raise max_iter (now {max_iter})"
-    else:
-        remedy = (
-            "the columns are nearly dependent at this precision: scale or drop some, or raise alpha or tol"
-        )
+    remedy = _remedy(result.n_iters.max(initial=0), max_iter)
     warnings.warn(
         f"The fit did not reach tol={tol:g}: its duality gap is {worst:.2e} times the mean square of y; "
         f"{remedy}.",

@@ -11,6 +11,7 @@ import numpy as np
 from scipy import sparse
 from sklearn.utils.validation import check_is_fitted, check_X_y, validate_data
 
+NOTHING = object()  # stands for a y that is not asked for
 SOLVERS = ("auto", "svd", "cholesky", "lsqr", "sparse_cg", "sag", "saga", "lbfgs")
 
 
@@ -109,7 +110,7 @@ def check_alphas(alphas):
     bad = ~(array >= 0.0) | np.isinf(array)
     if bad.any():
         raise ValueError(f"alphas must be finite and not negative, got {array[bad][0]}.")
-    return np.sort(array)[::-1]
+    return np.ascontiguousarray(np.sort(array)[::-1])
 
 
 def check_penalty_weights(values, n_features):
@@ -228,13 +229,15 @@ def check_path_data(X, y):
 
 
 @contextlib.contextmanager
-def _plain_words(X, y, caller):
+def _plain_words(X, y=NOTHING, caller=""):
     """Say what scikit-learn's checks find in one sentence, with where it is and what to do."""
     try:
         yield
     except (TypeError, ValueError) as error:
-        sentence = _complaint("X", X) or (_missing_y(caller) if y is None else _complaint("y", y))
-        if sentence is None and np.ndim(y) and np.shape(X)[0] != np.shape(y)[0]:
+        sentence = _complaint("X", X)
+        if sentence is None and y is not NOTHING:
+            sentence = _missing_y(caller) if y is None else _complaint("y", y)
+        if sentence is None and y is not NOTHING and np.ndim(y) and np.shape(X)[0] != np.shape(y)[0]:
             sentence = (
                 f"X and y must have the same number of rows, got inconsistent numbers {np.shape(X)[0]} and "
                 f"{np.shape(y)[0]}."
@@ -250,13 +253,16 @@ def _missing_y(caller):
 
 def _complaint(name, given):
     """What is wrong with X or y taken alone, or None."""
-    entries = given.data if sparse.issparse(given) else np.asarray(given)
+    try:
+        entries = given.data if sparse.issparse(given) else np.asarray(given)
+    except ValueError:
+        return f"{name} must be a rectangular array, but its rows differ in length; give all the same."
     if np.iscomplexobj(entries):
         return f"Complex data not supported: {name} is {entries.dtype}; give its parts as real columns."
     if name == "X" and not sparse.issparse(given) and entries.ndim != 2:
         return (
-            f"X must have two dimensions, got shape {entries.shape}. Reshape your data: X.reshape(-1, 1) for "
-            "one feature, X.reshape(1, -1) for one sample."
+            f"X must be a 2D array, got a {entries.ndim}D array of shape {entries.shape}. Reshape your data: "
+            "X.reshape(-1, 1) for one feature, X.reshape(1, -1) for one sample."
         )
     if entries.dtype.kind in "OSU":
         for entry in entries.ravel():
@@ -285,7 +291,7 @@ def check_target(y):
 
 
 def canonical(X):
-    """A sparse X without duplicate entries, in a copy if it had any; X itself is never changed."""
+    """A sparse X with sorted entries and no duplicates, in a copy if need be; X itself is never changed."""
     if not sparse.issparse(X):
         return X
     # A new container around the same arrays, so that the flags which the check sets stay with us.
@@ -316,6 +322,7 @@ def check_sample_weight(sample_weight, n_samples):
 def check_prediction_data(estimator, X):
     """X of a predict call: as at the fit."""
     check_is_fitted(estimator)
-    return validate_data(
-        estimator, X, reset=False, accept_sparse=("csr", "csc", "coo"), dtype=[np.float64, np.float32]
-    )
+    with _plain_words(X):
+        return validate_data(
+            estimator, X, reset=False, accept_sparse=("csr", "csc", "coo"), dtype=[np.float64, np.float32]
+        )

@@ -330,6 +330,17 @@ def test_duality_gap_is_primal_minus_dual(seed, l2, limits):
         assert certificate(Z, y, base, 0.1, coef) == pytest.approx(expected, rel=1e-6, abs=1e-15)
 
 
+def test_duality_gap_at_the_threshold():
+    """The feature that decides the scale of the dual point ends on its threshold, give or take a rounding."""
+    for seed in range(100):
+        Z, y = unit_columns(12, 5, seed)
+        rng = np.random.default_rng(seed)
+        base = rules(5, l1=rng.uniform(0.5, 1.0, 5))
+        coef = rng.standard_normal(5)
+        expected = direct_gap(Z, y, base * (0.1, 0.1, 1, 1), coef)
+        assert certificate(Z, y, base, 0.1, coef) == pytest.approx(expected, rel=1e-9), f"seed {seed}"
+
+
 @pytest.mark.parametrize("seed", range(12))
 def test_duality_gap_bounds_the_distance_from_the_optimum(seed):
     """Never negative, never less than the true distance, and rounding at the optimum."""
@@ -402,6 +413,21 @@ def test_sparse_products(kind, storage, dtype, index):
         assert product.dtype == combination.dtype == np.float64
         np.testing.assert_allclose(product, exact.T @ rows, rtol=0, atol=1e-13)
         np.testing.assert_allclose(combination, exact @ columns, rtol=0, atol=1e-13)
+
+
+def test_storages_in_turn():
+    """Any order of storages, dtypes and indices: Numba before 0.61 mixes them up at random."""
+    rng = np.random.default_rng(0)
+    dense = oracles.holes(9, 5)[0]
+    rows = rng.standard_normal((9, 1))
+    storages = [(sparse.csc_array, _kernels.CSC), (sparse.csr_array, _kernels.CSR)]
+    for _ in range(300):
+        kind, storage = storages[rng.integers(2)]
+        exact = dense.astype(rng.choice([np.float64, np.float32]))
+        X, index = kind(exact), rng.choice([np.int32, np.int64])
+        entries = storage(X.data, X.indices.astype(index), X.indptr.astype(index))
+        found = _kernels.entry_product(entries, rows, 5)
+        np.testing.assert_allclose(found, exact.T.astype(np.float64) @ rows, rtol=0, atol=1e-13)
 
 
 @containers

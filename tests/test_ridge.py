@@ -166,7 +166,7 @@ def test_every_solver_zeroes_the_gradient(solver, kind, shape, loose):
         "svd": lambda: _ridge.svd(design, targets, diagonal, norm),
         "lsmr": lambda: _ridge.iterate(design, targets, diagonal, norm, 10_000),
     }[solver]()
-    assert n_iter >= 1
+    assert np.all(n_iter >= 1)
     expected = np.linalg.solve(Z.T @ Z + np.diag(diagonal), (targets @ Z).T).T
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-11)
     np.testing.assert_allclose(gradient(found), 0.0, rtol=0, atol=1e-14)
@@ -199,7 +199,7 @@ def test_singular_normal_equations_are_refused():
     """Without a penalty to speak of, dependent columns are for another solver."""
     *_, Z, gradient = setting(np.asarray, (20, 6), 0)
     Z = np.column_stack([Z, Z[:, 0]])
-    with pytest.raises(_ridge.NotPositiveDefiniteError):
+    with pytest.raises(_ridge.SingularError):
         _ridge.cholesky(Z.T @ Z, gradient, np.zeros(7), 2)
 
 
