@@ -196,13 +196,13 @@ def glum(problem, tol):
 
 
 def skein(problem, tol):
-    """Run skein-glm."""
+    """Run skein-glm; its tolerance is on the change of coefficients, which have the scale of y."""
     import skein_glm
 
     X, y, alphas, l1_ratio = problem.X, problem.y, problem.alphas, problem.l1_ratio
     if problem.kind == "fit":
         return skein_glm.ElasticNetRegressor(1.0, 1.0).fit(X, y).coef_
-    how = {"tol": tol, "max_iter": MANY}
+    how = {"tol": tol * float(y.std(dtype=np.float64)), "max_iter": MANY}
     if problem.kind == "single":
         return skein_glm.ElasticNetRegressor(alphas[0], l1_ratio, **how).fit(X, y).coef_
     return skein_glm.ElasticNetPathRegressor(l1_ratio, lambdas=alphas, **how).fit(X, y).coefs_.T

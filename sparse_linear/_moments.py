@@ -129,9 +129,12 @@ class MomentDesign:
     units : Units or None
         Of the columns, where they are known better than from the moments: those of sparse rows are centred by
         a subtraction, which cannot tell a constant column from rounding.
+    unit_y : float or ndarray of shape (q,)
+        What the targets were divided by before their moments were taken, so that squares neither overflow nor
+        vanish.
     """
 
-    def __init__(self, moments, fit_intercept, units=None):
+    def __init__(self, moments, fit_intercept, units=None, unit_y=1.0):
         self.moments = moments
         self.fit_intercept = fit_intercept
         self.weight = moments.weight
@@ -147,7 +150,8 @@ class MomentDesign:
         self.units = units
         norm = self.units.norm
         self.gram = xx / np.outer(norm, norm)
-        self.corrs = xy / norm[:, None]
+        self.corrs = xy / norm[:, None] * unit_y
+        self.unit_y = np.broadcast_to(unit_y, len(yy))
         self.squares = yy
 
     def target(self, index):
@@ -156,7 +160,7 @@ class MomentDesign:
         scale = float(np.sqrt(self.squares[index]))
         if scale <= _design.CONSTANT * abs(mean):
             scale = 0.0
-        return _design.Target(mean, scale)
+        return _design.Target(mean * self.unit_y[index], scale * self.unit_y[index])
 
 
 class MomentSource:

@@ -174,10 +174,12 @@ def fit(
     choice = select_solver(problem)
     moments = None
     if choice.moments:
+        unit_y = 2.0 ** np.frexp(np.abs(Y).max(axis=0))[1]  # a power of two changes no digit
         moments = MomentDesign(
-            Moments.from_data(design.X, Y, design.share),
+            Moments.from_data(design.X, Y / unit_y, design.share),
             design.fit_intercept,
             design.units if problem.sparse else None,
+            unit_y,
         )
         design.units = moments.units
     if not np.isfinite(design.units.norm).all():
@@ -374,8 +376,9 @@ def _report(design, solved, lams, penalty, choice, factor, max_iter, tol):
         penalties = lams[index] * (
             magnitude @ penalty.l1[used] + 0.5 * (magnitude * magnitude) @ penalty.l2[used]
         )
-        objectives[index] = factor * (0.5 * solution.rss * scale * scale + penalties)
-        gaps[index] = factor * solution.gaps * scale * scale
+        with np.errstate(over="ignore"):  # the square of a huge y is infinite, its coefficients are not
+            objectives[index] = factor * (0.5 * solution.rss * scale * scale + penalties)
+            gaps[index] = factor * solution.gaps * scale * scale
         relative[index] = 2.0 * solution.gaps
         n_iters[index] = solution.rounds
         statuses.append(

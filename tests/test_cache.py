@@ -163,7 +163,9 @@ def test_the_second_process_compiles_nothing(processes):
 def test_no_kernel_is_specialised_more_often_than_its_callers_need(processes):
     """A specialisation costs up to a second at the first fit; dense X needs one of each that Python calls."""
     _, second, _, _ = processes
-    storage = re.compile(r"\w+\(((readonly )?array\([^)]*\)(, )?){3}\)")  # the struct of a sparse matrix: three arrays
+    storage = re.compile(
+        r"\w+\(((readonly )?array\([^)]*\)(, )?){3}\)"
+    )  # the struct of a sparse matrix: three arrays
     for name, signatures in second["signatures"].items():
         found = [(storage.search(signature) or [""])[0] for signature in signatures]
         assert len(found) == len(set(found)), f"{name}: {signatures}"

@@ -954,3 +954,15 @@ def test_large_sparse_ridge(storage, alpha):
     lengths = np.sqrt((X.multiply(X)).sum(axis=0))
     assert abs(residual.sum()) <= 1e-10 * np.abs(residual).sum()
     assert np.abs(gradient).max() <= 1e-13 * lengths.max() * np.linalg.norm(y) * weights.max()
+
+
+@pytest.mark.parametrize("shape", [(60, 5), (12, 30)])
+@pytest.mark.parametrize("power", [-660, 500])
+def test_huge_and_tiny_targets(shape, power):
+    """Squares of y that overflow or vanish do not matter: coefficients scale with y, digit by digit."""
+    rng = np.random.default_rng(0)
+    X, y = rng.standard_normal(shape), rng.standard_normal(shape[0])
+    size = 2.0**power
+    plain = Lasso(alpha=0.01).fit(X, y).coef_
+    assert plain.any()
+    np.testing.assert_array_equal(Lasso(alpha=0.01 * size).fit(X, y * size).coef_, plain * size)
