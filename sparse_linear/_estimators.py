@@ -139,8 +139,8 @@ class ElasticNet(_LinearModel):
     Notes
     -----
     Constant columns get coefficient 0. With ``alpha=0`` the answer is least squares, the one with the
-    smallest coefficients (in the Euclidean norm) where there are many and no bounds are set, and a warning says
-    that `LinearRegression` is made for it.
+    smallest coefficients (in the Euclidean norm) where there are many and no bounds are set, and a warning
+    says that `LinearRegression` is made for it.
 
     Examples
     --------
@@ -369,8 +369,9 @@ class Ridge(_LinearModel):
         Largest duality gap without a warning, in units of the mean square of the (centred) y. Answers are as
         accurate as the data allow whatever `tol`.
     solver : {"auto", "svd", "cholesky", "lsqr", "sparse_cg", "sag", "saga", "lbfgs"}, default="auto"
-        "svd" takes singular values of a dense X (without bounds); "lsqr" and "sparse_cg" iterate (LSMR) where X
-        is sparse; all other names leave the choice to `sparse_linear`, which says in `solver_` what ran, and why.
+        "svd" takes singular values of a dense X (without bounds); "lsqr" and "sparse_cg" iterate (LSMR) where
+        X is sparse; all other names leave the choice to `sparse_linear`, which says in `solver_` what ran,
+        and why.
     positive : bool, default=False
         Restrict the coefficients to be non-negative.
     random_state : int, RandomState instance or None, default=None
