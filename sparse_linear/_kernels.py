@@ -63,6 +63,10 @@ NOISE = 32.0 * EPS
 PIVOT = 1e-11
 # Curvature along a null direction up to this is rounding of the pivot, and counts as none.
 FLAT = 1e-13
+# How many columns are appended to the factor in one pass over it.
+BLOCK = 32
+# Up to this many, one after the other is faster.
+FEW = 3
 # Entries of a null direction below this are rounding: most are, when the newcomer is a duplicate.
 BYSTANDER = 1e-9
 # Optimality conditions inside the working set are met to this share of each feature's own penalty.
@@ -163,6 +167,28 @@ def update_grad(change, gram, j, grad, m):
 
 
 @leaf
+def eliminate(factor, panel, i, k, width):
+    """Take four solved rows of a panel out of those below: ``panel[r] -= factor[i:i+4, r] @ panel[i:i+4]``."""
+    for r in range(i + 4, k):
+        a, b, c, d = factor[i, r], factor[i + 1, r], factor[i + 2, r], factor[i + 3, r]
+        for col in range(width):
+            panel[r, col] -= (
+                a * panel[i, col] + b * panel[i + 1, col] + c * panel[i + 2, col] + d * panel[i + 3, col]
+            )
+
+
+@leaf
+def subtract_squares(panel, i, square, width):
+    """``square -= panel[i:i+4]^T panel[i:i+4]``, upper triangle."""
+    for r in range(width):
+        a, b, c, d = panel[i, r], panel[i + 1, r], panel[i + 2, r], panel[i + 3, r]
+        for col in range(r, width):
+            square[r, col] -= (
+                a * panel[i, col] + b * panel[i + 1, col] + c * panel[i + 2, col] + d * panel[i + 3, col]
+            )
+
+
+@leaf
 def rotate_rows(cosine, sine, matrix, i, start, stop):
     """Apply a plane rotation to rows ``i`` and ``i + 1``, in place."""
     for c in range(start, stop):
@@ -216,13 +242,65 @@ def _append(work, k, j, column):
     return pivot, True
 
 
-@kernel
-def _remove(work, k, position, right):
-    """Remove one feature from the factor by Givens rotations; returns the new size.
+@inner
+def _append_all(work, k, features, count):
+    """Append the first `count` of some features, all but those that depend on the factor; returns its size.
 
-    ``right`` is rotated along: if it solved ``U^T right = g`` before, it does so afterwards, without
-    the entry of `g` that belongs to the feature.
+    Blocked: `BLOCK` features share one pass over the factor, four of its rows at a time. Those left out stay
+    marked as held.
     """
+    gram, rule, factor, order = work.gram, work.rule, work.factor, work.order
+    # Three rows more than needed, of zeros: the last group of four rows may be incomplete.
+    panel = np.empty((k + count + 3, BLOCK))
+    square = np.empty((BLOCK, BLOCK))
+    for first in range(0, count, BLOCK):
+        width = min(BLOCK, count - first)
+        for i in range(k):
+            for c in range(width):
+                panel[i, c] = gram[features[first + c], order[i]]
+        panel[k : k + 3] = 0.0
+        for r in range(width):
+            for c in range(width):
+                square[r, c] = gram[features[first + r], features[first + c]]
+            square[r, r] += rule[features[first + r], 1]
+        for i in range(0, k, 4):
+            for r in range(i, min(i + 4, k)):
+                for c in range(width):
+                    panel[r, c] /= factor[r, r]
+                for below in range(r + 1, min(i + 4, k)):
+                    for c in range(width):
+                        panel[below, c] -= factor[r, below] * panel[r, c]
+            if i + 4 < k:
+                eliminate(factor, panel, i, k, width)
+            subtract_squares(panel, i, square, width)
+        size = k
+        for r in range(width):
+            j = features[first + r]
+            if square[r, r] <= PIVOT * (gram[j, j] + rule[j, 1]):
+                continue
+            length = np.sqrt(square[r, r])
+            for c in range(r + 1, width):
+                square[r, c] /= length
+            for below in range(r + 1, width):
+                for c in range(below, width):
+                    square[below, c] -= square[r, below] * square[r, c]
+            for i in range(k):
+                factor[i, size] = panel[i, r]
+            for i in range(k, size):
+                factor[i, size] = square[order[i], r]
+            factor[size, size] = length
+            order[size] = r  # its place in the block, until the block is done
+            size += 1
+        for i in range(k, size):
+            order[i] = features[first + order[i]]
+            work.held[order[i]] = False
+        k = size
+    return k
+
+
+@kernel
+def _remove(work, k, position):
+    """Remove one feature from the factor by Givens rotations; returns the new size."""
     factor, order = work.factor, work.order
     work.held[order[position]] = True
     for i in range(position, k - 1):
@@ -237,15 +315,11 @@ def _remove(work, k, position, right):
         cosine, sine = factor[i, i] / length, factor[i + 1, i] / length
         factor[i, i] = length
         rotate_rows(cosine, sine, factor, i, i + 1, k - 1)
-        right[i], right[i + 1] = (
-            cosine * right[i] + sine * right[i + 1],
-            cosine * right[i + 1] - sine * right[i],
-        )
     return k - 1
 
 
 @kernel
-def _set_lambda(work, m, k, lam, column):
+def _set_lambda(work, m, k, lam):
     """Scale the penalties to `lam`, and rebuild the factor if it contains them. Returns its size.
 
     A feature that has become dependent, its ridge penalty having shrunk, is left out.
@@ -257,14 +331,10 @@ def _set_lambda(work, m, k, lam, column):
         work.rule[j, 1] = lam * work.base[j, 1]
     if not ridge:
         return k
-    size = k - k  # an integer of the type of k: a literal 0 would compile `_append` once more
+    features = work.order[:k].copy()
     for i in range(k):
-        j = work.order[i]
-        work.held[j] = True
-        _, appended = _append(work, size, j, column)
-        if appended:
-            size += 1
-    return size
+        work.held[features[i]] = True
+    return _append_all(work, k - k, features, k)  # 0 of the type of k: a literal would compile once more
 
 
 # ---------------------------------------------------------------------------------------------
@@ -273,45 +343,76 @@ def _set_lambda(work, m, k, lam, column):
 
 
 @inner
-def _newton(work, m, k, step, right, start):
-    """Go to the minimiser of the face, through as many crossings as it takes; returns the factor's new size.
+def _newton(work, m, k, step, force, pull, start):
+    """Go to the minimiser of the face, through as many boundaries as it takes; returns the factor's new size.
 
-    A step that stops at the share ``t`` of its way leaves the gradient of the remaining free features at ``(1
-    - t)`` times what it was, and removing a feature turns the half-solved right-hand side along. So a
-    crossing costs one back substitution and no pass over the Gram matrix; the correlations of the working set
-    are updated once, at the end. ``step``, ``right`` and ``start`` are scratch.
+    The Newton step ``d`` solves ``H d = force``, minus the gradient. It is followed along its projection on
+    the face: a coordinate that reaches the end of its face stays there while the others go on, up to the
+    minimum along this broken line (Moré and Toraldo 1991, SIAM J. Optim. 1, section 4). With ``pull = H d``
+    at hand, a corner costs O(k); the factor is used again only for the next step, without the coordinates
+    that were stopped. The correlations of the working set are updated once, at the end. The last four
+    arguments are scratch.
     """
-    coef, order = work.coef, work.order
+    coef, order, rule = work.coef, work.order, work.rule
     for j in range(m):
         start[j] = coef[j]
     for i in range(k):
-        right[i] = work.grad[order[i]] - slope(coef[order[i]], work.rule[order[i]])
-    _forward_substitute(work.factor, k, right)
-    share = 0.0
-    while k > 0 and share < 1.0:
+        force[i] = work.grad[order[i]] - slope(coef[order[i]], rule[order[i]])
+    stopped = True
+    while k > 0 and stopped:
+        stopped = False
         for i in range(k):
-            step[i] = right[i]
+            step[i] = force[i]
+            pull[i] = force[i]
+        _forward_substitute(work.factor, k, step)
         _back_substitute(work.factor, k, step)
-        share = 1.0
-        for i in range(k):
-            j = order[i]
-            low, high = face(coef[j], work.rule[j])
-            if coef[j] + step[i] < low:
-                share = min(share, (low - coef[j]) / step[i])
-            elif coef[j] + step[i] > high:
-                share = min(share, (high - coef[j]) / step[i])
-        for i in range(k):
-            right[i] *= 1.0 - share
-        for i in range(k - 1, -1, -1):
-            j = order[i]
-            low, high = face(coef[j], work.rule[j])
-            end = low if step[i] < 0.0 else high
-            # The first to cross, and whoever rounding carries over with it, is held on the end of its face.
-            if share * abs(step[i]) >= (1.0 - NOISE) * abs(end - coef[j]):
-                coef[j] = end
-                k = _remove(work, k, i, right)
-            else:
-                coef[j] += share * step[i]
+        length = 1.0  # to the minimum along the line
+        while length > 0.0:
+            share = length
+            for i in range(k):
+                j = order[i]
+                low, high = face(coef[j], rule[j])
+                if coef[j] + step[i] * share < low:
+                    share = min(share, (low - coef[j]) / step[i])
+                elif coef[j] + step[i] * share > high:
+                    share = min(share, (high - coef[j]) / step[i])
+            for i in range(k):
+                force[i] -= share * pull[i]
+            before = stopped
+            corner = False
+            for i in range(k):
+                if step[i] == 0.0:
+                    continue
+                j = order[i]
+                low, high = face(coef[j], rule[j])
+                end = low if step[i] < 0.0 else high
+                # The first to arrive, and whoever rounding carries over with it.
+                if share * abs(step[i]) >= (1.0 - NOISE) * abs(end - coef[j]):
+                    coef[j] = end
+                    for a in range(k):
+                        pull[a] -= step[i] * work.gram[j, order[a]]
+                    step[i] = 0.0
+                    corner = True
+                else:
+                    coef[j] += share * step[i]
+            if not corner:
+                break
+            stopped = True
+            descent = 0.0
+            curvature = 0.0
+            for i in range(k):
+                descent += step[i] * force[i]
+                curvature += step[i] * pull[i]
+            length = descent / curvature if curvature > 0.0 else 0.0
+        if stopped:
+            kept = 0
+            for i in range(k):
+                if is_free(coef[order[i]], rule[order[i]]):
+                    force[kept] = force[i]
+                    kept += 1
+            for i in range(k - 1, -1, -1):
+                if not is_free(coef[order[i]], rule[order[i]]):
+                    k = _remove(work, k, i)
     for j in range(m):
         if coef[j] != start[j]:
             update_grad(coef[j] - start[j], work.gram, j, work.grad, m)
@@ -416,8 +517,19 @@ def _join(work, m, k, j, column):
         if hit < 0:
             return k  # minimised along the direction: the newcomer stays outside, its gradient is zero
         if hit < k:
-            k = _remove(work, k, hit, column)
+            k = _remove(work, k, hit)
     return k
+
+
+@inner
+def _outside(work, m, features):
+    """Fill in the free features that are not in the factor; returns how many there are."""
+    count = 0
+    for j in range(m):
+        if work.held[j] and is_free(work.coef[j], work.rule[j]):
+            features[count] = j
+            count += 1
+    return count
 
 
 @kernel
@@ -444,20 +556,25 @@ def solve_sequence(work, m, k, lams, max_rounds, coefs, rounds):
         The size of the factor.
     """
     step = np.empty(m + 1)
-    right = np.empty(m + 1)
+    force = np.empty(m)
+    pull = np.empty(m)
     start = np.empty(m)
+    entering = np.empty(m, dtype=np.int64)
     wants = np.empty(m, dtype=np.bool_)
     for index in range(lams.shape[0]):
-        k = _set_lambda(work, m, k, lams[index], step)
-        for count in range(max_rounds):
-            rounds[index] = count + 1
-            k = _newton(work, m, k, step, right, start)
+        k = _set_lambda(work, m, k, lams[index])
+        for round in range(max_rounds):
+            rounds[index] = round + 1
+            k = _newton(work, m, k, step, force, pull, start)
             # Where ties of a degenerate problem are decided by rounding, rounds could go on for ever.
-            slack = 2.0 ** max(0.0, (count - PATIENCE) / 8.0)
+            slack = 2.0 ** max(0.0, (round - PATIENCE) / 8.0)
             if not _admit(work, m, slack, wants):
                 break
-            for j in range(m):
-                if work.held[j] and is_free(work.coef[j], work.rule[j]):
+            count = _outside(work, m, entering)
+            if count > FEW:
+                k = _append_all(work, k, entering, count)
+            for j in entering[:count]:
+                if work.held[j]:
                     k = _join(work, m, k, j, step)
         for j in range(m):
             coefs[index, j] = work.coef[j]
@@ -481,20 +598,15 @@ def restart(work, m, k, coef, grad):
     k : int
         The size of the factor.
     """
-    column = np.zeros(m + 1)
+    features = np.empty(m, dtype=np.int64)
     for j in range(m):
         work.coef[j] = coef[j]
         work.grad[j] = grad[j]
     for i in range(k - 1, -1, -1):
         j = work.order[i]
         if not is_free(coef[j], work.rule[j]):
-            k = _remove(work, k, i, column)
-    for j in range(m):
-        if work.held[j] and is_free(coef[j], work.rule[j]):
-            _, appended = _append(work, k, j, column)
-            if appended:
-                k += 1
-    return k
+            k = _remove(work, k, i)
+    return _append_all(work, k, features, _outside(work, m, features))
 
 
 # ---------------------------------------------------------------------------------------------

@@ -124,15 +124,11 @@ def assert_factor(work, m, k):
 @pytest.mark.parametrize("ridge", [0.0, 0.3])
 @pytest.mark.parametrize("seed", range(5))
 def test_factor_follows_any_sequence_of_appends_and_removals(seed, ridge):
-    """After every append and removal the factor is that of `numpy.linalg.cholesky`.
-
-    A half-solved right-hand side goes along with every removal: ``U^T right = pull`` for those that remain.
-    """
+    """After every append and removal the factor is that of `numpy.linalg.cholesky`."""
     Z, y = unit_columns(20, 8, seed)
     rng = np.random.default_rng(seed)
     work = working(Z.T @ Z, Z.T @ y, rules(8, l2=ridge * rng.random(8)))
-    column, right = np.empty(9), np.empty(9)
-    pull = rng.standard_normal(8)
+    column = np.empty(9)
     k = 0
     for _ in range(40):
         outside = np.flatnonzero(work.held[:8])
@@ -142,12 +138,24 @@ def test_factor_follows_any_sequence_of_appends_and_removals(seed, ridge):
             assert pivot > 0
             k += 1
         else:
-            right[:k] = pull[work.order[:k]]
-            _kernels._forward_substitute(work.factor, k, right)
-            k = _kernels._remove(work, k, int(rng.integers(k)), right)
-            upper = np.triu(work.factor[:k, :k])
-            np.testing.assert_allclose(upper.T @ right[:k], pull[work.order[:k]], rtol=0, atol=1e-13)
+            k = _kernels._remove(work, k, int(rng.integers(k)))
         assert_factor(work, 8, k)
+
+
+@pytest.mark.parametrize(("p", "present"), [(5, 0), (40, 7), (101, 40), (133, 66)])
+def test_features_are_appended_in_blocks(p, present):
+    """Blocks of any size, behind a factor of any size; those that depend on others are left out."""
+    Z, y = unit_columns(200, p, p)
+    twins = np.arange(0, p, 5)
+    Z = np.column_stack([Z, Z[:, twins]])
+    work = working(Z.T @ Z, Z.T @ y, rules(Z.shape[1]))
+    coef = np.zeros(Z.shape[1])
+    k = 0
+    for last in (present, Z.shape[1]):
+        coef[:last] = 1.0
+        k = _kernels.restart(work, Z.shape[1], k, coef, Z.T @ (y - Z @ coef))
+        assert k == min(last, p)
+        assert_factor(work, Z.shape[1], k)
 
 
 def test_factor_refuses_a_dependent_column():
@@ -191,11 +199,11 @@ def test_a_new_lambda_rebuilds_the_factor(duplicate):
     for j in (2, 0, 3, 1):
         k += _kernels._append(work, k, j, column)[1]
     assert k == 4
-    k = _kernels._set_lambda(work, 4, k, 0.25, column)
+    k = _kernels._set_lambda(work, 4, k, 0.25)
     np.testing.assert_allclose(work.rule[:4, :2], 0.25 * work.base[:4, :2])
     assert k == 4
     assert_factor(work, 4, k)
-    k = _kernels._set_lambda(work, 4, k, 0.0, column)
+    k = _kernels._set_lambda(work, 4, k, 0.0)
     assert k == (3 if duplicate else 4)
     assert_factor(work, 4, k)
 
