@@ -12,6 +12,7 @@ One path is solved like this (the compiled part, and why it ends, is derived in 
    updated, correlations, so rounding never accumulates.
 """
 
+import math
 from typing import NamedTuple
 
 import numpy as np
@@ -22,35 +23,39 @@ from sparse_linear import _kernels
 LOOK_AHEAD = 10
 # A larger fall of lambda than this is made in several steps, each started from the one before.
 STEP = 0.7
-# Gaps up to this (in units of the squared norm of y) count as exact; above it, a solution is refined with
-# fresh correlations.
-EXACT = 1e-12
-# How often one lambda is solved again with fresh correlations, without a feature missing, before its gap is
-# reported as it is.
-REFINEMENTS = 3
-# A lambda at which every penalised feature is zero.
-HUGE = 1e150
+# A lambda so large that it leaves only features without penalty.
+ALL_PENALISED_AT_ZERO = np.array([1e150])
 
 
 class Solutions(NamedTuple):
     """Solutions for a sequence of lambdas, in the units of the source."""
 
-    coefs: np.ndarray  # (n_lams, p)
+    features: np.ndarray  # (m,) int64: all others have coefficient 0 throughout
+    coefs: np.ndarray  # (n_lams, m)
     gaps: np.ndarray  # (n_lams,)
     rss: np.ndarray  # (n_lams,) weighted squared norm of the residuals
     rounds: np.ndarray  # (n_lams,) int64
 
+    def whole(self, p):
+        """Coefficients of all features, (n_lams, p)."""
+        coefs = np.zeros((len(self.coefs), p))
+        coefs[:, self.features] = self.coefs
+        return coefs
 
-def pull(corrs, penalty):
-    """How strongly each feature is pulled away from zero, in a direction that its bounds allow."""
-    return np.maximum(np.where(penalty.upper > 0.0, corrs, 0.0), np.where(penalty.lower < 0.0, -corrs, 0.0))
 
-
-def thresholds(corrs, penalty):
-    """The lambda at which each feature leaves zero, for a fixed residual; infinite without an l1 penalty."""
-    pulled = pull(corrs, penalty)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return np.where(pulled > 0.0, pulled / penalty.l1, 0.0)
+def _allocate(capacity, gram=None):
+    """The arrays of a reduced problem, uninitialised."""
+    return _kernels.Working(
+        gram=np.empty((capacity, capacity)) if gram is None else gram,
+        target=np.empty(capacity),
+        grad=np.empty(capacity),
+        coef=np.empty(capacity),
+        base=np.empty((capacity, 4)),
+        rule=np.empty((capacity, 4)),
+        factor=np.empty((capacity, capacity)),
+        order=np.empty(capacity, dtype=np.int64),
+        held=np.ones(capacity, dtype=np.bool_),
+    )
 
 
 class _WorkingSet:
@@ -58,27 +63,15 @@ class _WorkingSet:
 
     def __init__(self, source, penalty, lam):
         self.source = source
-        self.penalty = penalty
-        self.rules = np.array(penalty).T  # (p, 4)
+        self.rules = np.column_stack(penalty)  # (p, 4)
         self.features = np.empty(0, dtype=np.int64)
         self.member = penalty.excluded  # never a candidate: in the set, or held at zero
         self.size = 0
         self.free = 0  # features in the factor
         self.lam = lam  # the present lambda: that of the factor and of `work.rule`
-        self.work = self._allocate(0)
-
-    @staticmethod
-    def _allocate(capacity):
-        return _kernels.Working(
-            gram=np.empty((capacity, capacity)),
-            grad=np.empty(capacity),
-            coef=np.empty(capacity),
-            base=np.empty((capacity, 4)),
-            rule=np.empty((capacity, 4)),
-            factor=np.empty((capacity, capacity)),
-            order=np.empty(capacity, dtype=np.int64),
-            held=np.ones(capacity, dtype=np.bool_),
-        )
+        self.work = _allocate(0)
+        self.target, square = (part[0] for part in source.correlate(np.zeros((1, 0))))
+        self.square = float(square)
 
     def extend(self, features, corrs, coef=None):
         """Take in more features, given the correlations of all with the present residual."""
@@ -87,7 +80,7 @@ class _WorkingSet:
         start, total = self.size, self.size + len(features)
         if total >= len(self.work.coef):
             # One place more than features: the solver parks a newcomer behind the last.
-            grown = self._allocate(max(total, 2 * start) + 1)
+            grown = _allocate(max(total, 2 * start) + 1)
             for new, old in zip(grown, self.work, strict=True):
                 used = (slice(0, start), slice(0, old.shape[-1]))[: old.ndim]
                 new[used] = old[used]
@@ -96,6 +89,7 @@ class _WorkingSet:
         cross = self.source.extend(features)
         work.gram[:total, start:total] = cross
         work.gram[start:total, :start] = cross[:start].T
+        work.target[start:total] = self.target[features]
         work.grad[start:total] = corrs[features]
         work.coef[start:total] = 0.0 if coef is None else coef[features]
         rule = self.rules[features]
@@ -107,9 +101,16 @@ class _WorkingSet:
 
     def solve(self, lams, max_rounds):
         """Solve the reduced problem for some lambdas; returns coefficients (b, m) and rounds (b,)."""
-        coefs = np.empty((len(lams), self.size))
-        rounds = np.zeros(len(lams), dtype=np.int64)
-        self.free = _kernels.solve_sequence(self.work, self.size, self.free, lams, max_rounds, coefs, rounds)
+        b, work = len(lams), self.work
+        coefs, gaps, rss, rounds = (
+            np.empty((b, self.size)),
+            np.empty(b),
+            np.empty(b),
+            np.empty(b, dtype=np.int64),
+        )
+        self.free = _kernels.solve_sequence(
+            work, self.size, self.free, self.square, lams, max_rounds, coefs, gaps, rss, rounds
+        )
         self.lam = lams[-1]
         return coefs, rounds
 
@@ -118,20 +119,14 @@ class _WorkingSet:
         self.free = _kernels.restart(self.work, self.size, self.free, coef, corrs[self.features])
 
     def verify(self, coefs, lams):
-        """Correlations, residual norms, gaps, and for each solution which features outside are missing."""
+        """Correlations, residual norms, gaps, and for each solution how many features outside are missing."""
         corrs, rss = self.source.correlate(coefs)
-        gaps = _kernels.duality_gaps(corrs, self.features, coefs, lams, *self.penalty, rss)
-        return corrs, rss, gaps
-
-    def missing(self, corrs, lam):
-        """Mask of the features outside that violate their optimality condition at ``lam``."""
-        bound = lam * self.penalty.l1
-        floor = _kernels.NOISE * (1.0 + np.abs(self.work.coef[: self.size]).sum())
-        return (pull(corrs, self.penalty) > bound * (1.0 + 10.0 * _kernels.KKT) + floor) & ~self.member
+        gaps, lacking = _kernels.duality_gaps(corrs, self.features, coefs, lams, self.rules, rss)
+        return corrs, rss, gaps, lacking
 
     def candidates(self, corrs, threshold):
         """Features outside with at least this threshold, the most pulled first, about as many as are free."""
-        score = thresholds(corrs, self.penalty)
+        score = _kernels.thresholds(corrs, self.rules)
         score[self.member] = -1.0
         found = np.flatnonzero((score >= threshold) & (score > 0.0))
         used = np.count_nonzero(self.work.coef[: self.size])
@@ -147,17 +142,24 @@ def _with_steps(start, lams):
     Returns the whole sequence and for each entry the index in `lams` that it answers, or -1.
     """
     sequence, answers = [], []
-    before = start
-    for index, lam in enumerate(lams):
-        if 0.0 < lam < 0.5 * before and np.isfinite(before):
-            n_steps = int(np.ceil(np.log(lam / before) / np.log(STEP)))
-            inserted = before * (lam / before) ** (np.arange(1, n_steps) / n_steps)
-            sequence.extend(inserted)
-            answers.extend([-1] * len(inserted))
+    before = float(start)
+    for index, lam in enumerate(lams.tolist()):
+        if 0.0 < lam < 0.5 * before and before < np.inf:
+            n_steps = math.ceil(math.log(lam / before) / math.log(STEP))
+            sequence.extend(before * (lam / before) ** (step / n_steps) for step in range(1, n_steps))
+            answers.extend([-1] * (n_steps - 1))
         sequence.append(lam)
         answers.append(index)
         before = lam
     return np.array(sequence), np.array(answers)
+
+
+def _summed(counts, wanted):
+    """Rounds of a step on the way count for the lambda that it leads to."""
+    starts = np.empty_like(wanted)
+    starts[0] = 0
+    starts[1:] = wanted[:-1] + 1
+    return np.add.reduceat(counts, starts)
 
 
 def _batch_end(answers, position, look):
@@ -178,7 +180,7 @@ def begin(source, penalty, lam, max_rounds, coef=None):
         Correlations of all features with the residual.
     """
     working = _WorkingSet(source, penalty, lam)
-    corrs = source.correlate(np.zeros((1, 0)))[0][0]
+    corrs = working.target
     either_way = (penalty.lower < 0.0) & (penalty.upper > 0.0)
     loose = (penalty.l1 == 0.0) & ((penalty.l2 == 0.0) | either_way)
     if coef is not None:
@@ -192,7 +194,7 @@ def begin(source, penalty, lam, max_rounds, coef=None):
             working.restart(coef[first], corrs)
         elif loose.any():
             # Under a penalty this large all penalised features stay at zero.
-            solved, _ = working.solve(np.array([HUGE]), max_rounds)
+            solved, _ = working.solve(ALL_PENALISED_AT_ZERO, max_rounds)
             corrs = source.correlate(solved)[0][0]
             working.restart(solved[0], corrs)
     return working, corrs
@@ -200,9 +202,37 @@ def begin(source, penalty, lam, max_rounds, coef=None):
 
 def largest_lambda(source, penalty, max_rounds=1000):
     """The smallest lambda at which every feature with an l1 penalty has coefficient zero."""
-    _, corrs = begin(source, penalty, 1.0, max_rounds)
-    score = thresholds(corrs, penalty)[(penalty.l1 > 0.0) & ~penalty.excluded]
-    return score.max(initial=0.0)
+    working, corrs = begin(source, penalty, 1.0, max_rounds)
+    return _kernels.first_threshold(corrs, working.rules)
+
+
+def _solve_complete(source, penalty, lams, max_rounds, coef):
+    """Solve for a sequence of lambdas in one call: the Gram matrix of all features is there."""
+    p = len(source.corrs)
+    work = _allocate(p, source.gram)
+    work.base.T[:] = penalty
+    work.rule[:] = work.base
+    work.target[:] = work.grad[:] = source.corrs
+    work.coef[:] = 0.0
+
+    def solve(free, lams):
+        b = len(lams)
+        found = np.empty((b, p)), np.empty(b), np.empty(b), np.empty(b, dtype=np.int64)
+        free = _kernels.solve_sequence(work, p, free, source.square, lams, max_rounds, *found)
+        return free, found
+
+    free, first = 0, lams[0]
+    if coef is not None:
+        work.coef[:] = np.clip(coef, penalty.lower, penalty.upper)
+        work.grad[:] -= work.coef @ source.gram
+    else:
+        if not penalty.l1.all():
+            free, _ = solve(free, ALL_PENALISED_AT_ZERO)
+        first = _kernels.first_threshold(work.grad, work.base)
+    sequence, answers = _with_steps(first, lams)
+    _, (coefs, gaps, rss, counts) = solve(free, sequence)
+    wanted = np.flatnonzero(answers >= 0)
+    return Solutions(np.arange(p), coefs[wanted], gaps[wanted], rss[wanted], _summed(counts, wanted))
 
 
 def solve_path(source, penalty, lams, max_rounds, coef=None):
@@ -225,22 +255,14 @@ def solve_path(source, penalty, lams, max_rounds, coef=None):
     -------
     Solutions
     """
-    p = len(penalty.l1)
+    if source.gram is not None:
+        return _solve_complete(source, penalty, lams, max_rounds, coef)
     working, corrs = begin(source, penalty, lams[0], max_rounds, coef)
-    if coef is None:
-        score = thresholds(corrs, penalty)[~penalty.excluded & (penalty.l1 > 0.0)]
-        lam_before = score.max(initial=0.0)
-    else:
-        lam_before = lams[0]
+    lam_before = _kernels.first_threshold(corrs, working.rules) if coef is None else lams[0]
     sequence, answers = _with_steps(lam_before, lams)
-    # Rounds of a step on the way count for the lambda that it leads to.
-    owners = np.minimum.accumulate(np.where(answers < 0, len(lams), answers)[::-1])[::-1]
-    result = Solutions(
-        np.zeros((len(lams), p)),
-        np.full(len(lams), np.inf),
-        np.zeros(len(lams)),
-        np.zeros(len(lams), dtype=np.int64),
-    )
+    solutions = [None] * len(lams)
+    gaps, rss = np.empty(len(lams)), np.empty(len(lams))
+    rounds = np.zeros(len(sequence), dtype=np.int64)
     if source.all_at_once:
         working.extend(np.flatnonzero(~working.member), corrs)
     complete = working.member.all()
@@ -253,27 +275,25 @@ def solve_path(source, penalty, lams, max_rounds, coef=None):
         if not complete:
             threshold = max(2.0 * batch[-1] - lam_before, 0.5 * batch[-1])
             working.extend(working.candidates(corrs, threshold), corrs)
-        coefs, rounds = working.solve(batch, max_rounds)
+        coefs, counts = working.solve(batch, max_rounds)
         keep = np.flatnonzero(wanted)
-        batch_corrs, rss, gaps = working.verify(coefs[keep], batch[keep])
+        batch_corrs, batch_rss, batch_gaps, lacking = working.verify(coefs[keep], batch[keep])
         failed = None
         for at, index in enumerate(keep):
-            lam = batch[index]
-            missing = None if complete else working.missing(batch_corrs[at], lam)
-            lacking = missing is not None and missing.any() and answers[position + index] >= 0
-            if lacking or (gaps[at] > EXACT and tries < REFINEMENTS and rounds[index] < max_rounds):
+            answer = answers[position + index]
+            lacks = lacking[at] > 0 and answer >= 0
+            inexact = batch_gaps[at] > _kernels.EXACT and counts[index] < max_rounds
+            if lacks or (inexact and tries < _kernels.REFINEMENTS):
                 failed = at
-                tries = 0 if lacking else tries + 1
+                tries = 0 if lacks else tries + 1
                 break
             tries = 0
-            answer = answers[position + index]
             if answer >= 0:
-                result.coefs[answer, working.features] = coefs[index]
-                result.gaps[answer] = gaps[at]
-                result.rss[answer] = rss[at]
-            lam_before = lam
+                solutions[answer] = coefs[index]
+                gaps[answer], rss[answer] = batch_gaps[at], batch_rss[at]
+            lam_before = batch[index]
         counted = len(batch) if failed is None else keep[failed] + 1
-        np.add.at(result.rounds, owners[position : position + counted], rounds[:counted])
+        rounds[position : position + counted] += counts[:counted]
         if failed is None:
             corrs = batch_corrs[-1]
             position = stop
@@ -284,8 +304,12 @@ def solve_path(source, penalty, lams, max_rounds, coef=None):
         corrs = batch_corrs[failed]
         lam_before = batch[done]
         working.restart(coefs[done], corrs)
-        if lacking:
-            working.extend(working.candidates(np.where(missing, corrs, 0.0), 0.0), corrs)
+        if lacks:
+            working.extend(working.candidates(corrs, batch[done]), corrs)
             look = max(2, look // 2) if failed < 3 else look
         position += done
-    return result
+    # Those solved before the working set grew lack its last features.
+    coefs = np.zeros((len(lams), working.size))
+    for row, solution in zip(coefs, solutions, strict=True):
+        row[: len(solution)] = solution
+    return Solutions(working.features, coefs, gaps, rss, _summed(rounds, np.flatnonzero(answers >= 0)))

@@ -5,8 +5,9 @@ length, and a target of unit length.  Nobody else knows that weights, centring a
 holds the conversion, `DenseDesign` and `SparseDesign` apply it on the fly to X in the storage it came in; a
 solver never asks which of the two it holds.
 
-A *source* answers the two questions an active-set solver asks (`ColumnSource` here, `_moments.MomentSource`
-for tall data): the Gram matrix of some columns, and the correlations of all columns with some residuals.
+A *source* is what the active-set solver works on: `ColumnSource` answers its two questions, the Gram matrix
+of some columns, and the correlations of all columns with some residuals; for tall data,
+`_moments.MomentSource` has the Gram matrix of all of them.
 """
 
 from functools import cached_property
@@ -412,9 +413,13 @@ class ColumnSource:
     ----------
     units : Units
     target : Target
+    gram : None
+        There is no Gram matrix of all features.
     all_at_once : bool
         Whether all features may enter the working set at once, because that costs next to nothing.
     """
+
+    gram = None
 
     def __init__(self, design, y):
         self.all_at_once = design.p <= ALL_AT_ONCE and design.n * design.p <= TILE

@@ -44,7 +44,7 @@ class _LinearModel(MultiOutputMixin, RegressorMixin, BaseEstimator):
     def _store(self, result, dtype, y):
         """Set the fitted attributes, in scikit-learn's shapes: those of one target lose their first axis."""
         single = result.coefs.shape[0] == 1
-        coef = result.coefs[:, 0].astype(dtype)
+        coef = result.coefs[:, :, 0].astype(dtype)
         gaps, objectives = result.gaps[:, 0], result.objectives[:, 0]
         statuses = [status for (status,) in result.statuses]
         self.coef_ = coef[0] if single else coef

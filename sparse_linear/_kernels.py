@@ -63,6 +63,10 @@ NOISE = 32.0 * EPS
 PIVOT = 1e-11
 # Curvature along a null direction up to this is rounding of the pivot, and counts as none.
 FLAT = 1e-13
+# Gaps up to this (in units of the squared norm of y) count as exact; above it, a solution is refined with
+# fresh correlations, at most so many times before its gap is reported as it is.
+EXACT = 1e-12
+REFINEMENTS = 3
 # How many columns are appended to the factor in one pass over it.
 BLOCK = 32
 # Up to this many, one after the other is faster.
@@ -84,7 +88,8 @@ class Working(NamedTuple):
     """
 
     gram: np.ndarray  # (capacity, capacity)
-    grad: np.ndarray  # (capacity,)
+    target: np.ndarray  # (capacity,) correlations with the target: c
+    grad: np.ndarray  # (capacity,) correlations with the residual: c - G w
     coef: np.ndarray  # (capacity,)
     base: np.ndarray  # (capacity, 4)
     rule: np.ndarray  # (capacity, 4)
@@ -138,6 +143,46 @@ def slope(coef, rule):
     return np.sign(coef) * rule[0] + coef * rule[1]
 
 
+@kernel
+def threshold(corr, rule):
+    """The lambda at which a feature leaves zero for a fixed residual; infinite without an l1 penalty.
+
+    0 if it is not pulled, or only to where its bounds forbid it to go.
+    """
+    pulled = (corr > 0.0 and rule[3] > 0.0) or (corr < 0.0 and rule[2] < 0.0)
+    return abs(corr) / rule[0] if pulled else 0.0
+
+
+@kernel
+def first_threshold(corr, rules):
+    """The lambda at which the first feature with an l1 penalty leaves zero."""
+    first = 0.0
+    for j in range(corr.shape[0]):
+        if rules[j, 0] > 0.0:
+            first = max(first, threshold(corr[j], rules[j]))
+    return first
+
+
+@kernel
+def thresholds(corr, rules):
+    """`threshold` of every feature."""
+    result = np.empty(corr.shape[0])
+    for j in range(corr.shape[0]):
+        result[j] = threshold(corr[j], rules[j])
+    return result
+
+
+@inner
+def _is_missing(corr, rule, lam, size):
+    """Whether a feature at zero violates its optimality condition, by more than rounding.
+
+    `size` is the sum of the absolute coefficients, with which the rounding of correlations grows.
+    """
+    if abs(corr) <= lam * rule[0] * (1.0 + 10.0 * KKT) + NOISE * (1.0 + size):
+        return False
+    return (corr > 0.0 and rule[3] > 0.0) or (corr < 0.0 and rule[2] < 0.0)
+
+
 # ---------------------------------------------------------------------------------------------
 # Leaves: the loops over memory
 # ---------------------------------------------------------------------------------------------
@@ -160,6 +205,22 @@ def add_row(scale, matrix, i, x, start, stop):
 
 
 @leaf
+def dot(x, y, k):
+    """Sum of ``x[i] * y[i]`` for ``i < k``."""
+    total = 0.0
+    for i in range(k):
+        total += x[i] * y[i]
+    return total
+
+
+@leaf
+def add(scale, x, y, k):
+    """``y[i] += scale * x[i]`` for ``i < k``."""
+    for i in range(k):
+        y[i] += scale * x[i]
+
+
+@leaf
 def update_grad(change, gram, j, grad, m):
     """Correlations of the working set after coefficient ``j`` has changed: ``grad -= change * gram[j]``."""
     for i in range(m):
@@ -167,25 +228,21 @@ def update_grad(change, gram, j, grad, m):
 
 
 @leaf
-def eliminate(factor, panel, i, k, width):
-    """Take four solved rows of a panel out of those below: ``panel[r] -= factor[i:i+4, r] @ panel[i:i+4]``."""
-    for r in range(i + 4, k):
-        a, b, c, d = factor[i, r], factor[i + 1, r], factor[i + 2, r], factor[i + 3, r]
+def subtract_four(factors, panel, i, target, start, stop, width):
+    """``target[r] -= factors[i:i+4, r] @ panel[i:i+4]`` for rows ``start <= r < stop``, `width` columns."""
+    for r in range(start, stop):
+        a, b, c, d = factors[i, r], factors[i + 1, r], factors[i + 2, r], factors[i + 3, r]
         for col in range(width):
-            panel[r, col] -= (
+            target[r, col] -= (
                 a * panel[i, col] + b * panel[i + 1, col] + c * panel[i + 2, col] + d * panel[i + 3, col]
             )
 
 
 @leaf
-def subtract_squares(panel, i, square, width):
-    """``square -= panel[i:i+4]^T panel[i:i+4]``, upper triangle."""
-    for r in range(width):
-        a, b, c, d = panel[i, r], panel[i + 1, r], panel[i + 2, r], panel[i + 3, r]
-        for col in range(r, width):
-            square[r, col] -= (
-                a * panel[i, col] + b * panel[i + 1, col] + c * panel[i + 2, col] + d * panel[i + 3, col]
-            )
+def scale_row(scale, matrix, i, start, stop):
+    """``matrix[i, c] *= scale`` for ``start <= c < stop``."""
+    for c in range(start, stop):
+        matrix[i, c] *= scale
 
 
 @leaf
@@ -249,50 +306,45 @@ def _append_all(work, k, features, count):
     Blocked: `BLOCK` features share one pass over the factor, four of its rows at a time. Those left out stay
     marked as held.
     """
-    gram, rule, factor, order = work.gram, work.rule, work.factor, work.order
-    # Three rows more than needed, of zeros: the last group of four rows may be incomplete.
-    panel = np.empty((k + count + 3, BLOCK))
-    square = np.empty((BLOCK, BLOCK))
+    factor, order = work.factor, work.order
+    scratch = np.empty((BLOCK + k + count + 3, BLOCK))
+    square, panel = scratch[:BLOCK], scratch[BLOCK:]
     for first in range(0, count, BLOCK):
-        width = min(BLOCK, count - first)
-        for i in range(k):
-            for c in range(width):
-                panel[i, c] = gram[features[first + c], order[i]]
-        panel[k : k + 3] = 0.0
-        for r in range(width):
-            for c in range(width):
-                square[r, c] = gram[features[first + r], features[first + c]]
-            square[r, r] += rule[features[first + r], 1]
+        block = features[first : min(first + BLOCK, count)]
+        width = block.shape[0]
+        for c in range(width):
+            j = block[c]
+            for i in range(k):
+                panel[i, c] = work.gram[j, order[i]]
+            for i in range(k, k + 3):  # the last group of four rows may be incomplete
+                panel[i, c] = 0.0
+            for r in range(width):
+                square[r, c] = work.gram[j, block[r]]
+            square[c, c] += work.rule[j, 1]
         for i in range(0, k, 4):
             for r in range(i, min(i + 4, k)):
-                for c in range(width):
-                    panel[r, c] /= factor[r, r]
-                for below in range(r + 1, min(i + 4, k)):
-                    for c in range(width):
-                        panel[below, c] -= factor[r, below] * panel[r, c]
-            if i + 4 < k:
-                eliminate(factor, panel, i, k, width)
-            subtract_squares(panel, i, square, width)
+                for above in range(i, r):
+                    add_row(-factor[above, r], panel, above, panel[r], 0, width)
+                scale_row(1.0 / factor[r, r], panel, r, 0, width)
+            subtract_four(factor, panel, i, panel, i + 4, k, width)
+            subtract_four(panel, panel, i, square, 0, width, width)
         size = k
         for r in range(width):
-            j = features[first + r]
-            if square[r, r] <= PIVOT * (gram[j, j] + rule[j, 1]):
+            j = block[r]
+            if square[r, r] <= PIVOT * (work.gram[j, j] + work.rule[j, 1]):
                 continue
-            length = np.sqrt(square[r, r])
-            for c in range(r + 1, width):
-                square[r, c] /= length
+            scale_row(1.0 / np.sqrt(square[r, r]), square, r, r, width)
             for below in range(r + 1, width):
-                for c in range(below, width):
-                    square[below, c] -= square[r, below] * square[r, c]
+                add_row(-square[r, below], square, r, square[below], below, width)
             for i in range(k):
                 factor[i, size] = panel[i, r]
             for i in range(k, size):
                 factor[i, size] = square[order[i], r]
-            factor[size, size] = length
+            factor[size, size] = square[r, r]
             order[size] = r  # its place in the block, until the block is done
             size += 1
         for i in range(k, size):
-            order[i] = features[first + order[i]]
+            order[i] = block[order[i]]
             work.held[order[i]] = False
         k = size
     return k
@@ -318,12 +370,18 @@ def _remove(work, k, position):
     return k - 1
 
 
-@kernel
-def _set_lambda(work, m, k, lam):
-    """Scale the penalties to `lam`, and rebuild the factor if it contains them. Returns its size.
+@inner
+def _remove_held(work, k):
+    """Remove from the factor every feature that is at the end of its face; returns the new size."""
+    for i in range(k - 1, -1, -1):
+        if not is_free(work.coef[work.order[i]], work.rule[work.order[i]]):
+            k = _remove(work, k, i)
+    return k
 
-    A feature that has become dependent, its ridge penalty having shrunk, is left out.
-    """
+
+@inner
+def _set_lambda(work, m, k, lam):
+    """Scale the penalties to `lam`; returns the size of the factor, which is empty if it contains them."""
     ridge = False
     for j in range(m):
         ridge |= work.rule[j, 1] != lam * work.base[j, 1]
@@ -331,10 +389,9 @@ def _set_lambda(work, m, k, lam):
         work.rule[j, 1] = lam * work.base[j, 1]
     if not ridge:
         return k
-    features = work.order[:k].copy()
     for i in range(k):
-        work.held[features[i]] = True
-    return _append_all(work, k - k, features, k)  # 0 of the type of k: a literal would compile once more
+        work.held[work.order[i]] = True
+    return np.int64(0)  # a plain 0 has a type of its own, for which all would be compiled once more
 
 
 # ---------------------------------------------------------------------------------------------
@@ -343,21 +400,19 @@ def _set_lambda(work, m, k, lam):
 
 
 @inner
-def _newton(work, m, k, step, force, pull, start):
+def _newton(work, m, k, step, force, pull):
     """Go to the minimiser of the face, through as many boundaries as it takes; returns the factor's new size.
 
     The Newton step ``d`` solves ``H d = force``, minus the gradient. It is followed along its projection on
     the face: a coordinate that reaches the end of its face stays there while the others go on, up to the
     minimum along this broken line (Moré and Toraldo 1991, SIAM J. Optim. 1, section 4). With ``pull = H d``
     at hand, a corner costs O(k); the factor is used again only for the next step, without the coordinates
-    that were stopped. The correlations of the working set are updated once, at the end. The last four
-    arguments are scratch.
+    that were stopped. The correlations of the working set are computed afresh at the end, so that rounding
+    does not accumulate. The last three arguments are scratch.
     """
-    coef, order, rule = work.coef, work.order, work.rule
-    for j in range(m):
-        start[j] = coef[j]
+    coef, order = work.coef, work.order
     for i in range(k):
-        force[i] = work.grad[order[i]] - slope(coef[order[i]], rule[order[i]])
+        force[i] = work.grad[order[i]] - slope(coef[order[i]], work.rule[order[i]])
     stopped = True
     while k > 0 and stopped:
         stopped = False
@@ -370,25 +425,15 @@ def _newton(work, m, k, step, force, pull, start):
         while length > 0.0:
             share = length
             for i in range(k):
-                j = order[i]
-                low, high = face(coef[j], rule[j])
-                if coef[j] + step[i] * share < low:
-                    share = min(share, (low - coef[j]) / step[i])
-                elif coef[j] + step[i] * share > high:
-                    share = min(share, (high - coef[j]) / step[i])
-            for i in range(k):
-                force[i] -= share * pull[i]
-            before = stopped
+                share = min(share, _reach(work, order[i], step[i]))
             corner = False
+            add(-share, pull, force, k)
             for i in range(k):
-                if step[i] == 0.0:
-                    continue
                 j = order[i]
-                low, high = face(coef[j], rule[j])
-                end = low if step[i] < 0.0 else high
                 # The first to arrive, and whoever rounding carries over with it.
-                if share * abs(step[i]) >= (1.0 - NOISE) * abs(end - coef[j]):
-                    coef[j] = end
+                if share >= (1.0 - NOISE) * _reach(work, j, step[i]):
+                    low, high = face(coef[j], work.rule[j])
+                    coef[j] = low if step[i] < 0.0 else high
                     for a in range(k):
                         pull[a] -= step[i] * work.gram[j, order[a]]
                     step[i] = 0.0
@@ -398,25 +443,35 @@ def _newton(work, m, k, step, force, pull, start):
             if not corner:
                 break
             stopped = True
-            descent = 0.0
-            curvature = 0.0
-            for i in range(k):
-                descent += step[i] * force[i]
-                curvature += step[i] * pull[i]
-            length = descent / curvature if curvature > 0.0 else 0.0
-        if stopped:
-            kept = 0
-            for i in range(k):
-                if is_free(coef[order[i]], rule[order[i]]):
-                    force[kept] = force[i]
-                    kept += 1
-            for i in range(k - 1, -1, -1):
-                if not is_free(coef[order[i]], rule[order[i]]):
-                    k = _remove(work, k, i)
-    for j in range(m):
-        if coef[j] != start[j]:
-            update_grad(coef[j] - start[j], work.gram, j, work.grad, m)
+            curvature = dot(step, pull, k)
+            length = dot(step, force, k) / curvature if curvature > 0.0 else 0.0
+        kept = 0
+        for i in range(k):
+            if is_free(coef[order[i]], work.rule[order[i]]):
+                force[kept] = force[i]
+                kept += 1
+        k = _remove_held(work, k)
+    _refresh(work, m)
     return k
+
+
+@inner
+def _refresh(work, m):
+    """Compute the correlations with the residual from those with the target: ``grad = c - G w``."""
+    for j in range(m):
+        work.grad[j] = work.target[j]
+    for j in range(m):
+        if work.coef[j] != 0.0:
+            update_grad(work.coef[j], work.gram, j, work.grad, m)
+
+
+@inner
+def _reach(work, j, step):
+    """How many times `step` feature `j` can go before it leaves its face."""
+    if step == 0.0:
+        return np.inf
+    low, high = face(work.coef[j], work.rule[j])
+    return ((low if step < 0.0 else high) - work.coef[j]) / step
 
 
 @inner
@@ -439,25 +494,26 @@ def _wanted_change(work, j, floor):
 
 
 @inner
-def _admit(work, m, slack, wants):
+def _admit(work, m, slack, wanting):
     """Every held feature that wants to move takes its coordinate step; returns whether one did.
 
     Only those that want to at the minimiser of the face: the steps of others pull near-duplicates of free
-    features along, which the next Newton step will put right. ``slack`` multiplies the tolerance; ``wants``
-    is scratch.
+    features along, which the next Newton step will put right. ``slack`` multiplies the tolerance;
+    ``wanting`` is scratch.
     """
     floor = slack * _rounding(work, m)
-    moved = False
+    count = 0
     for j in range(m):
-        wants[j] = work.held[j] and _wanted_change(work, j, floor) != 0.0
-    for j in range(m):
-        if wants[j]:
-            change = _wanted_change(work, j, floor)
-            if change != 0.0:
-                work.coef[j] += change
-                update_grad(change, work.gram, j, work.grad, m)
-                moved = True
-    return moved
+        if work.held[j] and _wanted_change(work, j, floor) != 0.0:
+            wanting[count] = j
+            count += 1
+    for i in range(count):
+        j = wanting[i]
+        change = _wanted_change(work, j, floor)
+        if change != 0.0:
+            work.coef[j] += change
+            update_grad(change, work.gram, j, work.grad, m)
+    return count > 0
 
 
 @inner
@@ -522,18 +578,33 @@ def _join(work, m, k, j, column):
 
 
 @inner
-def _outside(work, m, features):
-    """Fill in the free features that are not in the factor; returns how many there are."""
+def _join_all(work, m, k, entering, column):
+    """Take all free features into the factor, or to the end of their face; returns its new size."""
     count = 0
     for j in range(m):
         if work.held[j] and is_free(work.coef[j], work.rule[j]):
-            features[count] = j
+            entering[count] = j
             count += 1
-    return count
+    if count > FEW:
+        k = _append_all(work, k, entering, count)
+    for i in range(count):
+        if work.held[entering[i]]:
+            k = _join(work, m, k, entering[i], column)
+    return k
+
+
+@inner
+def _objective(work, m):
+    """Objective of the reduced problem, and the rounding in it."""
+    value = -0.5 * (dot(work.coef, work.target, m) + dot(work.coef, work.grad, m))
+    for j in range(m):
+        value += work.rule[j, 0] * abs(work.coef[j]) + 0.5 * work.rule[j, 1] * work.coef[j] * work.coef[j]
+    size = _rounding(work, m)
+    return value, size * size / NOISE
 
 
 @kernel
-def solve_sequence(work, m, k, lams, max_rounds, coefs, rounds):
+def solve_sequence(work, m, k, square, lams, max_rounds, coefs, gaps, rss, rounds):
     """Solve the reduced problem for a sequence of lambdas, each started from the one before.
 
     Parameters
@@ -542,40 +613,57 @@ def solve_sequence(work, m, k, lams, max_rounds, coefs, rounds):
         Updated in place.
     m, k : int
         Columns in use, and free features in the factor.
+    square : float
+        Squared norm of the target.
     lams : ndarray of shape (n_lams,)
     max_rounds : int
         Limit of rounds for each lambda.
     coefs : ndarray of shape (n_lams, m)
-        Filled with the solutions.
+        Filled with the solutions, as are the next three.
+    gaps : ndarray of shape (n_lams,)
+        Duality gaps of the reduced problem, whose correlations come from the Gram matrix.
+    rss : ndarray of shape (n_lams,)
+        Squared norms of the residuals.
     rounds : ndarray of shape (n_lams,), int64
-        Filled with the number of rounds.
 
     Returns
     -------
     k : int
         The size of the factor.
     """
-    step = np.empty(m + 1)
-    force = np.empty(m)
-    pull = np.empty(m)
-    start = np.empty(m)
-    entering = np.empty(m, dtype=np.int64)
-    wants = np.empty(m, dtype=np.bool_)
+    scratch = np.empty((4, m + 1))
+    step, force, pull, best = scratch[0], scratch[1], scratch[2], scratch[3]
+    features = np.empty(m, dtype=np.int64)
     for index in range(lams.shape[0]):
         k = _set_lambda(work, m, k, lams[index])
+        refinements = 0
+        ceiling = np.inf
         for round in range(max_rounds):
             rounds[index] = round + 1
-            k = _newton(work, m, k, step, force, pull, start)
+            k = _join_all(work, m, k, features, step)
+            k = _newton(work, m, k, step, force, pull)
+            value, noise = _objective(work, m)
+            if not value <= ceiling:
+                # Only rounding can raise the objective: the columns are too nearly dependent to go on.
+                for j in range(m):
+                    work.coef[j] = best[j]
+                _refresh(work, m)
+                k = _remove_held(work, k)
+                rss[index], gaps[index] = _gap_of_state(work, m, square, lams[index], features)
+                break
+            if value + noise < ceiling:
+                ceiling = value + noise
+                for j in range(m):
+                    best[j] = work.coef[j]
             # Where ties of a degenerate problem are decided by rounding, rounds could go on for ever.
             slack = 2.0 ** max(0.0, (round - PATIENCE) / 8.0)
-            if not _admit(work, m, slack, wants):
-                break
-            count = _outside(work, m, entering)
-            if count > FEW:
-                k = _append_all(work, k, entering, count)
-            for j in entering[:count]:
-                if work.held[j]:
-                    k = _join(work, m, k, j, step)
+            if not _admit(work, m, slack, features):
+                rss[index], gaps[index] = _gap_of_state(work, m, square, lams[index], features)
+                if gaps[index] <= EXACT or refinements == REFINEMENTS:
+                    break
+                refinements += 1  # with one more Newton step from fresh correlations
+        else:
+            rss[index], gaps[index] = _gap_of_state(work, m, square, lams[index], features)
         for j in range(m):
             coefs[index, j] = work.coef[j]
     return k
@@ -583,12 +671,12 @@ def solve_sequence(work, m, k, lams, max_rounds, coefs, rounds):
 
 @kernel
 def restart(work, m, k, coef, grad):
-    """Put the solver on given coefficients, with their correlations, and bring the factor to their support.
+    """Put the solver on given coefficients, with correlations that are known better than from its Gram matrix.
 
     Parameters
     ----------
     work : Working
-        Updated in place.
+        Updated in place: the correlations with the target take up the rounding of the Gram matrix.
     m, k : int
         Columns in use, and free features in the factor.
     coef, grad : ndarray of shape (m,)
@@ -596,17 +684,15 @@ def restart(work, m, k, coef, grad):
     Returns
     -------
     k : int
-        The size of the factor.
+        The size of the factor, without the features that are no longer free.
     """
-    features = np.empty(m, dtype=np.int64)
     for j in range(m):
         work.coef[j] = coef[j]
+    _refresh(work, m)
+    for j in range(m):
+        work.target[j] += grad[j] - work.grad[j]
         work.grad[j] = grad[j]
-    for i in range(k - 1, -1, -1):
-        j = work.order[i]
-        if not is_free(coef[j], work.rule[j]):
-            k = _remove(work, k, i)
-    return _append_all(work, k, features, _outside(work, m, features))
+    return _remove_held(work, k)
 
 
 # ---------------------------------------------------------------------------------------------
@@ -631,19 +717,50 @@ def _conjugate_term(u, coef, l1, l2, lower, upper):
 
 
 @inner
-def _gap_at(t, corr, coef, lam, l1, l2, lower, upper, rss):
+def _gap_at(t, corr, touched, count, coef, lam, rules, rss):
     """Duality gap for the dual point ``t`` times the residual."""
     gap = 0.5 * (1.0 - t) ** 2 * rss
-    for j in range(corr.shape[0]):
+    for i in range(count):
+        j = touched[i]
         u = t * corr[j]
-        if coef[j] != 0.0 or abs(u) > lam * l1[j]:
-            gap += max(0.0, _conjugate_term(u, coef[j], lam * l1[j], lam * l2[j], lower[j], upper[j]))
+        if coef[j] != 0.0 or abs(u) > lam * rules[j, 0]:
+            l1, l2 = lam * rules[j, 0], lam * rules[j, 1]
+            gap += max(0.0, _conjugate_term(u, coef[j], l1, l2, rules[j, 2], rules[j, 3]))
     return gap
 
 
+@inner
+def _gap(corr, touched, count, coef, lam, rules, rss):
+    """Duality gap, for the better of two dual points; see `duality_gaps`."""
+    finite = 1.0
+    within = 1.0
+    for i in range(count):
+        j = touched[i]
+        size = abs(corr[j])
+        bound = lam * rules[j, 0]
+        end = rules[j, 3] if corr[j] > 0.0 else rules[j, 2]
+        if size > bound and bound > 0.0 and end != 0.0:
+            within = min(within, bound / size)
+            if rules[j, 1] == 0.0 and abs(end) == np.inf:
+                finite = min(finite, bound / size)
+    gap = _gap_at(finite, corr, touched, count, coef, lam, rules, rss)
+    if within < finite:
+        gap = min(gap, _gap_at(within, corr, touched, count, coef, lam, rules, rss))
+    return gap
+
+
+@inner
+def _gap_of_state(work, m, square, lam, features):
+    """Squared norm of the residual and duality gap of the reduced problem; ``features`` is scratch."""
+    for j in range(m):
+        features[j] = j
+    rss = max(square - dot(work.coef, work.target, m) - dot(work.coef, work.grad, m), 0.0)
+    return rss, _gap(work.grad, features, m, work.coef, lam, work.base, rss)
+
+
 @kernel
-def duality_gaps(corrs, features, coefs, lams, l1, l2, lower, upper, rss):
-    r"""Certified duality gap of each solution, free of cancellation.
+def duality_gaps(corrs, features, coefs, lams, rules, rss):
+    r"""Certified duality gap of each solution, free of cancellation, and what it lacks.
 
     With the dual point :math:`\theta = t r`, ``r`` the residual and :math:`v = X^T S r`, Fenchel duality
     gives
@@ -670,7 +787,8 @@ def duality_gaps(corrs, features, coefs, lams, l1, l2, lower, upper, rss):
         The features that ``coefs`` speaks of; all others have coefficient 0.
     coefs : ndarray of shape (n_lams, m)
     lams : ndarray of shape (n_lams,)
-    l1, l2, lower, upper : ndarray of shape (n_features,)
+    rules : ndarray of shape (n_features, 4)
+        ``(l1, l2, lower, upper)`` of every feature, for ``lambda = 1``.
     rss : ndarray of shape (n_lams,)
         Weighted squared norm of each residual.
 
@@ -678,29 +796,33 @@ def duality_gaps(corrs, features, coefs, lams, l1, l2, lower, upper, rss):
     -------
     gaps : ndarray of shape (n_lams,)
         In the scale of the reduced objective.
+    lacking : ndarray of shape (n_lams,), int64
+        How many of the other features violate their optimality condition.
     """
     n_features = corrs.shape[1]
     gaps = np.empty(corrs.shape[0])
+    lacking = np.zeros(corrs.shape[0], dtype=np.int64)
     coef = np.zeros(n_features)
+    member = np.zeros(n_features, dtype=np.bool_)
+    touched = np.empty(n_features, dtype=np.int64)  # all others are at zero, within their threshold
+    for i in range(features.shape[0]):
+        touched[i] = features[i]
+        member[features[i]] = True
     for step in range(corrs.shape[0]):
+        lam = lams[step]
+        corr = corrs[step]
+        size = 0.0
         for i in range(features.shape[0]):
             coef[features[i]] = coefs[step, i]
-        lam = lams[step]
-        finite = 1.0
-        within = 1.0
+            size += abs(coefs[step, i])
+        count = features.shape[0]
         for j in range(n_features):
-            v = corrs[step, j]
-            bound = lam * l1[j]
-            end = upper[j] if v > 0.0 else lower[j]
-            if abs(v) > bound and bound > 0.0 and end != 0.0:
-                within = min(within, bound / abs(v))
-                if l2[j] == 0.0 and abs(end) == np.inf:
-                    finite = min(finite, bound / abs(v))
-        gap = _gap_at(finite, corrs[step], coef, lam, l1, l2, lower, upper, rss[step])
-        if within < finite:
-            gap = min(gap, _gap_at(within, corrs[step], coef, lam, l1, l2, lower, upper, rss[step]))
-        gaps[step] = gap
-    return gaps
+            if abs(corr[j]) > lam * rules[j, 0] and not member[j]:
+                touched[count] = j
+                count += 1
+                lacking[step] += _is_missing(corr[j], rules[j], lam, size)
+        gaps[step] = _gap(corr, touched, count, coef, lam, rules, rss[step])
+    return gaps, lacking
 
 
 # ---------------------------------------------------------------------------------------------

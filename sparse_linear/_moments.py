@@ -57,27 +57,25 @@ class Moments(NamedTuple):
         p, q = X.shape[1], Y.shape[1]
         if weight == 0.0:
             return cls.empty(p, q)
-        x = np.array(X, dtype=np.float64)
-        y = np.array(Y, dtype=np.float64)
-        heaviest = np.argmax(weights)  # rows without weight may hold anything
-        first_x, first_y = x[heaviest].copy(), y[heaviest].copy()
-        x -= first_x
-        y -= first_y
-        shift_x = weights @ x / weight
-        shift_y = weights @ y / weight
-        x -= shift_x
-        y -= shift_y
-        root = np.sqrt(weights)[:, None]
-        x *= root
-        y *= root
+        rows = np.empty((len(X), p + q))
+        rows[:, :p] = X
+        rows[:, p:] = Y
+        first = rows[weights.argmax()].copy()  # rows without weight may hold anything
+        rows -= first
+        shift = weights @ rows
+        shift /= weight
+        rows -= shift
+        rows *= np.sqrt(weights)[:, None]
+        mean = first + shift
+        x, y = rows[:, :p], rows[:, p:]
         return cls(
             int(np.count_nonzero(weights)),
             float(weight),
-            first_x + shift_x,
-            first_y + shift_y,
+            mean[:p],
+            mean[p:],
             x.T @ x,
             x.T @ y,
-            np.einsum("ij,ij->j", y, y),
+            (y * y).sum(axis=0),
         )
 
     @classmethod
@@ -111,9 +109,9 @@ class Moments(NamedTuple):
         if sparse.issparse(X):
             return cls.from_sparse(X, Y, weights)
         n, p = X.shape
-        total = cls.empty(p, Y.shape[1])
         height = max(_design.TILE // p, 256)
-        for top in range(0, n, height):
+        total = cls.from_rows(X[:height], Y[:height], weights[:height])
+        for top in range(height, n, height):
             rows = slice(top, top + height)
             total = total.merged(cls.from_rows(X[rows], Y[rows], weights[rows]))
         return total
@@ -146,12 +144,12 @@ class MomentDesign:
             yy = yy + moments.mean_y**2
             mean = np.zeros_like(mean)
         if units is None:
-            units = _design.make_units(mean, np.diag(xx).copy(), moments.count if fit_intercept else 2)
+            units = _design.make_units(mean, xx.diagonal(), moments.count if fit_intercept else 2)
         self.units = units
         norm = self.units.norm
-        self.gram = xx / np.outer(norm, norm)
+        self.gram = xx / (norm * norm[:, None])
         self.corrs = xy / norm[:, None] * unit_y
-        self.unit_y = np.broadcast_to(unit_y, len(yy))
+        self.unit_y = unit_y + np.zeros(len(yy))
         self.squares = yy
 
     def target(self, index):
@@ -164,7 +162,10 @@ class MomentDesign:
 
 
 class MomentSource:
-    """Gram matrices and correlations for one target, from moments; a drop-in for `_design.ColumnSource`."""
+    """The Gram matrix of all features and their correlations with one target, from moments.
+
+    What `_active_set.solve_path` needs of tall data; see `_design.ColumnSource` for the rest.
+    """
 
     def __init__(self, design, index):
         self.units = design.units
@@ -172,19 +173,3 @@ class MomentSource:
         self.gram = design.gram
         self.corrs = self.target.divided(design.corrs[:, index])
         self.square = float(self.target.scale > 0.0)
-        self.features = np.empty(0, dtype=np.int64)
-        self.all_at_once = len(self.corrs) <= 2 * _design.ALL_AT_ONCE  # their Gram matrix is there already
-
-    def extend(self, features):
-        """Add features to the working set; returns the Gram matrix of all of it with the new ones, (m, k)."""
-        self.features = np.concatenate([self.features, features])
-        return self.gram[np.ix_(self.features, features)]
-
-    def correlate(self, coefs):
-        """Correlations of all features with the residuals of some solutions, and their squared norms."""
-        moved = coefs @ self.gram[self.features]
-        corrs = self.corrs - moved
-        ahead = 2.0 * coefs @ self.corrs[self.features] - np.einsum(
-            "ij,ij->i", coefs, moved[:, self.features]
-        )
-        return corrs, np.maximum(self.square - ahead, 0.0)

@@ -182,7 +182,7 @@ def enet_path(
         tol=tol,
     )
     _solve.warn_unconverged(result, tol, max_iter)
-    coefs = np.asfortranarray(result.coefs[0].T.astype(X.dtype, copy=False))
+    coefs = result.coefs[0].astype(X.dtype, copy=False)
     n_iters = result.n_iters[0].tolist()
     values = (alphas, coefs, result.gaps[0])
     return Path(
@@ -353,7 +353,7 @@ def ridge_path(
     )
     _solve.warn_unconverged(result, tol, max_iter)
     first = (lambda values: values[0]) if y.ndim == 1 else (lambda values: values)
-    coefs = first(result.coefs.transpose(0, 2, 1).astype(X.dtype, copy=False))
+    coefs = first(result.coefs.astype(X.dtype, copy=False))
     n_iters = first(result.n_iters.tolist())
     values = (alphas, coefs, first(result.gaps))
     return Path(

@@ -47,8 +47,8 @@ class Penalty(NamedTuple):
     @property
     def bounded(self):
         """Whether some feature that may be used has a finite bound."""
-        free = (self.lower < 0.0) | (self.upper > 0.0)
-        return bool(np.any(free & (np.isfinite(self.lower) | np.isfinite(self.upper))))
+        limited = np.isfinite(self.lower) | np.isfinite(self.upper)
+        return bool((limited & ~self.excluded).any())
 
     @property
     def excluded(self):

@@ -86,14 +86,19 @@ def cholesky(gram, gradient, diagonal, n_targets):
     n_iter : int
         Number of solves.
     """
-    matrix = gram.copy()
-    matrix[np.diag_indices_from(matrix)] += diagonal
+    # Unknowns are scaled to a unit diagonal: penalties of different size do not make the system singular.
+    scale = 1.0 / np.sqrt(np.diag(gram) + diagonal)
+    matrix = gram * scale
+    matrix *= scale[:, None]
+    matrix[np.diag_indices_from(matrix)] = 1.0
     factor = _factor(matrix)
 
     def solve(right):
         return linalg.cho_solve((factor, True), right.T, check_finite=False).T
 
-    return _refined(solve, gradient, np.zeros((n_targets, len(diagonal))))
+    start = np.zeros((n_targets, len(diagonal)))
+    solution, steps = _refined(solve, lambda unknowns: scale * gradient(scale * unknowns), start)
+    return scale * solution, steps
 
 
 def dual(design, targets, diagonal, gradient):

@@ -49,7 +49,7 @@ class Choice(NamedTuple):
 class Fit(NamedTuple):
     """Solutions on the original scale, for q targets and b alphas."""
 
-    coefs: np.ndarray  # (q, b, p)
+    coefs: np.ndarray  # (q, p, b), zero pages of which are never touched
     intercepts: np.ndarray  # (q, b)
     objectives: np.ndarray  # (q, b), in the scale of the estimator's objective
     gaps: np.ndarray  # (q, b), likewise
@@ -165,9 +165,9 @@ def fit(
         p=design.p,
         sparse=is_sparse,
         far=is_sparse and len(design.far) > 0,
-        l1=bool(np.any(penalty.l1[used] > 0.0) and np.any(lams > 0.0)),
+        l1=bool((used & (penalty.l1 > 0.0)).any() and lams.any()),
         bounded=penalty.bounded,
-        penalised=bool(np.any(penalty.l2[used] > 0.0) and np.all(lams > 0.0)),
+        penalised=bool((used & (penalty.l2 > 0.0)).any() and lams.all()),
         n_lams=lams.shape[1],
         wish=wish,
     )
@@ -194,7 +194,7 @@ def fit(
     else:
         solved, choice = _fit_quadratic(design, moments, Y, penalty, lams, max_iter, choice)
     factor = 2.0 * design.weight if sum_scaled else 1.0
-    return _report(design, solved, lams, penalty, choice, factor, max_iter, tol)
+    return _report(design, solved, lams, penalty, problem.bounded, choice, factor, max_iter, tol)
 
 
 class _Solved(NamedTuple):
@@ -230,24 +230,26 @@ def _certified(design, y, penalty, lams, max_iter, solution):
     length = np.abs(solution.coefs).sum(axis=1)
     error = MOMENT_ERROR * (1.0 + length)
     with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
-        smallest = penalty.l1[penalty.l1 > 0.0].min(initial=np.inf)
-        tightest = error / (lams * smallest) if np.isfinite(smallest) else 0.0
+        smallest = penalty.l1.min(initial=np.inf, where=penalty.l1 > 0.0)
+        tightest = error / (lams * smallest)
         doubt = 2.0 * error * length + 0.5 * tightest * tightest * solution.rss
-    again = np.flatnonzero(~(doubt <= _active_set.EXACT))
-    if len(again) == 0:
+    sure = doubt <= _kernels.EXACT
+    if sure.all():
         return solution
+    again = np.flatnonzero(~sure)
     gaps, rss = solution.gaps.copy(), solution.rss.copy()
-    coefs, rounds = solution.coefs.copy(), solution.rounds.copy()
+    coefs, rounds = solution.coefs.copy(), solution.rounds.copy()  # of all features
     source = ColumnSource(design, y)
     gaps[again], rss[again] = _gaps_on_data(design, source.values, penalty, lams[again], coefs[again])
-    worse = again[~(gaps[again] <= _active_set.EXACT)]
+    worse = again[~(gaps[again] <= _kernels.EXACT)]
     if len(worse):
         better = _active_set.solve_path(source, penalty, lams[worse], max_iter, coefs[worse[0]])
         gain = better.gaps < gaps[worse]
         chosen = worse[gain]
-        coefs[chosen], gaps[chosen], rss[chosen] = better.coefs[gain], better.gaps[gain], better.rss[gain]
+        coefs[chosen] = better.whole(design.p)[gain]
+        gaps[chosen], rss[chosen] = better.gaps[gain], better.rss[gain]
         rounds[worse] += better.rounds
-    return _active_set.Solutions(coefs, gaps, rss, rounds)
+    return solution._replace(coefs=coefs, gaps=gaps, rss=rss, rounds=rounds)
 
 
 def _with_slip(design, y, penalty, lams, solution):
@@ -257,6 +259,8 @@ def _with_slip(design, y, penalty, lams, solution):
     direction of descent in which each of them seems settled. The dual point is the residual without its
     projection on their span, and what the projection explains adds to the gap.
     """
+    if penalty.l1.all():
+        return solution
     bound = np.minimum(-penalty.lower, penalty.upper)
     free = np.flatnonzero((penalty.l1 == 0.0) & (penalty.l2 == 0.0) & np.isinf(bound))
     if len(free) < 2:
@@ -265,9 +269,10 @@ def _with_slip(design, y, penalty, lams, solution):
     block.extend(free)
     basis = _ridge.basis(block.combine(np.eye(len(free))))
     with np.errstate(over="ignore", invalid="ignore"):  # where rounding has driven a solution away
-        residuals = design.target(y)[1] - design.apply(solution.coefs)
+        coefs = solution.whole(design.p)
+        residuals = design.target(y)[1] - design.apply(coefs)
     slip = residuals @ basis
-    gaps, _ = _gaps_of(design, residuals - slip @ basis.T, penalty, lams, solution.coefs)
+    gaps, _ = _gaps_of(design, residuals - slip @ basis.T, penalty, lams, coefs)
     return solution._replace(gaps=gaps + 0.5 * np.einsum("ij,ij->i", slip, slip))
 
 
@@ -281,7 +286,7 @@ def _gaps_of(design, residuals, penalty, lams, coefs):
     rss = np.einsum("ij,ij->i", residuals, residuals)
     features = np.arange(coefs.shape[1])
     corrs = design.correlate(residuals)
-    return _kernels.duality_gaps(corrs, features, coefs, lams, *penalty, rss), rss
+    return _kernels.duality_gaps(corrs, features, coefs, lams, np.column_stack(penalty), rss)[0], rss
 
 
 def _fit_quadratic(design, moments, Y, penalty, lams, max_iter, choice):
@@ -308,7 +313,7 @@ def _fit_quadratic(design, moments, Y, penalty, lams, max_iter, choice):
     solutions = []
     for index in range(q):
         gaps, rss = _gaps_on_data(design, values[index], in_units, lams[index], coefs[index])
-        solutions.append(_active_set.Solutions(coefs[index], gaps, rss, rounds[index]))
+        solutions.append(_active_set.Solutions(np.arange(p), coefs[index], gaps, rss, rounds[index]))
     return _Solved([target for target, _ in pairs], solutions), choice._replace(reason=reason)
 
 
@@ -351,12 +356,12 @@ def _solve_quadratic(design, moments, values, diagonal, norm, max_iter, choice):
     return *_ridge.iterate(design, values, diagonal, norm, max_iter), choice
 
 
-def _report(design, solved, lams, penalty, choice, factor, max_iter, tol):
+def _report(design, solved, lams, penalty, bounded, choice, factor, max_iter, tol):
     """Back to the original scale."""
     units = design.units
     q, n_lams = lams.shape
     p = len(units.norm)
-    coefs = np.empty((q, n_lams, p))
+    coefs = np.zeros((q, p, n_lams))
     intercepts = np.empty((q, n_lams))
     objectives = np.empty((q, n_lams))
     gaps = np.empty((q, n_lams))
@@ -366,13 +371,14 @@ def _report(design, solved, lams, penalty, choice, factor, max_iter, tol):
     for index, (target, solution) in enumerate(zip(solved.targets, solved.solutions, strict=True)):
         scale = target.scale
         solution = _no_worse_than_zero(solution)
-        coef = solution.coefs * (scale / units.norm)
-        if penalty.bounded:
-            coef = np.clip(coef, penalty.lower, penalty.upper)  # the change of scale rounds
-        coefs[index] = coef
-        intercepts[index] = target.mean - coef @ units.mean
-        used = np.flatnonzero(coef.any(axis=0))
-        magnitude = np.abs(coef[:, used])
+        nonzero = solution.coefs.any(axis=0)
+        used = solution.features[nonzero]
+        coef = solution.coefs[:, nonzero] * (scale / units.norm[used])
+        if bounded:
+            coef = np.clip(coef, penalty.lower[used], penalty.upper[used])  # the change of scale rounds
+        coefs[index, used] = coef.T
+        intercepts[index] = target.mean - coef @ units.mean[used]
+        magnitude = np.abs(coef)
         penalties = lams[index] * (
             magnitude @ penalty.l1[used] + 0.5 * (magnitude * magnitude) @ penalty.l2[used]
         )
@@ -384,7 +390,7 @@ def _report(design, solved, lams, penalty, choice, factor, max_iter, tol):
         statuses.append(
             tuple(
                 _status(gap, rounds, max_iter, tol)
-                for gap, rounds in zip(relative[index], solution.rounds, strict=True)
+                for gap, rounds in zip(relative[index].tolist(), solution.rounds.tolist(), strict=True)
             )
         )
     return Fit(
@@ -402,9 +408,10 @@ def _report(design, solved, lams, penalty, choice, factor, max_iter, tol):
 
 def _no_worse_than_zero(solution):
     """Replace solutions that rounding has driven away: their gap exceeds 1/2, that of zero coefficients."""
-    lost = ~(solution.gaps <= 0.5)
-    if not lost.any():
+    fine = solution.gaps <= 0.5
+    if fine.all():
         return solution
+    lost = ~fine
     return solution._replace(
         coefs=np.where(lost[:, None], 0.0, solution.coefs),
         gaps=np.where(lost, 0.5, solution.gaps),

@@ -35,7 +35,7 @@ X = rng.normal(size=(40, 6))
 y = X @ np.array([3.0, -2.0, 0.0, 0.0, 1.0, 0.5]) + rng.normal(size=40)
 weights = np.linspace(0.5, 1.5, 40)
 spread = np.where(np.abs(X) > 0.8, X, 0.0)
-wide = rng.normal(size=(20, 90))
+wide = rng.normal(size=(20, 300))  # too wide to enter the working set at once
 wide_spread = np.where(np.abs(wide) > 1.0, wide, 0.0)
 read_only = X.copy()
 read_only.flags.writeable = False

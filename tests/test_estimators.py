@@ -713,7 +713,9 @@ def test_the_certificate_knows_nearly_dependent_unpenalised_columns(model, dista
     keywords = {"Lasso": {}, "ElasticNet": {"l1_ratio": 0.6}, "Ridge": {"ridge": True, "alpha": 3.0}}[model]
     given_ = oracles.problem(X, y, penalty_weights=factors, **({"alpha": 0.1} | keywords))
     assert best.dual_gap_ <= 1e-13
-    assert given_.objective(found.coef_) - best.objective_ <= found.dual_gap_ + 1e-12
+    # A direction of that length is known to this precision only, and what it gains likewise.
+    known = 10.0 * np.finfo(float).eps / distance
+    assert given_.objective(found.coef_) - best.objective_ <= found.dual_gap_ * (1.0 + known) + 1e-12
 
 
 def test_four_unpenalised_columns_in_three_rows():
