@@ -20,7 +20,7 @@ import numpy as np
 from sparse_linear import _kernels
 
 # How many lambdas are verified in one pass over X.
-LOOK_AHEAD = 10
+LOOK_AHEAD = 16
 # A larger fall of lambda than this is made in several steps, each started from the one before.
 STEP = 0.7
 # A lambda so large that it leaves only features without penalty.

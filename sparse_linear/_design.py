@@ -67,6 +67,12 @@ def read_only(array):
     return view
 
 
+def entries_of(X):
+    """The arrays of a CSC or CSR container, for compiled code."""
+    storage = _kernels.CSC if X.format == "csc" else _kernels.CSR
+    return storage(*(read_only(part) for part in (X.data, X.indices, X.indptr)))
+
+
 def tiles(shape, strides):
     """Cut a matrix into pieces of at most `TILE` elements that are contiguous in memory.
 
@@ -292,8 +298,7 @@ class SparseDesign(_Design):
 
     def __init__(self, X, sample_weight, fit_intercept):
         super().__init__(X, sample_weight, fit_intercept)
-        storage = _kernels.CSC if X.format == "csc" else _kernels.CSR
-        self.entries = storage(*(read_only(part) for part in (X.data, X.indices, X.indptr)))
+        self.entries = entries_of(X)
 
     @cached_property
     def far(self):
@@ -326,16 +331,19 @@ class SparseDesign(_Design):
         return make_units(mean, square, self.effective_rows if self.fit_intercept else 2)
 
     def correlate(self, residuals):
-        """Inner products of all columns of Z with residuals of shape (b, n) -> (b, p)."""
+        """Inner products of all columns of Z with residuals of shape (b, n), best in Fortran order -> (b, p)."""
         mean, norm, _ = self.units
-        weighted = np.ascontiguousarray((residuals * self.root).T)
-        result = _kernels.entry_product(self.entries, weighted, self.p)
-        if self.fit_intercept:
-            result -= np.outer(mean, weighted.sum(axis=0))
-        result /= norm[:, None]
+        result = np.empty((len(residuals), self.p))
+        for first in range(0, len(residuals), _kernels.LANES):
+            some = slice(first, first + _kernels.LANES)
+            weighted = np.ascontiguousarray((residuals[some] * self.root).T)
+            result[some] = _kernels.entry_product(self.entries, weighted, self.p).T
+            if self.fit_intercept:
+                result[some] -= np.outer(weighted.sum(axis=0), mean)
+        result /= norm
         if len(self.far):
-            result[self.far] = self.far_columns @ residuals.T
-        return np.ascontiguousarray(result.T)
+            result[:, self.far] = residuals @ self.far_columns.T
+        return result
 
     def apply(self, coefs):
         """Linear combinations of all columns of Z: coefs of shape (b, p) -> (b, n)."""
@@ -394,16 +402,16 @@ class _SparseBlock:
         new, shift = self.design.take(features)
         self.columns = sparse.hstack([self.columns, new], format="csc")
         self.shift = np.concatenate([self.shift, shift])
-        gram = (self.columns.T @ new).toarray()
+        gram = _kernels.entry_gram(entries_of(self.columns), entries_of(new.tocsr()), len(features))
         gram -= np.outer(self.shift, shift)
         return gram
 
     def combine(self, coefs):
-        """Linear combinations of the columns: coefs of shape (b, m) -> (b, n)."""
-        result = (self.columns @ coefs.T).T
+        """Linear combinations of the columns: coefs of shape (b, m) -> (b, n), in Fortran order."""
+        result = self.columns @ coefs.T
         if self.design.fit_intercept:
-            result -= np.outer(coefs @ self.shift, self.design.root)
-        return result
+            result -= np.multiply.outer(self.design.root, coefs @ self.shift)
+        return result.T
 
 
 class ColumnSource:

@@ -67,6 +67,10 @@ FLAT = 1e-13
 # fresh correlations, at most so many times before its gap is reported as it is.
 EXACT = 1e-12
 REFINEMENTS = 3
+# How many right-hand sides share a pass over sparse entries.
+LANES = 8
+# How many rows of compressed columns are gathered at a time.
+ROWS = 1024
 # How many columns are appended to the factor in one pass over it.
 BLOCK = 32
 # Up to this many, one after the other is faster.
@@ -860,14 +864,25 @@ def _row_and_column(matrix, major, minor):
 
 @kernel
 def entry_product(matrix, rows, n_columns):
-    """``X^T rows`` for a dense ``rows`` of shape (n, b): an array of shape (n_columns, b), at O(b nnz)."""
+    """``X^T rows`` for a dense ``rows`` of shape (n, b): an array of shape (n_columns, b), at O(b nnz).
+
+    Fastest for b = `LANES`, a number that the compiler knows.
+    """
     result = np.zeros((n_columns, rows.shape[1]))
-    for major in range(matrix.indptr.shape[0] - 1):
-        for place in range(matrix.indptr[major], matrix.indptr[major + 1]):
-            i, j = row_and_column(matrix, major, matrix.indices[place])
-            value = matrix.data[place]
-            for c in range(rows.shape[1]):
-                result[j, c] += value * rows[i, c]
+    if rows.shape[1] == LANES:
+        for major in range(matrix.indptr.shape[0] - 1):
+            for place in range(matrix.indptr[major], matrix.indptr[major + 1]):
+                i, j = row_and_column(matrix, major, matrix.indices[place])
+                value = matrix.data[place]
+                for c in range(LANES):
+                    result[j, c] += value * rows[i, c]
+    else:
+        for major in range(matrix.indptr.shape[0] - 1):
+            for place in range(matrix.indptr[major], matrix.indptr[major + 1]):
+                i, j = row_and_column(matrix, major, matrix.indices[place])
+                value = matrix.data[place]
+                for c in range(rows.shape[1]):
+                    result[j, c] += value * rows[i, c]
     return result
 
 
@@ -885,16 +900,70 @@ def entry_combination(matrix, columns, n_rows):
 
 
 @kernel
-def row_gram(matrix, share, n_columns):
-    """``X^T diag(share) X`` for compressed rows, row by row: O(sum of squared row lengths)."""
-    result = np.zeros((n_columns, n_columns))
+def entry_gram(columns, rows, n_columns):
+    """``A^T B`` for `columns`, A in CSC form, and `rows`, B in CSR form with `n_columns` columns; dense."""
+    result = np.zeros((columns.indptr.shape[0] - 1, n_columns))
+    for j in range(columns.indptr.shape[0] - 1):
+        for place in range(columns.indptr[j], columns.indptr[j + 1]):
+            i = columns.indices[place]
+            for other in range(rows.indptr[i], rows.indptr[i + 1]):
+                result[j, rows.indices[other]] += columns.data[place] * rows.data[other]
+    return result
+
+
+@kernel
+def row_gram(matrix, share, result):
+    """Add ``X^T diag(share) X`` for compressed, sorted rows to the upper triangle of `result`.
+
+    O(sum of squared row lengths).
+    """
     for i in range(matrix.indptr.shape[0] - 1):
-        for a in range(matrix.indptr[i], matrix.indptr[i + 1]):
+        stop = matrix.indptr[i + 1]
+        for a in range(matrix.indptr[i], stop):
             value = share[i] * matrix.data[a]
             row = result[matrix.indices[a]]
-            for b in range(matrix.indptr[i], matrix.indptr[i + 1]):
+            for b in range(a, stop):
                 row[matrix.indices[b]] += value * matrix.data[b]
-    return result
+
+
+@kernel
+def column_gram(matrix, share, result):
+    """The same as `row_gram` for compressed, sorted columns: `ROWS` rows at a time are gathered."""
+    place = np.empty(matrix.indptr.shape[0] - 1, dtype=np.int64)
+    for j in range(place.shape[0]):
+        place[j] = matrix.indptr[j]
+    indptr = np.empty(ROWS + 1, dtype=np.int64)
+    indices = np.empty(0, dtype=np.int64)
+    data = np.empty(0)
+    for first in range(0, share.shape[0], ROWS):
+        some = share[first : first + ROWS]
+        indptr[:] = 0
+        for j in range(place.shape[0]):
+            for at in range(place[j], matrix.indptr[j + 1]):
+                i = matrix.indices[at] - first
+                if i >= some.shape[0]:
+                    break
+                indptr[i + 1] += 1
+        for i in range(some.shape[0]):
+            indptr[i + 1] += indptr[i]
+        size = indptr[some.shape[0]]
+        if size > data.shape[0]:
+            indices = np.empty(2 * size, dtype=np.int64)
+            data = np.empty(2 * size)
+        for j in range(place.shape[0]):
+            for at in range(place[j], matrix.indptr[j + 1]):
+                i = matrix.indices[at] - first
+                if i >= some.shape[0]:
+                    break
+                indices[indptr[i]] = j
+                data[indptr[i]] = matrix.data[at]
+                indptr[i] += 1
+                place[j] += 1
+        # Filling in has moved the start of every row to that of the next one.
+        for i in range(some.shape[0] - 1, -1, -1):
+            indptr[i + 1] = indptr[i]
+        indptr[0] = 0
+        row_gram(CSR(data, indices, indptr[: some.shape[0] + 1]), some, result)
 
 
 @kernel

@@ -81,8 +81,7 @@ class Moments(NamedTuple):
     @classmethod
     def from_sparse(cls, X, Y, weights):
         """Moments of sparse rows, never densified; X is CSR or CSC."""
-        rows = X.tocsr()
-        entries = _kernels.CSR(*(_design.read_only(part) for part in (rows.data, rows.indices, rows.indptr)))
+        entries = _design.entries_of(X)
         p = X.shape[1]
         weight = weights.sum()
         first_y = Y[np.argmax(weights)]
@@ -91,7 +90,10 @@ class Moments(NamedTuple):
         mean_y = first_y + shift_y
         y -= shift_y
         mean_x = _kernels.entry_product(entries, weights[:, None], p)[:, 0] / weight
-        xx = _kernels.row_gram(entries, weights, p) - weight * np.outer(mean_x, mean_x)
+        xx = np.zeros((p, p))
+        (_kernels.row_gram if X.format == "csr" else _kernels.column_gram)(entries, weights, xx)
+        xx -= np.triu(weight * np.outer(mean_x, mean_x))
+        xx += np.triu(xx, 1).T
         xy = _kernels.entry_product(entries, y * weights[:, None], p)
         return cls(int(np.count_nonzero(weights)), float(weight), mean_x, mean_y, xx, xy, weights @ (y * y))
 
