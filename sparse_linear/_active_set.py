@@ -18,6 +18,7 @@ from typing import NamedTuple
 import numpy as np
 
 from sparse_linear import _kernels
+from sparse_linear._working_sets import LARGEST_FACTOR, DescentSet, FactorSet, allocate
 
 # How many lambdas are verified in one pass over X.
 LOOK_AHEAD = 16
@@ -41,99 +42,6 @@ class Solutions(NamedTuple):
         coefs = np.zeros((len(self.coefs), p))
         coefs[:, self.features] = self.coefs
         return coefs
-
-
-def _allocate(capacity, gram=None):
-    """The arrays of a reduced problem, uninitialised."""
-    return _kernels.Working(
-        gram=np.empty((capacity, capacity)) if gram is None else gram,
-        target=np.empty(capacity),
-        grad=np.empty(capacity),
-        coef=np.empty(capacity),
-        base=np.empty((capacity, 4)),
-        rule=np.empty((capacity, 4)),
-        factor=np.empty((capacity, capacity)),
-        order=np.empty(capacity, dtype=np.int64),
-        held=np.ones(capacity, dtype=np.bool_),
-    )
-
-
-class _WorkingSet:
-    """Features under consideration, their reduced problem, and the factor of the free ones."""
-
-    def __init__(self, source, penalty, lam):
-        self.source = source
-        self.rules = np.column_stack(penalty)  # (p, 4)
-        self.features = np.empty(0, dtype=np.int64)
-        self.member = penalty.excluded  # never a candidate: in the set, or held at zero
-        self.size = 0
-        self.free = 0  # features in the factor
-        self.lam = lam  # the present lambda: that of the factor and of `work.rule`
-        self.work = _allocate(0)
-        self.target, square = (part[0] for part in source.correlate(np.zeros((1, 0))))
-        self.square = float(square)
-
-    def extend(self, features, corrs, coef=None):
-        """Take in more features, given the correlations of all with the present residual."""
-        if len(features) == 0:
-            return
-        start, total = self.size, self.size + len(features)
-        if total >= len(self.work.coef):
-            # One place more than features: the solver parks a newcomer behind the last.
-            grown = _allocate(max(total, 2 * start) + 1)
-            for new, old in zip(grown, self.work, strict=True):
-                used = (slice(0, start), slice(0, old.shape[-1]))[: old.ndim]
-                new[used] = old[used]
-            self.work = grown
-        work = self.work
-        cross = self.source.extend(features)
-        work.gram[:total, start:total] = cross
-        work.gram[start:total, :start] = cross[:start].T
-        work.target[start:total] = self.target[features]
-        work.grad[start:total] = corrs[features]
-        work.coef[start:total] = 0.0 if coef is None else coef[features]
-        rule = self.rules[features]
-        work.base[start:total] = rule
-        work.rule[start:total] = rule * (self.lam, self.lam, 1.0, 1.0)
-        self.features = np.concatenate([self.features, features])
-        self.member[features] = True
-        self.size = total
-
-    def solve(self, lams, max_rounds):
-        """Solve the reduced problem for some lambdas; returns coefficients (b, m) and rounds (b,)."""
-        b, work = len(lams), self.work
-        coefs, gaps, rss, rounds = (
-            np.empty((b, self.size)),
-            np.empty(b),
-            np.empty(b),
-            np.empty(b, dtype=np.int64),
-        )
-        self.free = _kernels.solve_sequence(
-            work, self.size, self.free, self.square, lams, max_rounds, coefs, gaps, rss, rounds
-        )
-        self.lam = lams[-1]
-        return coefs, rounds
-
-    def restart(self, coef, corrs):
-        """Go back to given coefficients on the working set, with the correlations of all features."""
-        self.free = _kernels.restart(self.work, self.size, self.free, coef, corrs[self.features])
-
-    def verify(self, coefs, lams):
-        """Correlations, residual norms, gaps, and for each solution how many features outside are missing."""
-        corrs, rss = self.source.correlate(coefs)
-        gaps, lacking = _kernels.duality_gaps(corrs, self.features, coefs, lams, self.rules, rss)
-        return corrs, rss, gaps, lacking
-
-    def candidates(self, corrs, threshold):
-        """Features outside with at least this threshold, the most pulled first, about as many as are free."""
-        score = _kernels.thresholds(corrs, self.rules)
-        score[self.member] = -1.0
-        found = np.flatnonzero((score >= threshold) & (score > 0.0))
-        used = np.count_nonzero(self.work.coef[: self.size])
-        budget = max(2 * used - self.size + 100, 30, used // 4)
-        if len(found) > budget:
-            found = found[np.argpartition(-score[found], budget)[:budget]]
-        return found
 
 
 def _with_steps(start, lams):
@@ -170,16 +78,16 @@ def _batch_end(answers, position, look):
     return stop
 
 
-def begin(source, penalty, lam, max_rounds, coef=None):
+def begin(source, penalty, lam, max_rounds, coef=None, goal=_kernels.EXACT):
     """Solve for the features that nothing holds at zero, starting from `coef`.
 
     Returns
     -------
-    working : _WorkingSet
+    working : FactorSet or DescentSet
     corrs : ndarray of shape (p,)
         Correlations of all features with the residual.
     """
-    working = _WorkingSet(source, penalty, lam)
+    working = FactorSet(source, penalty, lam)
     corrs = working.target
     either_way = (penalty.lower < 0.0) & (penalty.upper > 0.0)
     loose = (penalty.l1 == 0.0) & ((penalty.l2 == 0.0) | either_way)
@@ -188,6 +96,7 @@ def begin(source, penalty, lam, max_rounds, coef=None):
         loose |= (coef != 0.0) & ~penalty.excluded
     first = np.flatnonzero(loose & ~working.member)
     if len(first):
+        working = _with_room(working, len(first), goal)
         working.extend(first, corrs, coef)
         if coef is not None:
             corrs = source.correlate(coef[None, first])[0][0]
@@ -200,6 +109,13 @@ def begin(source, penalty, lam, max_rounds, coef=None):
     return working, corrs
 
 
+def _with_room(working, count, goal):
+    """The working set, without its factor if it will be too large for one with `count` more features."""
+    if working.size + count <= LARGEST_FACTOR or isinstance(working, DescentSet):
+        return working
+    return working.without_factor(goal)
+
+
 def largest_lambda(source, penalty, max_rounds=1000):
     """The smallest lambda at which every feature with an l1 penalty has coefficient zero."""
     working, corrs = begin(source, penalty, 1.0, max_rounds)
@@ -209,7 +125,7 @@ def largest_lambda(source, penalty, max_rounds=1000):
 def _solve_complete(source, penalty, lams, max_rounds, coef):
     """Solve for a sequence of lambdas in one call: the Gram matrix of all features is there."""
     p = len(source.corrs)
-    work = _allocate(p, source.gram)
+    work = allocate(p, source.gram)
     work.base.T[:] = penalty
     work.rule[:] = work.base
     work.target[:] = work.grad[:] = source.corrs
@@ -235,7 +151,7 @@ def _solve_complete(source, penalty, lams, max_rounds, coef):
     return Solutions(np.arange(p), coefs[wanted], gaps[wanted], rss[wanted], _summed(counts, wanted))
 
 
-def solve_path(source, penalty, lams, max_rounds, coef=None):
+def solve_path(source, penalty, lams, max_rounds, coef=None, tol=_kernels.EXACT):
     """Solve for a decreasing sequence of lambdas.
 
     Parameters
@@ -250,14 +166,18 @@ def solve_path(source, penalty, lams, max_rounds, coef=None):
         Limit of active-set rounds for each lambda.
     coef : ndarray of shape (p,) or None
         Where to start, in the units of the source; zeros by default.
+    tol : float
+        The duality gap, in the units of the source, up to which problems are solved that are too large to
+        be solved exactly.
 
     Returns
     -------
     Solutions
     """
+    goal = max(tol, _kernels.EXACT)
     if source.gram is not None:
         return _solve_complete(source, penalty, lams, max_rounds, coef)
-    working, corrs = begin(source, penalty, lams[0], max_rounds, coef)
+    working, corrs = begin(source, penalty, lams[0], max_rounds, coef, goal)
     lam_before = _kernels.first_threshold(corrs, working.rules) if coef is None else lams[0]
     sequence, answers = _with_steps(lam_before, lams)
     solutions = [None] * len(lams)
@@ -274,15 +194,17 @@ def solve_path(source, penalty, lams, max_rounds, coef=None):
         wanted[-1] = True
         if not complete:
             threshold = max(2.0 * batch[-1] - lam_before, 0.5 * batch[-1])
-            working.extend(working.candidates(corrs, threshold), corrs)
-        coefs, counts = working.solve(batch, max_rounds)
+            candidates = working.candidates(corrs, threshold)
+            working = _with_room(working, len(candidates), goal)
+            working.extend(candidates, corrs)
+        coefs, counts = working.solve(batch, max_rounds, on_the_way=answers[position] < 0)
         keep = np.flatnonzero(wanted)
         batch_corrs, batch_rss, batch_gaps, lacking = working.verify(coefs[keep], batch[keep])
         failed = None
         for at, index in enumerate(keep):
             answer = answers[position + index]
             lacks = lacking[at] > 0 and answer >= 0
-            inexact = batch_gaps[at] > _kernels.EXACT and counts[index] < max_rounds
+            inexact = batch_gaps[at] > working.goal and answer >= 0 and counts[index] < max_rounds
             if lacks or (inexact and tries < _kernels.REFINEMENTS):
                 failed = at
                 tries = 0 if lacks else tries + 1
@@ -305,7 +227,9 @@ def solve_path(source, penalty, lams, max_rounds, coef=None):
         lam_before = batch[done]
         working.restart(coefs[done], corrs)
         if lacks:
-            working.extend(working.candidates(corrs, batch[done]), corrs)
+            candidates = working.candidates(corrs, batch[done])
+            working = _with_room(working, len(candidates), goal)
+            working.extend(candidates, corrs)
             look = max(2, look // 2) if failed < 3 else look
         position += done
     # Those solved before the working set grew lack its last features.

@@ -271,15 +271,31 @@ class _DenseBlock:
 
     def extend(self, features):
         """Gather more columns; returns the Gram matrix of all columns with the new ones, (m, k)."""
+        start = self.size
+        self.gather(features)
+        return self.columns[: self.size] @ self.columns[start : self.size].T
+
+    def gather(self, features):
+        """Gather more columns."""
         total = self.size + len(features)
         if total > len(self.columns):
             grown = np.empty((max(total, 2 * self.size), self.design.n))
             grown[: self.size] = self.columns[: self.size]
             self.columns = grown
         self.columns[self.size : total] = self.design.take(features)
-        gram = self.columns[:total] @ self.columns[self.size : total].T
         self.size = total
-        return gram
+
+    def compiled(self):
+        """The columns, for compiled code."""
+        return _kernels.Rows(self.columns[: self.size])
+
+    def offset(self, coef):
+        """The multiple of the root weights in the residual of some coefficients: none, all is centred."""
+        return 0.0
+
+    def products(self, residual, offset):
+        """Inner products of the columns with a residual of that form, (m,)."""
+        return self.columns[: self.size] @ residual
 
     def combine(self, coefs):
         """Linear combinations of the columns: coefs of shape (b, m) -> (b, n)."""
@@ -331,7 +347,7 @@ class SparseDesign(_Design):
         return make_units(mean, square, self.effective_rows if self.fit_intercept else 2)
 
     def correlate(self, residuals):
-        """Inner products of all columns of Z with residuals of shape (b, n), best in Fortran order -> (b, p)."""
+        """Inner products of all columns of Z with residuals (b, n), best in Fortran order -> (b, p)."""
         mean, norm, _ = self.units
         result = np.empty((len(residuals), self.p))
         for first in range(0, len(residuals), _kernels.LANES):
@@ -399,12 +415,29 @@ class _SparseBlock:
 
     def extend(self, features):
         """Gather more columns; returns the Gram matrix of all columns with the new ones, (m, k)."""
-        new, shift = self.design.take(features)
-        self.columns = sparse.hstack([self.columns, new], format="csc")
-        self.shift = np.concatenate([self.shift, shift])
+        new, shift = self.gather(features)
         gram = _kernels.entry_gram(entries_of(self.columns), entries_of(new.tocsr()), len(features))
         gram -= np.outer(self.shift, shift)
         return gram
+
+    def gather(self, features):
+        """Gather more columns; returns what `SparseDesign.take` gave."""
+        new, shift = self.design.take(features)
+        self.columns = sparse.hstack([self.columns, new], format="csc")
+        self.shift = np.concatenate([self.shift, shift])
+        return new, shift
+
+    def compiled(self):
+        """The columns, for compiled code."""
+        return _kernels.Centred(*entries_of(self.columns), self.shift)
+
+    def offset(self, coef):
+        """The multiple of the root weights in the residual of some coefficients (m,)."""
+        return float(self.shift @ coef)
+
+    def products(self, residual, offset):
+        """Inner products of the columns with a residual of that form, (m,)."""
+        return self.columns.T @ residual + offset * self.shift
 
     def combine(self, coefs):
         """Linear combinations of the columns: coefs of shape (b, m) -> (b, n), in Fortran order."""

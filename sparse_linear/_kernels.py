@@ -675,7 +675,7 @@ def solve_sequence(work, m, k, square, lams, max_rounds, coefs, gaps, rss, round
 
 @kernel
 def restart(work, m, k, coef, grad):
-    """Put the solver on given coefficients, with correlations that are known better than from its Gram matrix.
+    """Put the solver on given coefficients, whose correlations are known better than from the Gram matrix.
 
     Parameters
     ----------
@@ -860,6 +860,120 @@ def _row_and_column(matrix, major, minor):
     if matrix.instance_class is CSC:
         return lambda matrix, major, minor: (minor, major)
     return lambda matrix, major, minor: (major, minor)
+
+
+# ---------------------------------------------------------------------------------------------
+# Coordinate descent on columns, for supports too large for a factor
+# ---------------------------------------------------------------------------------------------
+
+
+class Rows(NamedTuple):
+    """Columns of unit length, stored one per row."""
+
+    values: np.ndarray  # (m, n)
+
+
+class Centred(NamedTuple):
+    """Sparse columns less ``shift[j]`` times the vector of root weights, which is never written out."""
+
+    data: np.ndarray
+    indices: np.ndarray
+    indptr: np.ndarray
+    shift: np.ndarray  # (m,)
+
+
+def column_product(columns, j, residual, offset):
+    """Inner product of column ``j`` with the residual: a vector, and `offset` times the root weights."""
+    if isinstance(columns, Rows):
+        return dot_row(columns.values, j, residual, 0, residual.shape[0])
+    return _sparse_product(columns, j, residual, offset)
+
+
+@overload(column_product, inline="always")
+def _column_product(columns, j, residual, offset):
+    if columns.instance_class is Rows:
+        return lambda columns, j, residual, offset: dot_row(columns.values, j, residual, 0, residual.shape[0])
+    return lambda columns, j, residual, offset: _sparse_product(columns, j, residual, offset)
+
+
+def add_column(scale, columns, j, residual):
+    """Add a multiple of column ``j`` to the vector of the residual; returns what its offset grows by."""
+    if isinstance(columns, Rows):
+        add_row(scale, columns.values, j, residual, 0, residual.shape[0])
+        return 0.0
+    return _add_sparse(scale, columns, j, residual)
+
+
+@overload(add_column, inline="always")
+def _add_column(scale, columns, j, residual):
+    if columns.instance_class is Rows:
+
+        def dense(scale, columns, j, residual):
+            add_row(scale, columns.values, j, residual, 0, residual.shape[0])
+            return 0.0
+
+        return dense
+    return lambda scale, columns, j, residual: _add_sparse(scale, columns, j, residual)
+
+
+@leaf
+def _sparse_product(columns, j, residual, offset):
+    total = offset * columns.shift[j]
+    for place in range(columns.indptr[j], columns.indptr[j + 1]):
+        total += columns.data[place] * residual[columns.indices[place]]
+    return total
+
+
+@leaf
+def _add_sparse(scale, columns, j, residual):
+    for place in range(columns.indptr[j], columns.indptr[j + 1]):
+        residual[columns.indices[place]] += scale * columns.data[place]
+    return -scale * columns.shift[j]
+
+
+@kernel
+def descend(columns, features, rules, lam, coef, residual, offset, history):
+    r"""Cyclic coordinate descent; an update costs the entries of its column, with centring or without.
+
+    The residual is :math:`v + o \sqrt s`, a vector and a scalar multiple of the root weights. Column ``j`` is
+    :math:`a_j - h_j \sqrt s`, and has inner product :math:`h_j` with the root weights before it is centred,
+    none with the residual: so their product is :math:`a_j^T v + o h_j`, and an update touches the entries of
+    :math:`a_j` and the scalar.
+
+    Parameters
+    ----------
+    columns : Rows or Centred
+        Of unit length.
+    features : ndarray of shape (k,), int64
+        The columns to visit; all others keep their coefficient.
+    rules : ndarray of shape (m, 4)
+        ``(l1, l2, lower, upper)`` of every column, for ``lambda = 1``.
+    lam : float
+    coef : ndarray of shape (m,)
+        Updated in place.
+    residual : ndarray of shape (n,)
+        Updated in place.
+    offset : float
+    history : ndarray of shape (n_epochs, k)
+        Filled with the coefficients of `features` after each epoch.
+
+    Returns
+    -------
+    offset : float
+    """
+    rule = np.empty(4)
+    for epoch in range(history.shape[0]):
+        for at in range(features.shape[0]):
+            j = features[at]
+            rule[0], rule[1] = lam * rules[j, 0], lam * rules[j, 1]
+            rule[2], rule[3] = rules[j, 2], rules[j, 3]
+            corr = column_product(columns, j, residual, offset)
+            change = coordinate_step(corr, 1.0, coef[j], rule) - coef[j]
+            if change != 0.0:
+                offset += add_column(-change, columns, j, residual)
+                coef[j] += change
+            history[epoch, at] = coef[j]
+    return offset
 
 
 @kernel

@@ -190,7 +190,7 @@ def fit(
     if standardize:
         penalty = penalty.per_standard_deviation(design.units.norm)
     if choice.solver == "active set":
-        solved = _fit_active_set(design, moments, Y, penalty, lams, max_iter, start)
+        solved = _fit_active_set(design, moments, Y, penalty, lams, max_iter, start, tol)
     else:
         solved, choice = _fit_quadratic(design, moments, Y, penalty, lams, max_iter, choice)
     factor = 2.0 * design.weight if sum_scaled else 1.0
@@ -204,14 +204,14 @@ class _Solved(NamedTuple):
     solutions: list  # of _active_set.Solutions
 
 
-def _fit_active_set(design, moments, Y, penalty, lams, max_iter, start):
+def _fit_active_set(design, moments, Y, penalty, lams, max_iter, start, tol):
     targets, solutions = [], []
     for index in range(Y.shape[1]):
         source = ColumnSource(design, Y[:, index]) if moments is None else MomentSource(moments, index)
         units, scale = source.units, source.target.scale or 1.0
         in_units = penalty.in_units(units, scale)
         coef = None if start is None else start[index] * (units.norm / scale)
-        solution = _active_set.solve_path(source, in_units, lams[index], max_iter, coef)
+        solution = _active_set.solve_path(source, in_units, lams[index], max_iter, coef, tol)
         if moments is not None:
             solution = _certified(design, Y[:, index], in_units, lams[index], max_iter, solution)
         solution = _with_slip(design, Y[:, index], in_units, lams[index], solution)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import sparse
 
-from sparse_linear import _active_set, _kernels
+from sparse_linear import _active_set, _kernels, _working_sets
 from sparse_linear._design import ColumnSource, make_design
 from sparse_linear._moments import MomentDesign, Moments, MomentSource
 from sparse_linear._penalty import make_penalty
@@ -21,8 +21,8 @@ def screened(request, monkeypatch):
     if request.param == "one-by-one":
         monkeypatch.setattr(_active_set, "LOOK_AHEAD", 1)
     if request.param == "starved":
-        propose = _active_set._WorkingSet.candidates
-        monkeypatch.setattr(_active_set._WorkingSet, "candidates", lambda *args: propose(*args)[:1])
+        propose = _working_sets.FactorSet.candidates
+        monkeypatch.setattr(_working_sets.FactorSet, "candidates", lambda *args: propose(*args)[:1])
     return request.param != "whole"
 
 
@@ -49,13 +49,13 @@ class Case:
         source = self.source("columns")
         return _active_set.largest_lambda(source, self.penalty.in_units(source.units, source.target.scale))
 
-    def solve(self, lams, max_rounds=1000, start=None):
+    def solve(self, lams, max_rounds=1000, start=None, tol=_kernels.EXACT):
         """Coefficients on the original scale, (b, p), and the `Solutions` they come from."""
         source = self.source(self.kind)
         units, scale = source.units, source.target.scale
         coef = None if start is None else start * units.norm / scale
         penalty = self.penalty.in_units(units, scale)
-        found = _active_set.solve_path(source, penalty, np.asarray(lams), max_rounds, coef)
+        found = _active_set.solve_path(source, penalty, np.asarray(lams), max_rounds, coef, tol)
         # In units of the columns a coefficient is at its bound only up to rounding.
         coefs = np.clip(
             found.whole(len(units.norm)) * scale / units.norm, self.penalty.lower, self.penalty.upper
@@ -214,3 +214,90 @@ def test_thresholds_follow_the_bounds():
     np.testing.assert_array_equal(
         _kernels.thresholds(corrs, np.column_stack(penalty)), [0.5, 0.25, 0.0, 0.0, np.inf, 0.0]
     )
+
+
+# ---------------------------------------------------------------------------------------------
+# Descent, for working sets that are too large for a factor
+# ---------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def few(monkeypatch):
+    """As if more than five features were too many for a factor."""
+    monkeypatch.setattr(_active_set, "LARGEST_FACTOR", 5)
+
+
+DESCENT = {
+    "lasso": ({}, make_penalty(60, 1.0, 0.0)),
+    "elastic net": ({"l1_ratio": 0.5}, make_penalty(60, 0.5, 0.5)),
+    "box": ({"bounds": (-0.05, 0.1)}, make_penalty(60, 1.0, 0.0, None, -0.05, 0.1)),
+    "loose": (
+        {"penalty_weights": np.where(np.arange(60) % 9, 1.0, 0.0)},
+        make_penalty(60, 1.0, 0.0, np.where(np.arange(60) % 9, 1.0, 0.0)),
+    ),
+}
+
+
+@pytest.mark.usefixtures("few")
+@pytest.mark.parametrize("fit_intercept", [True, False])
+@pytest.mark.parametrize("container", ["dense", "csc", "csr"])
+@pytest.mark.parametrize("name", DESCENT)
+def test_descent_is_optimal_too(name, container, fit_intercept):
+    """Weights, an offset, a column far from zero: the conditions of all features, to the gap asked for."""
+    options, penalty = DESCENT[name]
+    X, y = oracles.holes(40, 60, seed=11)
+    if fit_intercept:
+        X[:, 7] = 100.0 + np.random.default_rng(0).standard_normal(40)
+    weights = np.where(np.arange(40) % 7 != 3, 1.0 + np.arange(40) / 40, 0.0)
+    given_as = {"dense": X, "csc": sparse.csc_array(X), "csr": sparse.csr_array(X)}[container]
+    case = Case(given_as, y, penalty, weights=weights, fit_intercept=fit_intercept)
+    lams = np.array([0.5, 0.2, 0.05]) * case.first_lambda()
+    coefs, found = case.solve(lams, max_rounds=100_000)
+    assert (found.gaps <= 1e-12).all()
+    common = {"sample_weight": weights, "fit_intercept": fit_intercept}
+    assert_path_optimal(given_as, y, coefs, lams, tol=1e-6, **common, **options)
+    assert (found.rounds > 10).any(), "this was not descent"
+
+
+@pytest.mark.usefixtures("few")
+@pytest.mark.parametrize("tol", [1e-2, 1e-4, 1e-8])
+def test_tol_decides_when_descent_stops(tol):
+    """The gap is within `tol`, and more of it is asked for than a looser one would have taken."""
+    X, y = oracles.numbers(60, 80, seed=12, correlation=3.0)
+    case = Case(X, y, make_penalty(80, 1.0, 0.0))
+    lams = [0.01 * case.first_lambda()]
+    _, loose = case.solve(lams, max_rounds=100_000, tol=tol)
+    _, close = case.solve(lams, max_rounds=100_000, tol=0.01 * tol)
+    assert loose.gaps[0] <= tol
+    assert close.gaps[0] <= 0.01 * tol
+    assert loose.rounds[0] < close.rounds[0]
+
+
+@pytest.mark.usefixtures("few")
+def test_extrapolation_saves_epochs(monkeypatch):
+    """Without it, correlated columns take many times as many epochs."""
+    X, y = oracles.numbers(60, 80, seed=12, correlation=3.0)
+    case = Case(X, y, make_penalty(80, 1.0, 0.0))
+    lams = [0.01 * case.first_lambda()]
+    _, fast = case.solve(lams, max_rounds=1_000_000, tol=1e-8)
+    keep = lambda self, lam, rules, active, before, history, residual, offset: (residual, offset)  # noqa: E731
+    monkeypatch.setattr(_working_sets.DescentSet, "_extrapolate", keep)
+    _, slow = case.solve(lams, max_rounds=1_000_000, tol=1e-8)
+    assert slow.gaps[0] <= 1e-8
+    assert fast.rounds[0] < 0.5 * slow.rounds[0]
+
+
+@pytest.mark.usefixtures("few")
+def test_a_working_set_outgrows_its_factor():
+    """A path begins with a factor and ends with descent: the answers are those of a factor throughout."""
+    X, y = oracles.numbers(30, 70, seed=13)
+    case = Case(X, y, make_penalty(70, 0.9, 0.1))
+    lams = np.geomspace(1.0, 0.02, 15) * case.first_lambda()
+    coefs, found = case.solve(lams, max_rounds=100_000)
+    expected, _ = Case(X, y, make_penalty(70, 0.9, 0.1), "moments").solve(lams)
+    assert (found.gaps <= 1e-12).all()
+    np.testing.assert_allclose(coefs, expected, rtol=0, atol=1e-5)
+    start = expected[7]
+    warm, again = case.solve(lams[7:8], max_rounds=100_000, start=start)
+    assert again.gaps[0] <= 1e-12
+    np.testing.assert_allclose(warm[0], start, rtol=0, atol=1e-5)

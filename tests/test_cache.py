@@ -72,6 +72,10 @@ timed("ElasticNet, bounds", lambda: ElasticNet(alpha=0.1, bounds=(-1.0, 1.0)).fi
 timed("Lasso, penalty weights", lambda: Lasso(alpha=0.1, penalty_weights=[0, 1, 1, 2, np.inf, 1]).fit(X, y))
 timed("Lasso, two targets", lambda: Lasso(alpha=0.1).fit(X, np.column_stack([y, -y])))
 timed("paths", lambda: (lasso_path(wide, y[:20]), enet_path(X, y, n_alphas=9), ridge_path(X, y, [1.0, 0.1])))
+sparse_linear._active_set.LARGEST_FACTOR = 5
+for container in (np.asarray, sparse.csc_array):
+    timed("descent", lambda: lasso_path(container(wide), y[:20], tol=0.1))
+sparse_linear._active_set.LARGEST_FACTOR = 4096
 timed("path, warm start", lambda: enet_path(X, y, alphas=[0.5, 0.1], coef_init=np.ones(6)))
 timed("grid", lambda: alpha_grid(sparse.csc_array(spread), y))
 json.dump(
@@ -163,11 +167,10 @@ def test_the_second_process_compiles_nothing(processes):
 def test_no_kernel_is_specialised_more_often_than_its_callers_need(processes):
     """A specialisation costs up to a second at the first fit; dense X needs one of each that Python calls."""
     _, second, _, _ = processes
-    storage = re.compile(
-        r"\w+\(((readonly )?array\([^)]*\)(, )?){3}\)"
-    )  # the struct of a sparse matrix: three arrays
+    # The struct of a matrix: its arrays.
+    storage = re.compile(r"(CSC|CSR|Rows|Centred)\(((readonly )?array\([^)]*\)( x \d)?(, )?)+\)")
     for name, signatures in second["signatures"].items():
-        found = [(storage.search(signature) or [""])[0] for signature in signatures]
+        found = ["".join(match[0] for match in storage.finditer(signature)) for signature in signatures]
         assert len(found) == len(set(found)), f"{name}: {signatures}"
 
 

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from scipy import sparse
 
 from sparse_linear import _kernels
+from sparse_linear._design import entries_of
 from tests import oracles
 
 INF = np.inf
@@ -44,7 +45,7 @@ def rules(m, l1=1.0, l2=0.0, lower=-INF, upper=INF):
 
 
 def sequence(work, k, lams, coefs, rounds, max_rounds=1000):
-    """`solve_sequence` for a target of norm 1; fills in coefficients and rounds, returns the factor's size."""
+    """`solve_sequence` for a target of norm 1: fills in coefficients and rounds, returns the factor size."""
     lams = np.asarray(lams, dtype=np.float64)
     gaps, rss = np.empty(len(lams)), np.empty(len(lams))
     return _kernels.solve_sequence(work, coefs.shape[1], k, 1.0, lams, max_rounds, coefs, gaps, rss, rounds)
@@ -453,14 +454,41 @@ def test_sparse_squares(kind, storage):
     np.testing.assert_array_equal(count, (there & (share > 0)[:, None]).sum(axis=0))
 
 
-def test_row_gram():
-    """``X^T diag(share) X`` from compressed rows, an empty row and an empty column among them."""
-    dense = oracles.holes(9, 5)[0]
-    dense[3] = dense[:, 1] = 0.0
-    X = sparse.csr_array(dense)
-    share = np.arange(9.0)
-    found = _kernels.row_gram(_kernels.CSR(X.data, X.indices, X.indptr), share, 5)
-    np.testing.assert_allclose(found, dense.T @ (share[:, None] * dense), rtol=0, atol=1e-13)
+@pytest.mark.parametrize("rows", [2, 4, 9, 1024])
+def test_gram_of_sparse_entries(monkeypatch, rows):
+    """``X^T diag(share) X`` from either storage, an empty row and an empty column among them."""
+    monkeypatch.setattr(_kernels, "ROWS", rows)  # seen where kernels are interpreted
+    for n in (9, 3000):
+        dense = oracles.holes(n, 5)[0]
+        dense[3] = dense[:, 1] = 0.0
+        share = np.arange(float(n))
+        expected = np.triu(dense.T @ (share[:, None] * dense))
+        for container, gram in (
+            (sparse.csr_array, _kernels.row_gram),
+            (sparse.csc_array, _kernels.column_gram),
+        ):
+            found = np.ones((5, 5))
+            gram(entries_of(container(dense)), share, found)
+            np.testing.assert_allclose(
+                np.triu(found) - np.triu(np.ones((5, 5))), expected, rtol=1e-12, atol=1e-9
+            )
+
+
+def test_gram_between_sparse_columns():
+    """``A^T B`` from the columns of A and the rows of B."""
+    left, right = oracles.holes(30, 4)[0], oracles.holes(30, 7, seed=1)[0]
+    found = _kernels.entry_gram(entries_of(sparse.csc_array(left)), entries_of(sparse.csr_array(right)), 7)
+    np.testing.assert_allclose(found, left.T @ right, rtol=0, atol=1e-13)
+
+
+@pytest.mark.parametrize("width", [1, 7, 8, 9])
+def test_product_with_sparse_entries(width):
+    """``X^T R`` for any number of right-hand sides, from either storage."""
+    X = oracles.holes(30, 12)[0]
+    R = np.random.default_rng(0).standard_normal((30, width))
+    for container in (sparse.csc_array, sparse.csr_array):
+        found = _kernels.entry_product(entries_of(container(X)), R, 12)
+        np.testing.assert_allclose(found, X.T @ R, rtol=0, atol=1e-12)
 
 
 def test_rows_and_columns_trade_places():

@@ -1,0 +1,278 @@
+"""Working sets: the features that may become active soon, and how their reduced problem is solved.
+
+`FactorSet` solves it exactly, on a Gram matrix with a Cholesky factor (derived in `_kernels`).  Past a few
+thousand features these take more memory and time than they save, and `DescentSet` takes over: coordinate
+descent on the columns themselves, extrapolated every few epochs (Anderson acceleration: Bertrand and Massias
+2021, AISTATS, algorithm 2).  Descent converges, rather than ends; there `tol` decides when to stop, by the
+same certificate as everywhere.
+"""
+
+import numpy as np
+
+from sparse_linear import _kernels
+
+# Features that get a Gram matrix and a factor: 2 x 128 MB.
+LARGEST_FACTOR = 4096
+# Epochs of descent between two extrapolations.
+EPOCHS = 5
+# Descent solves the reduced problem to this share of the gap that is asked for on all features.
+SHARE = 0.3
+# A gap at which the solution for one lambda is good enough to start that for the next.
+ROUGH = 1e-4
+
+
+def allocate(capacity, gram=None):
+    """The arrays of a reduced problem, uninitialised."""
+    return _kernels.Working(
+        gram=np.empty((capacity, capacity)) if gram is None else gram,
+        target=np.empty(capacity),
+        grad=np.empty(capacity),
+        coef=np.empty(capacity),
+        base=np.empty((capacity, 4)),
+        rule=np.empty((capacity, 4)),
+        factor=np.empty((capacity, capacity)),
+        order=np.empty(capacity, dtype=np.int64),
+        held=np.ones(capacity, dtype=np.bool_),
+    )
+
+
+class FeatureSet:
+    """What both kinds share: which features are in, what they lack, and who comes next.
+
+    Parameters
+    ----------
+    source : ColumnSource
+    rules : ndarray of shape (p, 4)
+        ``(l1, l2, lower, upper)`` of every feature, for ``lambda = 1``.
+    features : ndarray of shape (m,), int64
+        Those in the set; the source has gathered their columns.
+    member : ndarray of shape (p,), bool
+        Features never to be proposed: those in the set, or held at zero. Updated in place.
+    """
+
+    def __init__(self, source, rules, features, member):
+        self.source = source
+        self.rules = rules
+        self.features = features
+        self.member = member
+
+    @property
+    def size(self):
+        """Number of features in the set."""
+        return len(self.features)
+
+    def _add(self, features):
+        self.features = np.concatenate([self.features, features])
+        self.member[features] = True
+
+    def verify(self, coefs, lams):
+        """Correlations, residual norms, gaps, and for each solution how many features outside are missing."""
+        corrs, rss = self.source.correlate(coefs)
+        gaps, lacking = _kernels.duality_gaps(corrs, self.features, coefs, lams, self.rules, rss)
+        return corrs, rss, gaps, lacking
+
+    def candidates(self, corrs, threshold):
+        """Features outside with at least this threshold: the most pulled, about as many as are active."""
+        score = _kernels.thresholds(corrs, self.rules)
+        score[self.member] = -1.0
+        found = np.flatnonzero((score >= threshold) & (score > 0.0))
+        used = np.count_nonzero(self.coef)
+        budget = max(2 * used - self.size + 100, 30, used // 4)
+        if len(found) > budget:
+            found = found[np.argpartition(-score[found], budget)[:budget]]
+        return found
+
+
+class FactorSet(FeatureSet):
+    """Features with their Gram matrix, and the Cholesky factor of the free ones: solved exactly.
+
+    Parameters
+    ----------
+    source : ColumnSource
+    penalty : Penalty
+        In the units of the source.
+    lam : float
+        The first lambda.
+    """
+
+    goal = _kernels.EXACT
+
+    def __init__(self, source, penalty, lam):
+        super().__init__(source, np.column_stack(penalty), np.empty(0, dtype=np.int64), penalty.excluded)
+        self.free = 0  # features in the factor
+        self.lam = lam  # the present lambda: that of the factor and of `work.rule`
+        self.work = allocate(0)
+        self.target, square = (part[0] for part in source.correlate(np.zeros((1, 0))))
+        self.square = float(square)
+
+    @property
+    def coef(self):
+        """Present coefficients, (m,)."""
+        return self.work.coef[: self.size]
+
+    def extend(self, features, corrs, coef=None):
+        """Take in more features, given the correlations of all with the present residual."""
+        if len(features) == 0:
+            return
+        start, total = self.size, self.size + len(features)
+        if total >= len(self.work.coef):
+            # One place more than features: the solver parks a newcomer behind the last.
+            grown = allocate(max(total, min(2 * start, LARGEST_FACTOR)) + 1)
+            for new, old in zip(grown, self.work, strict=True):
+                used = (slice(0, start), slice(0, old.shape[-1]))[: old.ndim]
+                new[used] = old[used]
+            self.work = grown
+        work = self.work
+        cross = self.source.extend(features)
+        work.gram[:total, start:total] = cross
+        work.gram[start:total, :start] = cross[:start].T
+        work.target[start:total] = self.target[features]
+        work.grad[start:total] = corrs[features]
+        work.coef[start:total] = 0.0 if coef is None else coef[features]
+        rule = self.rules[features]
+        work.base[start:total] = rule
+        work.rule[start:total] = rule * (self.lam, self.lam, 1.0, 1.0)
+        self._add(features)
+
+    def without_factor(self, goal):
+        """The same features, to be solved by descent up to a duality gap of `goal`."""
+        return DescentSet(self.source, self.rules, self.features, self.member, self.coef.copy(), goal)
+
+    def solve(self, lams, max_rounds, on_the_way=False):
+        """Solve the reduced problem for some lambdas; returns coefficients (b, m) and rounds (b,)."""
+        b, work = len(lams), self.work
+        coefs, gaps, rss, rounds = (
+            np.empty((b, self.size)),
+            np.empty(b),
+            np.empty(b),
+            np.empty(b, dtype=np.int64),
+        )
+        self.free = _kernels.solve_sequence(
+            work, self.size, self.free, self.square, lams, max_rounds, coefs, gaps, rss, rounds
+        )
+        self.lam = lams[-1]
+        return coefs, rounds
+
+    def restart(self, coef, corrs):
+        """Go back to given coefficients on the working set, with the correlations of all features."""
+        self.free = _kernels.restart(self.work, self.size, self.free, coef, corrs[self.features])
+
+
+class DescentSet(FeatureSet):
+    """Features without a Gram matrix: solved up to a duality gap of `goal`.
+
+    Parameters
+    ----------
+    source, rules, features, member
+        As in `FeatureSet`.
+    coef : ndarray of shape (m,)
+        Where to start; updated in place.
+    goal : float
+        In the units of the source.
+    """
+
+    def __init__(self, source, rules, features, member, coef, goal):
+        super().__init__(source, rules, features, member)
+        self.coef = coef
+        self.goal = goal
+        self.inner = SHARE * goal
+
+    def extend(self, features, corrs, coef=None):
+        """Take in more features."""
+        self.source.block.gather(features)
+        self._add(features)
+        new = np.zeros(len(features)) if coef is None else coef[features]
+        self.coef = np.concatenate([self.coef, new])
+
+    def restart(self, coef, corrs):
+        """Go back to given coefficients; what follows is solved more closely."""
+        self.coef = coef.copy()
+        self.inner *= SHARE
+
+    def solve(self, lams, max_rounds, on_the_way=False):
+        """Solve the reduced problem for some lambdas; returns coefficients (b, m) and epochs (b,).
+
+        A solution on the way to the one that is wanted need not be close.
+        """
+        coefs = np.empty((len(lams), self.size))
+        epochs = np.empty(len(lams), dtype=np.int64)
+        for index, lam in enumerate(lams):
+            epochs[index] = self._solve_one(
+                lam, max_rounds, max(self.inner, ROUGH) if on_the_way else self.inner
+            )
+            coefs[index] = self.coef
+        self.inner = SHARE * self.goal
+        return coefs, epochs
+
+    def _solve_one(self, lam, max_epochs, goal):
+        """Solve for one lambda in place, up to a gap; returns the number of epochs."""
+        columns, rules = self.source.block.compiled(), self.rules[self.features]
+        everyone = np.arange(self.size)
+        residual, offset = self._residual(self.coef)
+        epoch = 0
+        while epoch < max_epochs:
+            # The first sweep finds the support, the others stay on it.
+            sweep = np.empty((1, self.size))
+            offset = _kernels.descend(columns, everyone, rules, lam, self.coef, residual, offset, sweep)
+            epoch += 1
+            active = np.flatnonzero(self.coef)
+            while epoch < max_epochs:
+                history = np.empty((min(EPOCHS, max_epochs - epoch), len(active)))
+                before = self.coef[active]
+                offset = _kernels.descend(columns, active, rules, lam, self.coef, residual, offset, history)
+                epoch += len(history)
+                moved = np.abs(history[-1] - before).max(initial=0.0)
+                residual, offset = self._extrapolate(lam, rules, active, before, history, residual, offset)
+                if moved * moved * len(active) <= goal:
+                    break
+            if self._gap(lam, rules, residual, offset) <= goal:
+                break
+        return epoch
+
+    def _residual(self, coef):
+        """The residual of some coefficients: a vector, and a multiple of the root weights."""
+        offset = self.source.block.offset(coef)
+        whole = self.source.values - self.source.block.combine(coef[None])[0]
+        # `combine` centres; the solver keeps that part in the offset.
+        return whole - offset * self.source.design.root, offset
+
+    def _objective(self, lam, rules, coef, residual, offset):
+        whole = residual + offset * self.source.design.root
+        l1, l2 = rules[:, 0], rules[:, 1]
+        return 0.5 * _square(whole) + lam * (np.abs(coef) * l1 + 0.5 * coef * coef * l2).sum()
+
+    def _extrapolate(self, lam, rules, active, before, history, residual, offset):
+        """Replace the coefficients by the extrapolation of the last epochs, if that is better."""
+        steps = np.diff(history, axis=0, prepend=before[None])
+        products = steps @ steps.T
+        products[np.diag_indices_from(products)] += 1e-12 * np.trace(products) + 1e-300
+        weights = np.linalg.solve(products, np.ones(len(steps)))
+        if not np.isfinite(weights).all() or weights.sum() == 0.0:
+            return residual, offset
+        coef = self.coef.copy()
+        coef[active] = np.clip(weights @ history / weights.sum(), *rules[active, 2:].T)
+        other, other_offset = self._residual(coef)
+        now = self._objective(lam, rules, self.coef, residual, offset)
+        if not self._objective(lam, rules, coef, other, other_offset) < now:
+            return residual, offset
+        self.coef[:] = coef
+        return other, other_offset
+
+    def _gap(self, lam, rules, residual, offset):
+        """Duality gap of the reduced problem."""
+        whole = residual + offset * self.source.design.root
+        corrs = self.source.block.products(residual, offset)
+        gaps, _ = _kernels.duality_gaps(
+            corrs[None],
+            np.arange(self.size),
+            self.coef[None],
+            np.array([lam]),
+            rules,
+            np.array([_square(whole)]),
+        )
+        return gaps[0]
+
+
+def _square(x):
+    """Squared norm; for a vector this short BLAS threads would cost more than they save."""
+    return np.einsum("i,i->", x, x)
