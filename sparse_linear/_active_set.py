@@ -23,7 +23,7 @@ from sparse_linear._working_sets import LARGEST_FACTOR, DescentSet, FactorSet, a
 # How many lambdas are verified in one pass over X.
 LOOK_AHEAD = 16
 # A larger fall of lambda than this is made in several steps, each started from the one before.
-STEP = 0.7
+STEP = 0.35
 # A lambda so large that it leaves only features without penalty.
 ALL_PENALISED_AT_ZERO = np.array([1e150])
 
@@ -52,7 +52,7 @@ def _with_steps(start, lams):
     sequence, answers = [], []
     before = float(start)
     for index, lam in enumerate(lams.tolist()):
-        if 0.0 < lam < 0.5 * before and before < np.inf:
+        if 0.0 < lam < STEP * before and before < np.inf:
             n_steps = math.ceil(math.log(lam / before) / math.log(STEP))
             sequence.extend(before * (lam / before) ** (step / n_steps) for step in range(1, n_steps))
             answers.extend([-1] * (n_steps - 1))
@@ -113,7 +113,8 @@ def _with_room(working, count, goal):
     """The working set, without its factor if it will be too large for one with `count` more features."""
     if working.size + count <= LARGEST_FACTOR or isinstance(working, DescentSet):
         return working
-    return working.without_factor(goal)
+    working.drop_stale()
+    return working if working.size + count <= LARGEST_FACTOR else working.without_factor(goal)
 
 
 def largest_lambda(source, penalty, max_rounds=1000):
@@ -211,7 +212,8 @@ def solve_path(source, penalty, lams, max_rounds, coef=None, tol=_kernels.EXACT)
                 break
             tries = 0
             if answer >= 0:
-                solutions[answer] = coefs[index]
+                support = np.flatnonzero(coefs[index])
+                solutions[answer] = working.features[support], coefs[index, support]
                 gaps[answer], rss[answer] = batch_gaps[at], batch_rss[at]
             lam_before = batch[index]
         counted = len(batch) if failed is None else keep[failed] + 1
@@ -232,8 +234,8 @@ def solve_path(source, penalty, lams, max_rounds, coef=None, tol=_kernels.EXACT)
             working.extend(candidates, corrs)
             look = max(2, look // 2) if failed < 3 else look
         position += done
-    # Those solved before the working set grew lack its last features.
-    coefs = np.zeros((len(lams), working.size))
-    for row, solution in zip(coefs, solutions, strict=True):
-        row[: len(solution)] = solution
-    return Solutions(working.features, coefs, gaps, rss, _summed(rounds, np.flatnonzero(answers >= 0)))
+    features = np.unique(np.concatenate([support for support, _ in solutions]))
+    coefs = np.zeros((len(lams), len(features)))
+    for row, (support, values) in zip(coefs, solutions, strict=True):
+        row[np.searchsorted(features, support)] = values
+    return Solutions(features, coefs, gaps, rss, _summed(rounds, np.flatnonzero(answers >= 0)))

@@ -285,6 +285,11 @@ class _DenseBlock:
         self.columns[self.size : total] = self.design.take(features)
         self.size = total
 
+    def keep(self, places):
+        """Forget all columns but some, given by their places."""
+        self.columns = self.columns[places]
+        self.size = len(places)
+
     def compiled(self):
         """The columns, for compiled code."""
         return _kernels.Rows(self.columns[: self.size])
@@ -416,9 +421,19 @@ class _SparseBlock:
     def extend(self, features):
         """Gather more columns; returns the Gram matrix of all columns with the new ones, (m, k)."""
         new, shift = self.gather(features)
-        gram = _kernels.entry_gram(entries_of(self.columns), entries_of(new.tocsr()), len(features))
+        start, rows = len(self.shift) - len(shift), entries_of(new.tocsr())
+        gram = np.zeros((len(self.shift), len(shift)))
+        before = entries_of(self.columns)._replace(indptr=read_only(self.columns.indptr[: start + 1]))
+        _kernels.entry_gram(before, rows, gram)
+        _kernels.row_gram(rows, np.ones(self.design.n), gram[start:])
+        gram[start:] += np.triu(gram[start:], 1).T
         gram -= np.outer(self.shift, shift)
         return gram
+
+    def keep(self, places):
+        """Forget all columns but some, given by their places."""
+        self.columns = self.columns[:, places]
+        self.shift = self.shift[places]
 
     def gather(self, features):
         """Gather more columns; returns what `SparseDesign.take` gave."""

@@ -976,6 +976,34 @@ def descend(columns, features, rules, lam, coef, residual, offset, history):
     return offset
 
 
+@leaf
+def _product_of_columns(data, indices, indptr, x, result):
+    for j in range(indptr.shape[0] - 1):
+        total = 0.0
+        for place in range(indptr[j], indptr[j + 1]):
+            total += data[place] * x[indices[place]]
+        result[j] += total
+
+
+@leaf
+def _product_of_rows(data, indices, indptr, x, result):
+    for i in range(indptr.shape[0] - 1):
+        for place in range(indptr[i], indptr[i + 1]):
+            result[indices[place]] += data[place] * x[i]
+
+
+def vector_product(matrix, x, result):
+    """Add ``X^T x`` to `result`; each storage has its own fastest loop."""
+    product = _product_of_columns if isinstance(matrix, CSC) else _product_of_rows
+    product(matrix.data, matrix.indices, matrix.indptr, x, result)
+
+
+@overload(vector_product, inline="always")
+def _vector_product(matrix, x, result):
+    product = _product_of_columns if matrix.instance_class is CSC else _product_of_rows
+    return lambda matrix, x, result: product(matrix.data, matrix.indices, matrix.indptr, x, result)
+
+
 @kernel
 def entry_product(matrix, rows, n_columns):
     """``X^T rows`` for a dense ``rows`` of shape (n, b): an array of shape (n_columns, b), at O(b nnz).
@@ -983,7 +1011,9 @@ def entry_product(matrix, rows, n_columns):
     Fastest for b = `LANES`, a number that the compiler knows.
     """
     result = np.zeros((n_columns, rows.shape[1]))
-    if rows.shape[1] == LANES:
+    if rows.shape[1] == 1:
+        vector_product(matrix, rows[:, 0], result[:, 0])
+    elif rows.shape[1] == LANES:
         for major in range(matrix.indptr.shape[0] - 1):
             for place in range(matrix.indptr[major], matrix.indptr[major + 1]):
                 i, j = row_and_column(matrix, major, matrix.indices[place])
@@ -1014,15 +1044,13 @@ def entry_combination(matrix, columns, n_rows):
 
 
 @kernel
-def entry_gram(columns, rows, n_columns):
-    """``A^T B`` for `columns`, A in CSC form, and `rows`, B in CSR form with `n_columns` columns; dense."""
-    result = np.zeros((columns.indptr.shape[0] - 1, n_columns))
+def entry_gram(columns, rows, result):
+    """Add ``A^T B``, of `columns` A in CSC form and `rows` B in CSR form, to the first rows of `result`."""
     for j in range(columns.indptr.shape[0] - 1):
         for place in range(columns.indptr[j], columns.indptr[j + 1]):
             i = columns.indices[place]
             for other in range(rows.indptr[i], rows.indptr[i + 1]):
                 result[j, rows.indices[other]] += columns.data[place] * rows.data[other]
-    return result
 
 
 @kernel
@@ -1080,6 +1108,47 @@ def column_gram(matrix, share, result):
         row_gram(CSR(data, indices, indptr[: some.shape[0] + 1]), some, result)
 
 
+@leaf
+def _squares_of_columns(data, indices, indptr, share, mean, square, stored, count):
+    for j in range(indptr.shape[0] - 1):
+        total = 0.0
+        weight = 0.0
+        number = 0
+        for place in range(indptr[j], indptr[j + 1]):
+            part = share[indices[place]]
+            apart = data[place] - mean[j]
+            total += part * apart * apart
+            weight += part
+            number += part > 0.0
+        square[j], stored[j], count[j] = total, weight, number
+
+
+@leaf
+def _squares_of_rows(data, indices, indptr, share, mean, square, stored, count):
+    for i in range(indptr.shape[0] - 1):
+        part = share[i]
+        for place in range(indptr[i], indptr[i + 1]):
+            j = indices[place]
+            apart = data[place] - mean[j]
+            square[j] += part * apart * apart
+            stored[j] += part
+            count[j] += part > 0.0
+
+
+def squares(matrix, share, mean, square, stored, count):
+    """What `entry_squares` returns, in place; each storage has its own fastest loop."""
+    total = _squares_of_columns if isinstance(matrix, CSC) else _squares_of_rows
+    total(matrix.data, matrix.indices, matrix.indptr, share, mean, square, stored, count)
+
+
+@overload(squares, inline="always")
+def _squares(matrix, share, mean, square, stored, count):
+    total = _squares_of_columns if matrix.instance_class is CSC else _squares_of_rows
+    return lambda matrix, share, mean, square, stored, count: total(
+        matrix.data, matrix.indices, matrix.indptr, share, mean, square, stored, count
+    )
+
+
 @kernel
 def entry_squares(matrix, share, mean):
     """Weighted squares of the stored entries about `mean`, their weight and their number, column by column.
@@ -1090,11 +1159,5 @@ def entry_squares(matrix, share, mean):
     square = np.zeros(n_columns)
     stored = np.zeros(n_columns)
     count = np.zeros(n_columns, dtype=np.int64)
-    for major in range(matrix.indptr.shape[0] - 1):
-        for place in range(matrix.indptr[major], matrix.indptr[major + 1]):
-            i, j = row_and_column(matrix, major, matrix.indices[place])
-            apart = matrix.data[place] - mean[j]
-            square[j] += share[i] * apart * apart
-            stored[j] += share[i]
-            count[j] += share[i] > 0.0
+    squares(matrix, share, mean, square, stored, count)
     return square, stored, count

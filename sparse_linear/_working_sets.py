@@ -11,8 +11,8 @@ import numpy as np
 
 from sparse_linear import _kernels
 
-# Features that get a Gram matrix and a factor: 2 x 128 MB.
-LARGEST_FACTOR = 4096
+# Features that get a Gram matrix and a factor: at most 2 x 512 MB, of what is used.
+LARGEST_FACTOR = 8192
 # Epochs of descent between two extrapolations.
 EPOCHS = 5
 # Descent solves the reduced problem to this share of the gap that is asked for on all features.
@@ -77,7 +77,7 @@ class FeatureSet:
         score[self.member] = -1.0
         found = np.flatnonzero((score >= threshold) & (score > 0.0))
         used = np.count_nonzero(self.coef)
-        budget = max(2 * used - self.size + 100, 30, used // 4)
+        budget = max(2 * used - self.size + 50, 30, used // 4)
         if len(found) > budget:
             found = found[np.argpartition(-score[found], budget)[:budget]]
         return found
@@ -133,6 +133,23 @@ class FactorSet(FeatureSet):
         work.base[start:total] = rule
         work.rule[start:total] = rule * (self.lam, self.lam, 1.0, 1.0)
         self._add(features)
+
+    def drop_stale(self):
+        """Forget the features at zero: they come back if they are wanted."""
+        stale = self.coef == 0.0
+        stale &= self.work.held[: self.size]
+        places = np.flatnonzero(~stale)
+        self.member[self.features[stale]] = False
+        self.features = self.features[places]
+        self.source.block.keep(places)
+        old, work = self.work, allocate(len(places) + 1)
+        m, k = len(places), self.free
+        work.gram[:m, :m] = old.gram[np.ix_(places, places)]
+        for name in ("target", "grad", "coef", "base", "rule", "held"):
+            getattr(work, name)[:m] = getattr(old, name)[places]
+        work.factor[:k, :k] = old.factor[:k, :k]
+        work.order[:k] = np.searchsorted(places, old.order[:k])
+        self.work = work
 
     def without_factor(self, goal):
         """The same features, to be solved by descent up to a duality gap of `goal`."""

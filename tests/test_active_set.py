@@ -146,14 +146,14 @@ def test_one_far_lambda_is_reached_by_steps():
 
 @pytest.mark.parametrize("start", [1e4, 1.0, 0.11, 0.05])
 def test_with_steps(start):
-    """All lambdas are there in order, none falls by more than half, every entry knows whom it serves."""
+    """all lambdas are there in order, none falls too far, every entry knows whom it serves."""
     lams = np.array([0.1, 0.1, 0.09, 1e-5, 0.0, 0.0])
     sequence, answers = _active_set._with_steps(start, lams)
     np.testing.assert_array_equal(sequence[answers >= 0], lams)
     np.testing.assert_array_equal(answers[answers >= 0], np.arange(len(lams)))
     positive = np.concatenate([[max(start, lams[0])], sequence[sequence > 0]])
     assert (positive[1:] <= positive[:-1]).all()
-    assert (positive[1:] >= 0.5 * positive[:-1]).all()
+    assert (positive[1:] >= _active_set.STEP * positive[:-1]).all()
 
 
 @every_source
@@ -301,3 +301,18 @@ def test_a_working_set_outgrows_its_factor():
     warm, again = case.solve(lams[7:8], max_rounds=100_000, start=start)
     assert again.gaps[0] <= 1e-12
     np.testing.assert_allclose(warm[0], start, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("container", [np.asarray, sparse.csc_array])
+def test_stale_features_leave_before_the_factor_does(monkeypatch, container):
+    """A working set that is full forgets its features at zero, and is solved exactly as before."""
+    X, y = oracles.numbers(30, 300, seed=14)
+    case = Case(container(X), y, make_penalty(300, 1.0, 0.0))
+    lams = np.geomspace(1.0, 0.02, 40) * case.first_lambda()
+    expected, found = case.solve(lams)
+    support = np.count_nonzero(expected, axis=1).max()
+    assert (found.gaps <= 1e-13).all()
+    monkeypatch.setattr(_active_set, "LARGEST_FACTOR", support + 55)
+    coefs, again = case.solve(lams)
+    assert (again.gaps <= 1e-13).all(), "with descent they would be larger"
+    np.testing.assert_allclose(coefs, expected, rtol=0, atol=1e-10)

@@ -75,7 +75,7 @@ timed("paths", lambda: (lasso_path(wide, y[:20]), enet_path(X, y, n_alphas=9), r
 sparse_linear._active_set.LARGEST_FACTOR = 5
 for container in (np.asarray, sparse.csc_array):
     timed("descent", lambda: lasso_path(container(wide), y[:20], tol=0.1))
-sparse_linear._active_set.LARGEST_FACTOR = 4096
+sparse_linear._active_set.LARGEST_FACTOR = 8192
 timed("path, warm start", lambda: enet_path(X, y, alphas=[0.5, 0.1], coef_init=np.ones(6)))
 timed("grid", lambda: alpha_grid(sparse.csc_array(spread), y))
 json.dump(
