@@ -313,6 +313,9 @@ def test_stale_features_leave_before_the_factor_does(monkeypatch, container):
     support = np.count_nonzero(expected, axis=1).max()
     assert (found.gaps <= 1e-13).all()
     monkeypatch.setattr(_active_set, "LARGEST_FACTOR", support + 55)
+    drop, dropped = _working_sets.FactorSet.drop_stale, []
+    monkeypatch.setattr(_working_sets.FactorSet, "drop_stale", lambda self: (dropped.append(1), drop(self)))
     coefs, again = case.solve(lams)
+    assert dropped
     assert (again.gaps <= 1e-13).all(), "with descent they would be larger"
     np.testing.assert_allclose(coefs, expected, rtol=0, atol=1e-10)
