@@ -50,6 +50,8 @@ from numba.extending import overload
 kernel = partial(njit, cache=True, nogil=True, error_model="numpy")
 # Called by other kernels only: without the wrappers for Python, which take a third of the time to compile.
 inner = partial(kernel, no_cpython_wrapper=True, no_cfunc_wrapper=True)
+# Called in one place only: compiled there, rather than once more by itself.
+part = partial(inner, inline="always")
 # Leaf reductions may be reassociated, so that they vectorise; NaN and infinity keep their meaning.
 leaf = partial(inner, fastmath={"reassoc", "contract", "nsz", "arcp"}, inline="never")
 
@@ -243,6 +245,13 @@ def subtract_four(factors, panel, i, target, start, stop, width):
 
 
 @leaf
+def combine_rows(scale, matrix, source, target, start, stop):
+    """``matrix[target, c] += scale * matrix[source, c]`` for ``start <= c < stop``."""
+    for c in range(start, stop):
+        matrix[target, c] += scale * matrix[source, c]
+
+
+@leaf
 def scale_row(scale, matrix, i, start, stop):
     """``matrix[i, c] *= scale`` for ``start <= c < stop``."""
     for c in range(start, stop):
@@ -303,7 +312,7 @@ def _append(work, k, j, column):
     return pivot, True
 
 
-@inner
+@part
 def _append_all(work, k, features, count):
     """Append the first `count` of some features, all but those that depend on the factor; returns its size.
 
@@ -311,35 +320,34 @@ def _append_all(work, k, features, count):
     marked as held.
     """
     factor, order = work.factor, work.order
-    scratch = np.empty((BLOCK + k + count + 3, BLOCK))
-    square, panel = scratch[:BLOCK], scratch[BLOCK:]
+    panel = np.empty((k + count + 3, BLOCK))
+    square = np.empty((BLOCK, BLOCK))
     for first in range(0, count, BLOCK):
-        block = features[first : min(first + BLOCK, count)]
-        width = block.shape[0]
+        width = min(BLOCK, count - first)
         for c in range(width):
-            j = block[c]
+            j = features[first + c]
             for i in range(k):
                 panel[i, c] = work.gram[j, order[i]]
             for i in range(k, k + 3):  # the last group of four rows may be incomplete
                 panel[i, c] = 0.0
             for r in range(width):
-                square[r, c] = work.gram[j, block[r]]
+                square[r, c] = work.gram[j, features[first + r]]
             square[c, c] += work.rule[j, 1]
         for i in range(0, k, 4):
             for r in range(i, min(i + 4, k)):
                 for above in range(i, r):
-                    add_row(-factor[above, r], panel, above, panel[r], 0, width)
+                    combine_rows(-factor[above, r], panel, above, r, 0, width)
                 scale_row(1.0 / factor[r, r], panel, r, 0, width)
             subtract_four(factor, panel, i, panel, i + 4, k, width)
             subtract_four(panel, panel, i, square, 0, width, width)
         size = k
         for r in range(width):
-            j = block[r]
+            j = features[first + r]
             if square[r, r] <= PIVOT * (work.gram[j, j] + work.rule[j, 1]):
                 continue
             scale_row(1.0 / np.sqrt(square[r, r]), square, r, r, width)
             for below in range(r + 1, width):
-                add_row(-square[r, below], square, r, square[below], below, width)
+                combine_rows(-square[r, below], square, r, below, below, width)
             for i in range(k):
                 factor[i, size] = panel[i, r]
             for i in range(k, size):
@@ -348,7 +356,7 @@ def _append_all(work, k, features, count):
             order[size] = r  # its place in the block, until the block is done
             size += 1
         for i in range(k, size):
-            order[i] = block[order[i]]
+            order[i] = features[first + order[i]]
             work.held[order[i]] = False
         k = size
     return k
@@ -581,7 +589,7 @@ def _join(work, m, k, j, column):
     return k
 
 
-@inner
+@part
 def _join_all(work, m, k, entering, column):
     """Take all free features into the factor, or to the end of their face; returns its new size."""
     count = 0
@@ -597,7 +605,7 @@ def _join_all(work, m, k, entering, column):
     return k
 
 
-@inner
+@part
 def _objective(work, m):
     """Objective of the reduced problem, and the rounding in it."""
     value = -0.5 * (dot(work.coef, work.target, m) + dot(work.coef, work.grad, m))
