@@ -26,8 +26,9 @@ seconds = {"import": time.perf_counter() - start}
 def dispatchers():
     found = {}
     for name, value in vars(_kernels).items():
-        # Those that are compiled inside their callers have no file of their own.
-        if isinstance(value, numba.core.dispatcher.Dispatcher) and value.targetoptions.get("inline") != "always":
+        if not isinstance(value, numba.core.dispatcher.Dispatcher):
+            continue
+        if value.targetoptions.get("inline") != "always":  # those are compiled inside their callers
             found[name] = value
     return found
 
