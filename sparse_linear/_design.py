@@ -28,6 +28,10 @@ CONSTANT = 1e-13
 # times the # rounding unit is lost, and must stay far below `_kernels.PIVOT`, or dependent columns would look
 # independent.
 FAR = 30.0
+# Up to this sum of absolute coefficients, and down to this share of the target left over, correlations and
+# residual norms may be computed from inner products of columns.
+SHORT = 10.0
+LEFT = 1e-6
 # Columns whose mean is this many times their spread are centred before they are multiplied, not afterwards.
 OFFSET = 1e4
 
@@ -192,6 +196,16 @@ class DenseDesign(_Design):
             return False
         return not np.any(np.abs(self.units.mean) > OFFSET * self.units.norm)
 
+    @cached_property
+    def _tilt(self):
+        """The largest mean of a column, in units of its norm."""
+        return np.abs(self.units.mean * self._inverse).max(initial=0.0)
+
+    @cached_property
+    def _inverse(self):
+        """What the columns are multiplied by."""
+        return 1.0 / self.units.norm
+
     def correlate(self, residuals):
         """Inner products of all columns of Z with some residuals.
 
@@ -204,19 +218,20 @@ class DenseDesign(_Design):
         -------
         ndarray of shape (b, p)
         """
-        mean, norm, _ = self.units
+        mean, _norm, _ = self.units
         weighted = residuals * self.root
         if self._direct:
             result = weighted @ self.X
-            if self.fit_intercept:
-                # The residuals are centred up to rounding; this takes away what rounding left.
-                result -= np.outer(weighted.sum(axis=1), mean)
+            left = weighted.sum(axis=1) if self.fit_intercept else np.zeros(len(weighted))
+            # The residuals are centred up to rounding; this takes away what that left, if it matters.
+            if np.abs(left).max() * self._tilt > 0.1 * _kernels.EPS:
+                result -= np.outer(left, mean)
         else:
             result = np.zeros((len(weighted), self.p))
             for rows, columns in tiles(self.X.shape, self.X.strides):
                 tile = self.X[rows, columns] - mean[columns]
                 result[:, columns] += weighted[:, rows] @ tile
-        result /= norm
+        result *= self._inverse
         return result
 
     def apply(self, coefs):
@@ -418,6 +433,11 @@ class _SparseBlock:
         self.columns = sparse.csc_array((design.n, 0))
         self.shift = np.zeros(0)  # mean / norm: column j of Z is columns[:, j] - root * shift[j]
 
+    @property
+    def size(self):
+        """Number of columns."""
+        return len(self.shift)
+
     def extend(self, features):
         """Gather more columns; returns the Gram matrix of all columns with the new ones, (m, k)."""
         new, shift = self.gather(features)
@@ -483,10 +503,28 @@ class ColumnSource:
         self.target, self.values = design.target(y)
         self.block = design.block()
         self.design = design
+        self.features = np.empty(0, dtype=np.int64)  # those of the block
+        self.products = {}  # feature -> inner products of its column with all columns
+
+    @cached_property
+    def start(self):
+        """Correlations of all features with the target, (p,)."""
+        return self.design.correlate(self.values[None])[0]
+
+    def gather(self, features):
+        """Add features to the working set, for descent."""
+        self.block.gather(features)
+        self.features = np.concatenate([self.features, features])
 
     def extend(self, features):
         """Add features to the working set; returns the Gram matrix of all of it with the new ones, (m, k)."""
+        self.features = np.concatenate([self.features, features])
         return self.block.extend(features)
+
+    def keep(self, places):
+        """Forget all features of the working set but some, given by their places."""
+        self.block.keep(places)
+        self.features = self.features[places]
 
     def correlate(self, coefs):
         """Correlations of all features with the residuals of some solutions on the working set.
@@ -500,8 +538,27 @@ class ColumnSource:
         corrs : ndarray of shape (b, p)
         rss : ndarray of shape (b,)
         """
+        used = np.flatnonzero(coefs.any(axis=0))
+        if 2 * len(used) <= len(coefs):
+            corrs, rss = self._from_products(coefs[:, used], used)
+            # Sums over the coefficients round with their size, and differences with what they cancel.
+            if np.abs(coefs).sum(axis=1).max() <= SHORT and rss.min() >= LEFT:
+                return corrs, rss
         residuals = self.values - self.block.combine(coefs)
         return self.design.correlate(residuals), np.einsum("ij,ij->i", residuals, residuals)
+
+    def _from_products(self, coefs, used):
+        """`correlate` with one pass over X for each column in use, rather than for each solution."""
+        features = self.features[used].tolist()
+        new = [at for at, feature in enumerate(features) if feature not in self.products]
+        if new:
+            columns = self.block.combine(np.eye(self.block.size)[used[new]])
+            found = self.design.correlate(columns)
+            self.products.update((features[at], row) for at, row in zip(new, found, strict=True))
+        products = np.array([self.products[feature] for feature in features]).reshape(-1, self.design.p)
+        corrs = self.start - coefs @ products
+        fitted = np.einsum("ij,ij->i", coefs, self.start[features] + corrs[:, features])
+        return corrs, self.values @ self.values - fitted
 
 
 def make_design(X, sample_weight, fit_intercept):

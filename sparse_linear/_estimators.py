@@ -90,10 +90,13 @@ class ElasticNet(_LinearModel):
     max_iter : int, default=1000
         Limit of active-set rounds for each alpha the solver passes through. A round moves to the exact
         minimiser on the current set of non-zero coefficients and then lets in the features that want to
-        enter; a handful is usual.
+        enter; a handful is usual. Where thousands of coefficients are non-zero, it is the limit of epochs of
+        coordinate descent.
     tol : float, default=1e-4
         What scikit-learn promises: a duality gap of at most `tol` times the mean square of the (centred) y.
-        The solver delivers gaps near rounding error whatever `tol`, and warns if it ends above `tol`.
+        The solver delivers gaps near rounding error whatever `tol`, and warns if it ends above `tol`. Only
+        where more than 8192 features have to be considered at once, coordinate descent takes over and stops
+        at `tol`.
     warm_start : bool, default=False
         Start from the coefficients of the previous fit. It may save time; the answer is the same.
     positive : bool, default=False

@@ -17,21 +17,29 @@ How one ``lambda`` is solved (`solve_sequence`)
 The objective is convex and piecewise quadratic: on a *face* (each coordinate positive, negative, or
 held at 0 or at a bound) it is one quadratic, whose minimiser is one triangular solve away.  The
 solver keeps the Cholesky factor ``U`` of ``H = G_AA + lambda diag(g_A)`` for the free coordinates
-``A`` and moves from face to face:
+``A`` and moves from face to face, in rounds:
 
-1. *Newton* (`_newton`): ``H d = -gradient``; take the step, or go to the first coordinate that would
-   leave its face, hold it there, drop it from ``U``, and solve again.
-2. *Admit* (`_admit`): every held coordinate that a coordinate step would move takes that step, one
-   after the other, and becomes free.
-3. *Join* (`_join`): the newly free coordinates enter ``U``.  One that depends on the columns
-   already there has no pivot; then the fit is (nearly) constant along the null direction
-   ``d_j = 1, d_A = -H^{-1} G_Aj`` and the objective is minimised along it, up to the first coordinate
-   that reaches the end of its face and is dropped.
+1. *Join* (`_join_all`): coordinates that have become free enter ``U``, many at a time.  One that
+   depends on the columns already there has no pivot; then the fit is (nearly) constant along the null
+   direction ``d_j = 1, d_A = -H^{-1} G_Aj`` and the objective is minimised along it, up to the first
+   coordinate that reaches the end of its face and is dropped (`_join`).
+2. *Newton* (`_newton`): solve ``H d = -gradient`` and follow ``d``; a coordinate that reaches the end of
+   its face stays there while the others go on, to the minimum along this broken line.  Those that
+   stopped are dropped from ``U``, and it is solved again.
+3. *Admit* (`_admit`): every held coordinate that a coordinate step would move takes that step, one
+   after the other, and becomes free.  If there is none, this is the solution.
 
 No step raises the objective, and each round ends in the minimiser of a face that is lower than the
 one before; there are finitely many faces, so it ends (the argument of the active-set methods: Osborne,
 Presnell and Turlach 2000, IMA J. Numer. Anal. 20, section 3).  The result is as good as a triangular
-solve, not "converged to a tolerance".
+solve, not "converged to a tolerance".  In floating point a step can raise the objective after all,
+where columns are dependent up to rounding; it is taken back, and the certificate tells the rest.
+
+Where the time goes: a round costs O(k^2) for the two triangular solves and O(k m) for the
+correlations; a newcomer O(k^2), shared by `BLOCK` of them; a coordinate that stops O(k) on its way and
+O((k - i)^2) to leave place ``i`` of the factor.
+
+Supports too large for ``U`` are left to coordinate descent (`descend`; see `_working_sets`).
 
 Conventions
 -----------

@@ -141,7 +141,7 @@ class FactorSet(FeatureSet):
         places = np.flatnonzero(~stale)
         self.member[self.features[stale]] = False
         self.features = self.features[places]
-        self.source.block.keep(places)
+        self.source.keep(places)
         old, work = self.work, allocate(len(places) + 1)
         m, k = len(places), self.free
         work.gram[:m, :m] = old.gram[np.ix_(places, places)]
@@ -196,7 +196,7 @@ class DescentSet(FeatureSet):
 
     def extend(self, features, corrs, coef=None):
         """Take in more features."""
-        self.source.block.gather(features)
+        self.source.gather(features)
         self._add(features)
         new = np.zeros(len(features)) if coef is None else coef[features]
         self.coef = np.concatenate([self.coef, new])

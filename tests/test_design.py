@@ -300,3 +300,35 @@ def test_tiles_cover_a_matrix_exactly_once(n, p, order, size):
                 seen.append(columns)
         assert (X == 1).all()
         assert len({columns.start for columns in seen}) == len(seen)
+
+
+@pytest.mark.parametrize("container", [np.asarray, np.asfortranarray, sparse.csc_array, sparse.csr_array])
+@pytest.mark.parametrize("fit_intercept", [True, False])
+def test_correlations_from_products_of_few_columns(container, fit_intercept, monkeypatch):
+    """They are those of the residuals; large coefficients, and fits that leave nothing, get the residuals."""
+    X, y = oracles.holes(30, 50)
+    X[:, 3] += 2.0
+    weights = np.linspace(0.0, 1.0, 30)
+    design = _design.make_design(container(X), weights, fit_intercept)
+    asked = []
+    correlate = type(design).correlate
+    monkeypatch.setattr(
+        type(design), "correlate", lambda self, rows: (asked.append(len(rows)), correlate(self, rows))[1]
+    )
+    source = _design.ColumnSource(design, y)
+    source.extend(np.array([7, 3, 11, 20]))
+    source.keep(np.array([1, 2, 3]))
+    coefs = np.zeros((8, 3))
+    coefs[:, 0], coefs[4:, 2] = np.linspace(-1, 1, 8), 0.3
+    for factor, passes in ((1.0, [2, 1]), (0.5, []), (1e6, [8])):
+        asked.clear()
+        corrs, rss = source.correlate(factor * coefs)
+        assert asked == passes
+        residuals = source.values - source.block.combine(factor * coefs)
+        np.testing.assert_allclose(corrs, correlate(design, residuals), rtol=0, atol=1e-14 * max(factor, 1.0))
+        np.testing.assert_allclose(rss, (residuals**2).sum(axis=1), rtol=1e-12)
+    exact = _design.ColumnSource(design, np.where(weights > 0, X[:, 3], 0.0))
+    exact.extend(np.array([3]))
+    corrs, rss = exact.correlate(np.ones((2, 1)))
+    assert rss.max() < 1e-28
+    assert np.abs(corrs).max() < 1e-14
