@@ -357,10 +357,9 @@ class SparseDesign(_Design):
     @cached_property
     def units(self):
         """`Units` of the columns, in two passes over the stored entries."""
-        mean = np.zeros(self.p)
-        if self.fit_intercept:
-            mean = _kernels.entry_product(self.entries, self.share[:, None], self.p)[:, 0]
-        square, stored, count = _kernels.entry_squares(self.entries, self.share, mean)
+        mean, square, stored, count = _kernels.entry_moments(
+            self.entries, self.share, self.fit_intercept, self.p
+        )
         # Rows without a stored entry hold zeros; where there is none, rounding must not invent one.
         absent = np.where(count < self.effective_rows, np.maximum(1.0 - stored, 0.0), 0.0)
         square += absent * mean * mean

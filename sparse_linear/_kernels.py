@@ -1030,20 +1030,21 @@ def entry_product(matrix, rows, n_columns):
     if rows.shape[1] == 1:
         vector_product(matrix, rows[:, 0], result[:, 0])
     elif rows.shape[1] == LANES:
-        for major in range(matrix.indptr.shape[0] - 1):
-            for place in range(matrix.indptr[major], matrix.indptr[major + 1]):
-                i, j = row_and_column(matrix, major, matrix.indices[place])
-                value = matrix.data[place]
-                for c in range(LANES):
-                    result[j, c] += value * rows[i, c]
+        _entry_product(matrix, rows, result, LANES)
     else:
-        for major in range(matrix.indptr.shape[0] - 1):
-            for place in range(matrix.indptr[major], matrix.indptr[major + 1]):
-                i, j = row_and_column(matrix, major, matrix.indices[place])
-                value = matrix.data[place]
-                for c in range(rows.shape[1]):
-                    result[j, c] += value * rows[i, c]
+        _entry_product(matrix, rows, result, rows.shape[1])
     return result
+
+
+@part
+def _entry_product(matrix, rows, result, width):
+    """Add ``X^T rows`` to `result`; compiled for each `width` that is a constant."""
+    for major in range(matrix.indptr.shape[0] - 1):
+        for place in range(matrix.indptr[major], matrix.indptr[major + 1]):
+            i, j = row_and_column(matrix, major, matrix.indices[place])
+            value = matrix.data[place]
+            for c in range(width):
+                result[j, c] += value * rows[i, c]
 
 
 @kernel
@@ -1125,22 +1126,29 @@ def column_gram(matrix, share, result):
 
 
 @leaf
-def _squares_of_columns(data, indices, indptr, share, mean, square, stored, count):
+def _moments_of_columns(data, indices, indptr, share, centred, mean, square, stored, count):
     for j in range(indptr.shape[0] - 1):
+        start, stop = indptr[j], indptr[j + 1]
+        middle = 0.0
+        if centred:
+            for place in range(start, stop):
+                middle += share[indices[place]] * data[place]
         total = 0.0
         weight = 0.0
         number = 0
-        for place in range(indptr[j], indptr[j + 1]):
+        for place in range(start, stop):
             part = share[indices[place]]
-            apart = data[place] - mean[j]
+            apart = data[place] - middle
             total += part * apart * apart
             weight += part
             number += part > 0.0
-        square[j], stored[j], count[j] = total, weight, number
+        mean[j], square[j], stored[j], count[j] = middle, total, weight, number
 
 
 @leaf
-def _squares_of_rows(data, indices, indptr, share, mean, square, stored, count):
+def _moments_of_rows(data, indices, indptr, share, centred, mean, square, stored, count):
+    if centred:
+        _product_of_rows(data, indices, indptr, share, mean)
     for i in range(indptr.shape[0] - 1):
         part = share[i]
         for place in range(indptr[i], indptr[i + 1]):
@@ -1151,29 +1159,29 @@ def _squares_of_rows(data, indices, indptr, share, mean, square, stored, count):
             count[j] += part > 0.0
 
 
-def squares(matrix, share, mean, square, stored, count):
-    """What `entry_squares` returns, in place; each storage has its own fastest loop."""
-    total = _squares_of_columns if isinstance(matrix, CSC) else _squares_of_rows
-    total(matrix.data, matrix.indices, matrix.indptr, share, mean, square, stored, count)
+def add_moments(matrix, share, centred, mean, square, stored, count):
+    """What `entry_moments` returns, in place; each storage has its own fastest loop."""
+    moments = _moments_of_columns if isinstance(matrix, CSC) else _moments_of_rows
+    moments(matrix.data, matrix.indices, matrix.indptr, share, centred, mean, square, stored, count)
 
 
-@overload(squares, inline="always")
-def _squares(matrix, share, mean, square, stored, count):
-    total = _squares_of_columns if matrix.instance_class is CSC else _squares_of_rows
-    return lambda matrix, share, mean, square, stored, count: total(
-        matrix.data, matrix.indices, matrix.indptr, share, mean, square, stored, count
+@overload(add_moments, inline="always")
+def _add_moments(matrix, share, centred, mean, square, stored, count):
+    moments = _moments_of_columns if matrix.instance_class is CSC else _moments_of_rows
+    return lambda matrix, share, centred, mean, square, stored, count: moments(
+        matrix.data, matrix.indices, matrix.indptr, share, centred, mean, square, stored, count
     )
 
 
 @kernel
-def entry_squares(matrix, share, mean):
-    """Weighted squares of the stored entries about `mean`, their weight and their number, column by column.
+def entry_moments(matrix, share, centred, n_columns):
+    """Mean of every column (0 unless `centred`); of its stored entries squares about it, weight and number.
 
     Entries of rows without weight do not count.
     """
-    n_columns = mean.shape[0]
+    mean = np.zeros(n_columns)
     square = np.zeros(n_columns)
     stored = np.zeros(n_columns)
     count = np.zeros(n_columns, dtype=np.int64)
-    squares(matrix, share, mean, square, stored, count)
-    return square, stored, count
+    add_moments(matrix, share, centred, mean, square, stored, count)
+    return mean, square, stored, count

@@ -441,13 +441,15 @@ def test_storages_in_turn():
 
 
 @containers
-def test_sparse_squares(kind, storage):
-    """Squares about a mean, weights and numbers of the stored entries; rows without weight do not count."""
+@pytest.mark.parametrize("centred", [True, False])
+def test_moments_of_sparse_columns(kind, storage, centred):
+    """Means, squares about them, weights and numbers of stored entries; rows without weight do not count."""
     dense = oracles.holes(9, 5)[0]
     X = kind(dense)
     share = np.array([0.1, 0.0, 0.2, 0.1, 0.1, 0.0, 0.3, 0.1, 0.1])
-    mean = np.arange(5.0)
-    square, stored, count = _kernels.entry_squares(storage(X.data, X.indices, X.indptr), share, mean)
+    entries = storage(X.data, X.indices, X.indptr)
+    mean, square, stored, count = _kernels.entry_moments(entries, share, centred, 5)
+    np.testing.assert_allclose(mean, share @ dense if centred else np.zeros(5), rtol=1e-13, atol=1e-16)
     there = dense != 0.0
     np.testing.assert_allclose(square, (share[:, None] * there * (dense - mean) ** 2).sum(axis=0), rtol=1e-13)
     np.testing.assert_allclose(stored, share @ there, rtol=1e-13)
