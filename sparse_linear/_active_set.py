@@ -26,7 +26,7 @@ from sparse_linear._working_sets import LARGEST_FACTOR, DescentSet, FactorSet, a
 # How many lambdas are verified in one pass over X.
 LOOK_AHEAD = 16
 # A larger fall of lambda than this is made in several steps, each started from the one before.
-STEP = 0.35
+STEP = 0.22
 # A lambda so large that it leaves only features without penalty.
 ALL_PENALISED_AT_ZERO = np.array([1e150])
 
