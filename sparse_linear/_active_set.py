@@ -231,7 +231,9 @@ def solve_path(source, penalty, lams, max_rounds, coef=None, tol=_kernels.EXACT)
         corrs = batch_corrs[failed]
         lam_before = batch[done]
         working.restart(coefs[done], corrs)
-        if lacks:
+        if not lacks:
+            working.solve_more_closely()
+        else:
             candidates = working.candidates(corrs, batch[done])
             working = _with_room(working, len(candidates), goal)
             working.extend(candidates, corrs)

@@ -25,7 +25,7 @@ ALL_AT_ONCE = 256
 # A column whose spread is below this share of its mean is constant up to rounding.
 CONSTANT = 1e-13
 # The same for sparse columns, whose centring is a subtraction from their Gram matrix: the square of this
-# times the # rounding unit is lost, and must stay far below `_kernels.PIVOT`, or dependent columns would look
+# times the rounding unit is lost, and must stay far below `_kernels.PIVOT`, or dependent columns would look
 # independent.
 FAR = 30.0
 # Up to this sum of absolute coefficients, and down to this share of the target left over, correlations and
@@ -184,8 +184,9 @@ class DenseDesign(_Design):
                 mean[columns] += apart * (weight / total)
                 square[columns] += apart * apart * (before * weight / total)
                 seen[columns] = total
+            tile *= np.sqrt(share)[:, None]  # before the square, which may overflow in a row without weight
             tile *= tile
-            square[columns] += share @ tile
+            square[columns] += tile.sum(axis=0)
         return make_units(mean, square, self.effective_rows if self.fit_intercept else 2)
 
     @cached_property
@@ -551,7 +552,9 @@ class ColumnSource:
         features = self.features[used].tolist()
         new = [at for at, feature in enumerate(features) if feature not in self.products]
         if new:
-            columns = self.block.combine(np.eye(self.block.size)[used[new]])
+            chosen = np.zeros((len(new), self.block.size))
+            chosen[np.arange(len(new)), used[new]] = 1.0
+            columns = self.block.combine(chosen)
             found = self.design.correlate(columns)
             self.products.update((features[at], row) for at, row in zip(new, found, strict=True))
         products = np.array([self.products[feature] for feature in features]).reshape(-1, self.design.p)

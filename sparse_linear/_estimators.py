@@ -279,7 +279,8 @@ class Lasso(ElasticNet):
     max_iter : int, default=1000
         Limit of active-set rounds for each alpha the solver passes through.
     tol : float, default=1e-4
-        Largest duality gap without a warning, in units of the mean square of the (centred) y.
+        Largest duality gap without a warning, in units of the mean square of the (centred) y; see
+        `ElasticNet`.
     warm_start : bool, default=False
         Start from the coefficients of the previous fit.
     positive : bool, default=False

@@ -618,7 +618,8 @@ def _objective(work, m):
     """Objective of the reduced problem, and the rounding in it."""
     value = -0.5 * (dot(work.coef, work.target, m) + dot(work.coef, work.grad, m))
     for j in range(m):
-        value += work.rule[j, 0] * abs(work.coef[j]) + 0.5 * work.rule[j, 1] * work.coef[j] * work.coef[j]
+        if work.coef[j] != 0.0:  # the penalty may be infinite
+            value += work.rule[j, 0] * abs(work.coef[j]) + 0.5 * work.rule[j, 1] * work.coef[j] * work.coef[j]
     size = _rounding(work, m)
     return value, size * size / NOISE
 
@@ -658,6 +659,8 @@ def solve_sequence(work, m, k, square, lams, max_rounds, coefs, gaps, rss, round
         k = _set_lambda(work, m, k, lams[index])
         refinements = 0
         ceiling = np.inf
+        for j in range(m):
+            best[j] = work.coef[j]
         for round in range(max_rounds):
             rounds[index] = round + 1
             k = _join_all(work, m, k, features, step)

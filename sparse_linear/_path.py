@@ -116,7 +116,7 @@ def enet_path(
         square without an intercept); they are returned on the scale of X.
     tol : float, default=1e-4
         Warn if a duality gap exceeds `tol` times the mean square of the (centred) y. Answers are exact
-        whatever `tol`.
+        whatever `tol`, up to 8192 features in play at once; beyond, coordinate descent stops at `tol`.
     max_iter : int, default=1000
         Limit of active-set rounds for each alpha.
 

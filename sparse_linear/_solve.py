@@ -174,7 +174,9 @@ def fit(
     choice = select_solver(problem)
     moments = None
     if choice.moments:
-        unit_y = 2.0 ** np.frexp(np.abs(Y).max(axis=0))[1]  # a power of two changes no digit
+        if not design.share.all():
+            Y = np.where(design.share[:, None] > 0.0, Y, 0.0)  # rows without weight may hold anything
+        unit_y = 2.0 ** (np.frexp(np.abs(Y).max(axis=0))[1] - 1.0)  # a power of two changes no digit
         moments = MomentDesign(
             Moments.from_data(design.X, Y / unit_y, design.share),
             design.fit_intercept,
@@ -259,7 +261,7 @@ def _with_slip(design, y, penalty, lams, solution):
     direction of descent in which each of them seems settled. The dual point is the residual without its
     projection on their span, and what the projection explains adds to the gap.
     """
-    if penalty.l1.all():
+    if penalty.l1.all() and lams.all():
         return solution
     bound = np.minimum(-penalty.lower, penalty.upper)
     free = np.flatnonzero((penalty.l1 == 0.0) & (penalty.l2 == 0.0) & np.isinf(bound))

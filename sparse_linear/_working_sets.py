@@ -65,6 +65,9 @@ class FeatureSet:
         self.features = np.concatenate([self.features, features])
         self.member[features] = True
 
+    def solve_more_closely(self):
+        """Called when the gap on all features was too large although none of them was missing."""
+
     def verify(self, coefs, lams):
         """Correlations, residual norms, gaps, and for each solution how many features outside are missing."""
         corrs, rss = self.source.correlate(coefs)
@@ -202,9 +205,8 @@ class DescentSet(FeatureSet):
         self.coef = np.concatenate([self.coef, new])
 
     def restart(self, coef, corrs):
-        """Go back to given coefficients; what follows is solved more closely."""
+        """Go back to given coefficients."""
         self.coef = coef.copy()
-        self.inner *= SHARE
 
     def solve(self, lams, max_rounds, on_the_way=False):
         """Solve the reduced problem for some lambdas; returns coefficients (b, m) and epochs (b,).
@@ -218,8 +220,11 @@ class DescentSet(FeatureSet):
                 lam, max_rounds, max(self.inner, ROUGH) if on_the_way else self.inner
             )
             coefs[index] = self.coef
-        self.inner = SHARE * self.goal
         return coefs, epochs
+
+    def solve_more_closely(self):
+        """From now on, to a smaller share of the gap."""
+        self.inner *= SHARE
 
     def _solve_one(self, lam, max_epochs, goal):
         """Solve for one lambda in place, up to a gap; returns the number of epochs."""
