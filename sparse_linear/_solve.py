@@ -263,19 +263,31 @@ def _with_slip(design, y, penalty, lams, solution):
     """
     if penalty.l1.all() and lams.all():
         return solution
-    bound = np.minimum(-penalty.lower, penalty.upper)
-    free = np.flatnonzero((penalty.l1 == 0.0) & (penalty.l2 == 0.0) & np.isinf(bound))
-    if len(free) < 2:
-        return solution
+    unbounded = np.isinf(np.minimum(-penalty.lower, penalty.upper))
+    loose = unbounded & (penalty.l1 == 0.0) & (penalty.l2 == 0.0)
+    gaps = solution.gaps.copy()
+    for some, mask in ((lams > 0.0, loose), (lams == 0.0, unbounded)):
+        free = np.flatnonzero(mask)
+        if len(free) < 2 or not some.any():
+            continue
+        if len(free) > LARGEST_QR:
+            gaps[some] = 0.5 * solution.rss[some]  # the dual point zero
+            continue
+        basis = _ridge.basis(_columns(design, free))
+        with np.errstate(over="ignore", invalid="ignore"):  # where rounding has driven a solution away
+            coefs = solution.whole(design.p)[some]
+            residuals = design.target(y)[1] - design.apply(coefs)
+        slip = residuals @ basis
+        found, _ = _gaps_of(design, residuals - slip @ basis.T, penalty, lams[some], coefs)
+        gaps[some] = found + 0.5 * np.einsum("ij,ij->i", slip, slip)
+    return solution._replace(gaps=gaps)
+
+
+def _columns(design, features):
+    """Some columns of Z as the rows of an array."""
     block = design.block()
-    block.extend(free)
-    basis = _ridge.basis(block.combine(np.eye(len(free))))
-    with np.errstate(over="ignore", invalid="ignore"):  # where rounding has driven a solution away
-        coefs = solution.whole(design.p)
-        residuals = design.target(y)[1] - design.apply(coefs)
-    slip = residuals @ basis
-    gaps, _ = _gaps_of(design, residuals - slip @ basis.T, penalty, lams, coefs)
-    return solution._replace(gaps=gaps + 0.5 * np.einsum("ij,ij->i", slip, slip))
+    block.gather(features)
+    return block.combine(np.eye(len(features)))
 
 
 def _gaps_on_data(design, values, penalty, lams, coefs):

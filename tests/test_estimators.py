@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from scipy import sparse
 from sklearn.exceptions import ConvergenceWarning
 
-from sparse_linear import ElasticNet, Lasso, Ridge, alpha_grid
+from sparse_linear import ElasticNet, Lasso, Ridge, alpha_grid, lasso_path
 from tests import oracles
 from tests.oracles import assert_optimal
 
@@ -968,3 +968,36 @@ def test_huge_and_tiny_targets(shape, power):
     plain = Lasso(alpha=0.01).fit(X, y).coef_
     assert plain.any()
     np.testing.assert_array_equal(Lasso(alpha=0.01 * size).fit(X, y * size).coef_, plain * size)
+
+
+@pytest.mark.parametrize("p", [5, 100])
+@pytest.mark.parametrize("model", ["Lasso", "Ridge"])
+def test_rows_without_weight_may_hold_huge_values(model, p):
+    """Neither their X nor their y decides anything, not even a scale."""
+    X, y = oracles.numbers(150, p, seed=21)
+    weights = np.ones(150)
+    weights[-1] = 0.0
+    expected = MODELS[model](alpha=0.1).fit(X[:-1], y[:-1])
+    X[-1], y[-1] = 1e200, 1e170
+    found = MODELS[model](alpha=0.1).fit(X, y, weights)
+    np.testing.assert_allclose(found.coef_, expected.coef_, rtol=1e-9, atol=1e-12)
+    assert np.abs(found.coef_).max() > 0.0
+
+
+def test_a_penalty_that_overflows_leaves_zeros():
+    """Alpha in units of tiny columns is infinite: zero coefficients, no warning."""
+    X, y = oracles.numbers(30, 8, seed=22)
+    model = Lasso(alpha=1e300).fit(1e-5 * X, 1e-5 * y)
+    assert not model.coef_.any()
+    assert model.dual_gap_ == 0.0
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_the_certificate_of_a_path_to_zero():
+    """At alpha = 0 nothing is penalised: what nearly dependent columns could gain is part of the gap."""
+    rng = np.random.default_rng(23)
+    x, y = np.linalg.qr(rng.standard_normal((30, 2)))[0].T
+    X = np.column_stack([x, x + 3e-7 * y])
+    path = lasso_path(X, y, alphas=[0.001, 0.0])
+    lowest = 0.0  # the difference of the columns is a multiple of y
+    assert path.objectives[-1] - lowest <= path.dual_gaps[-1] * (1 + 1e-6) + 1e-15
