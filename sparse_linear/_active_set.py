@@ -31,6 +31,10 @@ STEP = 0.22
 ALL_PENALISED_AT_ZERO = np.array([1e150])
 
 
+def unwatched(count):
+    """Called by `solve_path` with the number of lambdas that it has solved since the last call."""
+
+
 class Solutions(NamedTuple):
     """Solutions for a sequence of lambdas, in the units of the source."""
 
@@ -96,19 +100,20 @@ def begin(source, penalty, lam, max_rounds, coef=None, goal=_kernels.EXACT):
     loose = (penalty.l1 == 0.0) & ((penalty.l2 == 0.0) | either_way)
     if coef is not None:
         coef = np.clip(coef, penalty.lower, penalty.upper)
-        loose |= (coef != 0.0) & ~penalty.excluded
+        loose |= coef != 0.0
+    loose &= ~penalty.excluded
     first = np.flatnonzero(loose & ~working.member)
-    if len(first):
-        working = _with_room(working, len(first), goal)
-        working.extend(first, corrs, coef)
-        if coef is not None:
-            corrs = source.correlate(coef[None, first])[0][0]
-            working.restart(coef[first], corrs)
-        elif loose.any():
-            # Under a penalty this large all penalised features stay at zero.
-            solved, _ = working.solve(ALL_PENALISED_AT_ZERO, max_rounds)
-            corrs = source.correlate(solved)[0][0]
-            working.restart(solved[0], corrs)
+    working = _with_room(working, len(first), goal)
+    working.extend(first, corrs, coef)
+    if coef is not None:
+        start = coef[working.features]
+        corrs = source.correlate(start[None])[0][0]
+        working.restart(start, corrs)
+    elif loose.any():
+        # Under a penalty this large all penalised features stay at zero.
+        solved, _ = working.solve(ALL_PENALISED_AT_ZERO, max_rounds)
+        corrs = source.correlate(solved)[0][0]
+        working.restart(solved[0], corrs)
     return working, corrs
 
 
@@ -122,40 +127,53 @@ def _with_room(working, count, goal):
 
 def largest_lambda(source, penalty, max_rounds=1000):
     """The smallest lambda at which every feature with an l1 penalty has coefficient zero."""
+    if source.gram is not None:
+        work, _ = _begin_complete(source, penalty, max_rounds)
+        return _kernels.first_threshold(work.grad, work.base)
     working, corrs = begin(source, penalty, 1.0, max_rounds)
+    working.leave()
     return _kernels.first_threshold(corrs, working.rules)
 
 
-def _solve_complete(source, penalty, lams, max_rounds, coef):
-    """Solve for a sequence of lambdas in one call: the Gram matrix of all features is there."""
+def _begin_complete(source, penalty, max_rounds):
+    """`begin` where the Gram matrix of all features is there; returns the solver's state."""
     p = len(source.corrs)
     work = allocate(p, source.gram)
     work.base.T[:] = penalty
     work.rule[:] = work.base
     work.target[:] = work.grad[:] = source.corrs
     work.coef[:] = 0.0
+    free = 0
+    if not penalty.l1.all():
+        free, _ = _solve_all(work, free, source, ALL_PENALISED_AT_ZERO, max_rounds)
+    return work, free
 
-    def solve(free, lams):
-        b = len(lams)
-        found = np.empty((b, p)), np.empty(b), np.empty(b), np.empty(b, dtype=np.int64)
-        free = _kernels.solve_sequence(work, p, free, source.square, lams, max_rounds, *found)
-        return free, found
 
-    free, first = 0, lams[0]
+def _solve_all(work, free, source, lams, max_rounds):
+    b, p = len(lams), len(source.corrs)
+    found = np.empty((b, p)), np.empty(b), np.empty(b), np.empty(b, dtype=np.int64)
+    free = _kernels.solve_sequence(work, p, free, source.square, lams, max_rounds, *found)
+    return free, found
+
+
+def _solve_complete(source, penalty, lams, max_rounds, coef):
+    """Solve for a sequence of lambdas in one call: the Gram matrix of all features is there."""
+    work, free = _begin_complete(source, penalty, max_rounds)
+    first = lams[0]
     if coef is not None:
-        work.coef[:] = np.clip(coef, penalty.lower, penalty.upper)
-        work.grad[:] -= work.coef @ source.gram
+        coef = np.clip(coef, penalty.lower, penalty.upper)
+        free = _kernels.restart(work, len(coef), free, coef, source.corrs - coef @ source.gram)
     else:
-        if not penalty.l1.all():
-            free, _ = solve(free, ALL_PENALISED_AT_ZERO)
         first = _kernels.first_threshold(work.grad, work.base)
     sequence, answers = _with_steps(first, lams)
-    _, (coefs, gaps, rss, counts) = solve(free, sequence)
+    _, (coefs, gaps, rss, counts) = _solve_all(work, free, source, sequence, max_rounds)
     wanted = np.flatnonzero(answers >= 0)
-    return Solutions(np.arange(p), coefs[wanted], gaps[wanted], rss[wanted], _summed(counts, wanted))
+    return Solutions(
+        np.arange(len(source.corrs)), coefs[wanted], gaps[wanted], rss[wanted], _summed(counts, wanted)
+    )
 
 
-def solve_path(source, penalty, lams, max_rounds, coef=None, tol=_kernels.EXACT):
+def solve_path(source, penalty, lams, max_rounds, coef=None, tol=_kernels.EXACT, watch=unwatched):
     """Solve for a decreasing sequence of lambdas.
 
     Parameters
@@ -173,6 +191,8 @@ def solve_path(source, penalty, lams, max_rounds, coef=None, tol=_kernels.EXACT)
     tol : float
         The duality gap, in the units of the source, up to which problems are solved that are too large to
         be solved exactly.
+    watch : callable
+        As `unwatched`.
 
     Returns
     -------
@@ -180,7 +200,9 @@ def solve_path(source, penalty, lams, max_rounds, coef=None, tol=_kernels.EXACT)
     """
     goal = max(tol, _kernels.EXACT)
     if source.gram is not None:
-        return _solve_complete(source, penalty, lams, max_rounds, coef)
+        solutions = _solve_complete(source, penalty, lams, max_rounds, coef)
+        watch(len(lams))
+        return solutions
     working, corrs = begin(source, penalty, lams[0], max_rounds, coef, goal)
     lam_before = _kernels.first_threshold(corrs, working.rules) if coef is None else lams[0]
     sequence, answers = _with_steps(lam_before, lams)
@@ -219,6 +241,8 @@ def solve_path(source, penalty, lams, max_rounds, coef=None, tol=_kernels.EXACT)
                 solutions[answer] = working.features[support], coefs[index, support]
                 gaps[answer], rss[answer] = batch_gaps[at], batch_rss[at]
             lam_before = batch[index]
+        solved = len(batch) if failed is None else keep[failed]
+        watch(int(np.count_nonzero(answers[position : position + solved] >= 0)))
         counted = len(batch) if failed is None else keep[failed] + 1
         rounds[position : position + counted] += counts[:counted]
         if failed is None:
@@ -239,6 +263,7 @@ def solve_path(source, penalty, lams, max_rounds, coef=None, tol=_kernels.EXACT)
             working.extend(candidates, corrs)
             look = max(2, look // 2) if failed < 3 else look
         position += done
+    working.leave()
     features = np.unique(np.concatenate([support for support, _ in solutions]))
     coefs = np.zeros((len(lams), len(features)))
     for row, (support, values) in zip(coefs, solutions, strict=True):

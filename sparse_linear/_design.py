@@ -504,6 +504,7 @@ class ColumnSource:
         self.block = design.block()
         self.design = design
         self.features = np.empty(0, dtype=np.int64)  # those of the block
+        self.left = None  # features and solver's state, Gram matrix included, of the path solved before
         self.products = {}  # feature -> inner products of its column with all columns
 
     @cached_property

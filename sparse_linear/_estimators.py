@@ -5,7 +5,6 @@ from scipy import sparse
 from sklearn.base import BaseEstimator, MultiOutputMixin, RegressorMixin
 
 from sparse_linear import _path, _solve, _validation
-from sparse_linear._design import make_design
 from sparse_linear._penalty import make_penalty
 
 
@@ -232,8 +231,7 @@ class ElasticNet(_LinearModel):
             _solve.warn_about_zero_alpha(stacklevel=4)
         targets = y.reshape(n, -1)
         result = _solve.fit(
-            make_design(X, weights, self.fit_intercept),
-            targets,
+            _solve.Data(X, targets, weights, self.fit_intercept),
             penalty,
             np.full((targets.shape[1], 1), alpha),
             standardize=self.standardize,
@@ -481,8 +479,7 @@ class Ridge(_LinearModel):
                 _validation.check_real(value, "alpha", low=0.0)
         weights = _validation.check_sample_weight(sample_weight, n)
         result = _solve.fit(
-            make_design(X, weights, self.fit_intercept),
-            targets,
+            _solve.Data(X, targets, weights, self.fit_intercept),
             self._checked_penalty(p, 0.0, 1.0),
             np.array(np.broadcast_to(alpha, targets.shape[1]), dtype=np.float64)[:, None],
             standardize=self.standardize,

@@ -5,7 +5,6 @@ import numbers
 import numpy as np
 
 from sparse_linear import _active_set, _solve, _validation
-from sparse_linear._design import ColumnSource, make_design
 from sparse_linear._penalty import make_penalty
 
 
@@ -165,15 +164,16 @@ def enet_path(
         coef_init = _validation.check_vector(coef_init, "coef_init", p, "feature", finite=True)[None]
     if n_alphas is not None and (alphas is None or isinstance(alphas, numbers.Integral)):
         alphas = _validation.check_count(n_alphas, "n_alphas")
-    design = make_design(X, weights, fit_intercept)
+    data = _solve.Data(X, y[:, None], weights, fit_intercept)
     if alphas is None or isinstance(alphas, numbers.Integral):
         count = 100 if alphas is None else _validation.check_count(alphas, "alphas")
-        alphas = _grid(design, y[:, None], penalty, l1_ratio, eps, count, standardize)
+        if data.choose(penalty, np.ones((1, count))).moments:
+            data.reduce()
+        alphas = make_grid(data, penalty, l1_ratio, eps, count, standardize)
     else:
         alphas = _validation.check_alphas(alphas)
     result = _solve.fit(
-        design,
-        y[:, None],
+        data,
         penalty,
         alphas[None],
         standardize=standardize,
@@ -341,8 +341,7 @@ def ridge_path(
     )
     targets = y.reshape(n, -1)
     result = _solve.fit(
-        make_design(X, weights, fit_intercept),
-        targets,
+        _solve.Data(X, targets, weights, fit_intercept),
         penalty,
         np.tile(alphas, (targets.shape[1], 1)),
         standardize=standardize,
@@ -421,8 +420,9 @@ def alpha_grid(
         _validation.check_penalty_weights(penalty_weights, p),
         *_validation.check_bounds(bounds, positive, p),
     )
-    design = make_design(X, _validation.check_sample_weight(sample_weight, n), fit_intercept)
-    return _grid(design, y.reshape(n, -1), penalty, l1_ratio, eps, n_alphas, standardize)
+    weights = _validation.check_sample_weight(sample_weight, n)
+    data = _solve.Data(X, y.reshape(n, -1), weights, fit_intercept)
+    return make_grid(data, penalty, l1_ratio, eps, n_alphas, standardize)
 
 
 def _one_target(X, y):
@@ -435,18 +435,18 @@ def _one_target(X, y):
     return X, y
 
 
-def _grid(design, Y, penalty, l1_ratio, eps, n_alphas, standardize):
-    """The automatic grid of alphas for checked input."""
+def make_grid(data, penalty, l1_ratio, eps, n_alphas, standardize):
+    """The automatic grid of alphas for checked input; leaves in `data` what the fit will use again."""
     eps = _validation.check_real(eps, "eps", low=0.0, high=1.0)
     if eps == 0.0:
         raise ValueError("eps must be positive, got 0: it is the ratio of the smallest to the largest alpha.")
     if l1_ratio == 0.0:
         raise ValueError("There is no largest alpha for l1_ratio=0 (ridge); give the alphas yourself.")
     if standardize:
-        penalty = penalty.per_standard_deviation(design.units.norm)
+        penalty = penalty.per_standard_deviation(data.design.units.norm)
     top = 0.0
-    for index in range(Y.shape[1]):
-        source = ColumnSource(design, Y[:, index])
+    for index in range(data.Y.shape[1]):
+        source = data.source(index)
         if source.target.scale > 0.0:
             in_units = penalty.in_units(source.units, source.target.scale)
             top = max(top, _active_set.largest_lambda(source, in_units))

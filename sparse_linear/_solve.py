@@ -1,6 +1,6 @@
 """From data and penalty to solutions: which solver runs, and what is said about its answer.
 
-`select_solver` is the one decision tree, `fit` the one way in, `warn_unconverged` the one place that warns.
+`select_solver` is the one decision tree, `fit` the one way in (from `Data`), `warn_unconverged` the one place that warns.
 """
 
 import warnings
@@ -11,7 +11,7 @@ from scipy import sparse
 from sklearn.exceptions import ConvergenceWarning
 
 from sparse_linear import _active_set, _kernels, _ridge
-from sparse_linear._design import ColumnSource
+from sparse_linear._design import ColumnSource, make_design
 from sparse_linear._moments import MomentDesign, Moments, MomentSource
 
 # A relative gap below this is rounding: a smaller `tol` cannot be told from it.
@@ -44,6 +44,72 @@ class Choice(NamedTuple):
     solver: str  # "active set", "cholesky", "dual", "qr", "svd", "lsmr"
     moments: bool  # whether X is reduced to its moments first
     reason: str
+
+
+class Data:
+    """X and Y as the solvers see them, whatever the penalty; kept for one fit after another.
+
+    Parameters
+    ----------
+    X : ndarray or CSC/CSR container of shape (n, p)
+    Y : ndarray of shape (n, q), float64
+    weights : ndarray of shape (n,) or None
+    fit_intercept : bool
+    moments : MomentDesign or None
+        Where they are known already.
+    """
+
+    def __init__(self, X, Y, weights, fit_intercept, moments=None):
+        self.design = make_design(X, weights, fit_intercept)
+        self.Y = Y
+        self.moments = moments
+        self.columns = {}  # target -> ColumnSource
+        if moments is not None:
+            self.design.units = moments.units
+
+    def reduce(self):
+        """Take the moments of X and Y, for tall data."""
+        if self.moments is not None:
+            return
+        design, Y = self.design, self.Y
+        if not design.share.all():
+            Y = np.where(design.share[:, None] > 0.0, Y, 0.0)  # rows without weight may hold anything
+        unit_y = target_units(Y)
+        units = design.units if sparse.issparse(design.X) else None
+        moments = Moments.from_data(design.X, Y / unit_y, design.share)
+        self.moments = MomentDesign(moments, design.fit_intercept, units, unit_y)
+        design.units = self.moments.units
+
+    def source(self, index):
+        """What the active-set solver works on, for one target."""
+        if self.moments is not None:
+            return MomentSource(self.moments, index)
+        if index not in self.columns:
+            self.columns[index] = ColumnSource(self.design, self.Y[:, index])
+        return self.columns[index]
+
+    def choose(self, penalty, lams, wish="auto"):
+        """Which solver fits some `lams` (q, b) under a penalty on the scale of X."""
+        design, used = self.design, ~penalty.excluded
+        is_sparse = sparse.issparse(design.X)
+        return select_solver(
+            Problem(
+                n=design.n,
+                p=design.p,
+                sparse=is_sparse,
+                far=is_sparse and len(design.far) > 0,
+                l1=bool((used & (penalty.l1 > 0.0)).any() and lams.any()),
+                bounded=penalty.bounded,
+                penalised=bool((used & (penalty.l2 > 0.0)).any() and lams.all()),
+                n_lams=lams.shape[1],
+                wish=wish,
+            )
+        )
+
+
+def target_units(Y):
+    """What columns of y are divided by before their moments are taken: a power of two changes no digit."""
+    return 2.0 ** (np.frexp(np.abs(Y).max(axis=0))[1] - 1.0)
 
 
 class Fit(NamedTuple):
@@ -116,8 +182,7 @@ def select_solver(problem):
 
 
 def fit(
-    design,
-    Y,
+    data,
     penalty,
     lams,
     *,
@@ -127,13 +192,14 @@ def fit(
     start=None,
     wish="auto",
     tol=np.inf,
+    watch=_active_set.unwatched,
 ):
     """Solve for every target and every lambda.
 
     Parameters
     ----------
-    design : DenseDesign or SparseDesign
-    Y : ndarray of shape (n, q), float64
+    data : Data
+        With n rows, p columns and q targets.
     penalty : Penalty
         On the scale of X.
     lams : ndarray of shape (q, b)
@@ -151,52 +217,34 @@ def fit(
         The solver a user asked for.
     tol : float
         Gap, in units of the mean square of the target, above which a status says what fell short.
+    watch : callable
+        Called with the number of lambdas that have been solved since it was called last.
 
     Returns
     -------
     Fit
     """
+    design = data.design
     if sum_scaled:
         penalty = penalty._replace(l2=penalty.l2 / design.weight)
-    used = ~penalty.excluded
-    is_sparse = sparse.issparse(design.X)
-    problem = Problem(
-        n=design.n,
-        p=design.p,
-        sparse=is_sparse,
-        far=is_sparse and len(design.far) > 0,
-        l1=bool((used & (penalty.l1 > 0.0)).any() and lams.any()),
-        bounded=penalty.bounded,
-        penalised=bool((used & (penalty.l2 > 0.0)).any() and lams.all()),
-        n_lams=lams.shape[1],
-        wish=wish,
-    )
-    choice = select_solver(problem)
-    moments = None
+    choice = data.choose(penalty, lams, wish)
     if choice.moments:
-        if not design.share.all():
-            Y = np.where(design.share[:, None] > 0.0, Y, 0.0)  # rows without weight may hold anything
-        unit_y = 2.0 ** (np.frexp(np.abs(Y).max(axis=0))[1] - 1.0)  # a power of two changes no digit
-        moments = MomentDesign(
-            Moments.from_data(design.X, Y / unit_y, design.share),
-            design.fit_intercept,
-            design.units if problem.sparse else None,
-            unit_y,
-        )
-        design.units = moments.units
+        data.reduce()
     if not np.isfinite(design.units.norm).all():
         at = int(np.argmax(~np.isfinite(design.units.norm)))
         raise ValueError(
             f"X must hold values below 1e150, but the squares of column {at} overflow; divide it."
         )
+    bounded = penalty.bounded
     if standardize:
         penalty = penalty.per_standard_deviation(design.units.norm)
     if choice.solver == "active set":
-        solved = _fit_active_set(design, moments, Y, penalty, lams, max_iter, start, tol)
+        solved = _fit_active_set(data, penalty, lams, max_iter, start, tol, watch)
     else:
-        solved, choice = _fit_quadratic(design, moments, Y, penalty, lams, max_iter, choice)
+        moments = data.moments if choice.moments else None
+        solved, choice = _fit_quadratic(design, moments, data.Y, penalty, lams, max_iter, choice)
     factor = 2.0 * design.weight if sum_scaled else 1.0
-    return _report(design, solved, lams, penalty, problem.bounded, choice, factor, max_iter, tol)
+    return _report(design, solved, lams, penalty, bounded, choice, factor, max_iter, tol)
 
 
 class _Solved(NamedTuple):
@@ -206,15 +254,16 @@ class _Solved(NamedTuple):
     solutions: list  # of _active_set.Solutions
 
 
-def _fit_active_set(design, moments, Y, penalty, lams, max_iter, start, tol):
+def _fit_active_set(data, penalty, lams, max_iter, start, tol, watch):
     targets, solutions = [], []
+    design, Y = data.design, data.Y
     for index in range(Y.shape[1]):
-        source = ColumnSource(design, Y[:, index]) if moments is None else MomentSource(moments, index)
+        source = data.source(index)
         units, scale = source.units, source.target.scale or 1.0
         in_units = penalty.in_units(units, scale)
         coef = None if start is None else start[index] * (units.norm / scale)
-        solution = _active_set.solve_path(source, in_units, lams[index], max_iter, coef, tol)
-        if moments is not None:
+        solution = _active_set.solve_path(source, in_units, lams[index], max_iter, coef, tol, watch)
+        if data.moments is not None:
             solution = _certified(design, Y[:, index], in_units, lams[index], max_iter, solution)
         solution = _with_slip(design, Y[:, index], in_units, lams[index], solution)
         targets.append(source.target)

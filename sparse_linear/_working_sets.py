@@ -101,12 +101,16 @@ class FactorSet(FeatureSet):
     goal = _kernels.EXACT
 
     def __init__(self, source, penalty, lam):
-        super().__init__(source, np.column_stack(penalty), np.empty(0, dtype=np.int64), penalty.excluded)
         self.free = 0  # features in the factor
         self.lam = lam  # the present lambda: that of the factor and of `work.rule`
-        self.work = allocate(0)
-        self.target, square = (part[0] for part in source.correlate(np.zeros((1, 0))))
+        features, self.work = source.left or (np.empty(0, dtype=np.int64), allocate(0))
+        source.left = None
+        super().__init__(source, np.column_stack(penalty), features, penalty.excluded)
+        self.member[features] = True
+        self.target, square = (part[0] for part in source.correlate(np.zeros((1, self.size))))
         self.square = float(square)
+        self.work.held[:] = True
+        self._begin(0, self.target)
 
     @property
     def coef(self):
@@ -129,13 +133,23 @@ class FactorSet(FeatureSet):
         cross = self.source.extend(features)
         work.gram[:total, start:total] = cross
         work.gram[start:total, :start] = cross[:start].T
-        work.target[start:total] = self.target[features]
-        work.grad[start:total] = corrs[features]
-        work.coef[start:total] = 0.0 if coef is None else coef[features]
-        rule = self.rules[features]
-        work.base[start:total] = rule
-        work.rule[start:total] = rule * (self.lam, self.lam, 1.0, 1.0)
         self._add(features)
+        self._begin(start, corrs, coef)
+
+    def _begin(self, start, corrs, coef=None):
+        """Everything but the Gram matrix, for the features from place `start` on."""
+        work, new = self.work, slice(start, self.size)
+        features = self.features[new]
+        work.target[new] = self.target[features]
+        work.grad[new] = corrs[features]
+        work.coef[new] = 0.0 if coef is None else coef[features]
+        rule = self.rules[features]
+        work.base[new] = rule
+        work.rule[new] = rule * (self.lam, self.lam, 1.0, 1.0)
+
+    def leave(self):
+        """Leave the Gram matrix to the next path on the same source."""
+        self.source.left = self.features, self.work
 
     def drop_stale(self):
         """Forget the features at zero: they come back if they are wanted."""
@@ -203,6 +217,10 @@ class DescentSet(FeatureSet):
         self._add(features)
         new = np.zeros(len(features)) if coef is None else coef[features]
         self.coef = np.concatenate([self.coef, new])
+
+    def leave(self):
+        """Leave nothing behind."""
+        self.source.keep(np.empty(0, dtype=np.int64))
 
     def restart(self, coef, corrs):
         """Go back to given coefficients."""

@@ -403,3 +403,14 @@ def test_a_grid_for_a_constant_target():
     assert grid.shape == (4,)
     assert (grid > 0.0).all()
     assert not lasso_path(X, np.ones(40), alphas=4, fit_intercept=True).coefs.any()
+
+
+@every_kind
+def test_a_grid_and_a_start_on_the_same_data(kind):
+    """The search for the largest alpha leaves features behind that nothing penalises."""
+    X, y = oracles.holes(30, 60, seed=3, density=0.3)
+    factors = np.where(np.arange(60) < 4, 0.0, 1.0)
+    more = {"penalty_weights": factors, "fit_intercept": True, "alphas": 5, "eps": 0.05}
+    cold = lasso_path(KINDS[kind](X), y, **more)
+    warm = lasso_path(KINDS[kind](X), y, coef_init=cold.coefs[:, -1], **more)
+    np.testing.assert_allclose(warm.coefs, cold.coefs, rtol=1e-8, atol=1e-10)

@@ -1,0 +1,283 @@
+"""Choosing among fits: folds, scores, and the rule that picks one; what all cross-validating classes share.
+
+A *candidate* is one setting of the parameters under comparison (an alpha, with an l1_ratio and so on). Scores
+are scikit-learn's: higher is better, and without `scoring` it is minus the mean squared error.
+"""
+
+import sys
+import threading
+import time
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from typing import NamedTuple
+
+import numpy as np
+from joblib import cpu_count, effective_n_jobs
+from sklearn.base import BaseEstimator, RegressorMixin
+from sklearn.metrics import check_scoring
+from sklearn.model_selection import check_cv
+from threadpoolctl import threadpool_limits
+
+CRITERIA = ("min", "1se")
+# Seconds between two reports of progress.
+PAUSE = 1.0
+
+
+class Fold(NamedTuple):
+    """Rows to fit on and rows to be judged by; a row that is named twice counts twice."""
+
+    train: np.ndarray  # (n_train,) int64
+    test: np.ndarray  # (n_test,) int64
+
+    def weights(self, sample_weight, n):
+        """Weights of all rows in the fit of this fold, (n,): zero for those left out."""
+        counts = np.bincount(self.train, minlength=n).astype(np.float64)
+        return counts if sample_weight is None else counts * sample_weight
+
+
+def make_folds(cv, X, y, sample_weight, params):
+    """The folds of anything that scikit-learn takes as `cv`, checked.
+
+    Parameters
+    ----------
+    cv : int, splitter, iterable of pairs, or None
+    X, y, sample_weight
+        Checked data; the weights may be None.
+    params : dict
+        What metadata routing sends to the splitter, such as groups.
+
+    Returns
+    -------
+    list of Fold
+
+    Raises
+    ------
+    ValueError
+        If a fold has no rows, or no weight, to fit on or to be judged by, or names rows that are not there.
+    """
+    n = X.shape[0]
+    folds = []
+    for number, pair in enumerate(check_cv(cv).split(X, y, **params)):
+        train, test = (_rows(part, n, number) for part in pair)
+        for rows, what in ((train, "to fit on"), (test, "to be judged by")):
+            if len(rows) == 0:
+                raise ValueError(f"Fold {number} of cv has no rows {what}; use fewer folds or other splits.")
+            if sample_weight is not None and not sample_weight[rows].any():
+                raise ValueError(
+                    f"sample_weight is zero for all rows of fold {number} {what}; "
+                    "use fewer folds, or drop the rows without weight first."
+                )
+        folds.append(Fold(train, test))
+    if not folds:
+        raise ValueError(f"cv must give at least one pair of train and test rows, got none from {cv!r:.60}.")
+    return folds
+
+
+def _rows(given, n, number):
+    """Row numbers from row numbers, or from a mask."""
+    rows = np.asarray(given)
+    if rows.dtype == bool:
+        rows = np.flatnonzero(rows)
+    if rows.size == 0:
+        return np.empty(0, dtype=np.int64)
+    if rows.ndim != 1 or rows.dtype.kind not in "iu" or rows.min() < 0 or rows.max() >= n:
+        raise ValueError(
+            f"Fold {number} of cv must hold row numbers from 0 to {n - 1} in one dimension, got {given!r:.60}."
+        )
+    return rows.astype(np.int64)
+
+
+# ---------------------------------------------------------------------------------------------
+# Scores
+# ---------------------------------------------------------------------------------------------
+
+
+class FoldModel(RegressorMixin, BaseEstimator):
+    """A fitted candidate, as scorers want it: `predict` is ready for the rows that it is judged by."""
+
+    def __init__(self, coef, intercept, rows, values):
+        self.coef_ = coef
+        self.intercept_ = intercept
+        self._rows = rows
+        self._values = values
+
+    def __sklearn_is_fitted__(self):
+        return True
+
+    def predict(self, X):
+        """Predictions for X."""
+        if X is self._rows:
+            return self._values
+        return X @ self.coef_.T + self.intercept_
+
+
+def make_scorer(scoring, owner):
+    """A scorer from the name of one, or from a callable; None stands for the mean squared error."""
+    if scoring is None:
+        return None
+    return check_scoring(owner, scoring=scoring)
+
+
+def score(scorer, model, X, y, where, params):
+    """One score, a finite or infinite float; `where` says which for errors."""
+    try:
+        value = scorer(model, X, y, **params)
+    except Exception as error:
+        raise ValueError(f"scoring failed for {where}: {error}") from error
+    try:
+        value = float(value)
+    except (TypeError, ValueError):
+        raise ValueError(f"scoring must return a number, got {value!r:.60} for {where}.") from None
+    if np.isnan(value):
+        raise ValueError(f"scoring returned NaN for {where}; every candidate needs a score.")
+    return value
+
+
+def summarise(candidates, scores):
+    """A table of the candidates, in the names of scikit-learn's searches.
+
+    Parameters
+    ----------
+    candidates : dict of ndarray of shape (n_candidates,)
+        Parameters, and anything else to know of each.
+    scores : ndarray of shape (n_candidates, n_folds)
+
+    Returns
+    -------
+    dict of ndarray of shape (n_candidates,)
+        The candidates; mean, standard deviation (over all folds, divisor n_folds) and standard error of the
+        mean (from divisor n_folds - 1; NaN for one fold) of their scores; their rank; the score of each fold.
+    """
+    n_folds = scores.shape[1]
+    mean, std = scores.mean(axis=1), scores.std(axis=1)
+    error = std / np.sqrt(n_folds - 1.0) if n_folds > 1 else np.full(len(scores), np.nan)
+    rank = 1 + np.searchsorted(np.sort(-mean), -mean, side="left")
+    return {
+        **candidates,
+        "mean_test_score": mean,
+        "std_test_score": std,
+        "se_test_score": error,
+        "rank_test_score": rank.astype(np.int32),
+        **{f"split{k}_test_score": scores[:, k] for k in range(n_folds)},
+    }
+
+
+def choose(criterion, results, fixed=()):
+    """The candidate that a criterion picks.
+
+    Parameters
+    ----------
+    criterion : {"min", "1se"} or callable
+        "min": the best mean score, the first of equals. "1se": among the candidates with an alpha at least as
+        large and a mean score within one standard error of that one (Breiman et al. 1984, section 3.4.3), the
+        one with the fewest non-zero coefficients, and of these the largest alpha. A callable gets the results
+        and returns an index.
+    results : dict
+        From `summarise`, with "alpha" and, if they differ, "n_nonzero".
+    fixed : tuple of str
+        Other parameters, which "1se" leaves as they are for "min".
+
+    Returns
+    -------
+    int
+    """
+    mean = results["mean_test_score"]
+    if callable(criterion):
+        index = criterion(results)
+        if not isinstance(index, (int, np.integer)) or not -len(mean) <= index < len(mean):
+            raise ValueError(
+                f"criterion must return the index of one of {len(mean)} candidates, got {index!r:.60}."
+            )
+        return int(index) % len(mean)
+    best = int(np.argmax(mean))
+    if criterion == "min":
+        return best
+    error = results["se_test_score"][best]
+    if np.isnan(error):
+        raise ValueError("criterion='1se' needs at least two folds; with one there is no standard error.")
+    near = (mean >= mean[best] - error) & (results["alpha"] >= results["alpha"][best])
+    for name in fixed:
+        near &= results[name] == results[name][best]
+    found = np.flatnonzero(near)
+    sizes = results["n_nonzero"][found] if "n_nonzero" in results else np.zeros(len(found))
+    return int(found[np.lexsort((-results["alpha"][found], sizes))[0]])
+
+
+def check_criterion(criterion):
+    """One of the rules of `choose`."""
+    if not callable(criterion) and (not isinstance(criterion, str) or criterion not in CRITERIA):
+        raise ValueError(
+            f"criterion must be 'min', '1se' or a callable that takes cv_results_ and returns an index; "
+            f"got {criterion!r:.60}."
+        )
+    return criterion
+
+
+# ---------------------------------------------------------------------------------------------
+# Work in threads
+# ---------------------------------------------------------------------------------------------
+
+
+class Stopped(BaseException):
+    """Raised inside a thread whose work is no longer wanted."""
+
+
+class Watch:
+    """Counts what is done, says so if it is asked to, and stops threads whose work is no longer wanted.
+
+    Parameters
+    ----------
+    total : int
+        Units of work.
+    name : str
+        What is being done.
+    verbose : bool or int
+    """
+
+    def __init__(self, total, name, verbose):
+        self.total = total
+        self.name = name
+        self.verbose = verbose
+        self.done = 0
+        self.stopped = threading.Event()
+        self.lock = threading.Lock()
+        self.begin = self.last = time.monotonic()
+
+    def __call__(self, count):
+        """Report that `count` more units are done."""
+        if self.stopped.is_set():
+            raise Stopped
+        with self.lock:
+            self.done += count
+            now = time.monotonic()
+            if self.verbose and (now - self.last >= PAUSE or self.done == self.total):
+                self.last = now
+                spent = now - self.begin
+                left = spent * (self.total - self.done) / max(self.done, 1)
+                sys.stdout.write(
+                    f"[{self.name}] {self.done} of {self.total} fits, {spent:.1f} s, about {left:.1f} s left\n"
+                )
+                sys.stdout.flush()
+
+
+def in_threads(work, items, n_jobs, watch):
+    """Call `work` for every item, several at a time; returns the results in order.
+
+    BLAS gets what is left of the cores. If one call fails, or the user interrupts, the others are stopped at
+    their next report to `watch`, and no thread is left behind.
+    """
+    n_threads = min(effective_n_jobs(n_jobs), len(items))
+    if n_threads <= 1:
+        return [work(item) for item in items]
+    each = max(1, cpu_count() // n_threads)
+    with threadpool_limits(limits=each), ThreadPoolExecutor(n_threads) as pool:
+        futures = [pool.submit(work, item) for item in items]
+        try:
+            wait(futures, return_when=FIRST_EXCEPTION)
+            for future in futures:
+                if future.done() and not isinstance(future.exception(), (Stopped, type(None))):
+                    raise future.exception()
+        except BaseException:
+            watch.stopped.set()
+            pool.shutdown(cancel_futures=True)
+            raise
+        return [future.result() for future in futures]
