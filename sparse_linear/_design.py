@@ -527,6 +527,33 @@ class ColumnSource:
         self.block.keep(places)
         self.features = self.features[places]
 
+    def normal_equations(self, features):
+        """Gram matrix of some features, their correlations with the target, and how to compute them afresh.
+
+        Returns
+        -------
+        gram : ndarray of shape (k, k)
+        corrs : ndarray of shape (k,)
+        correlate : callable
+            Maps coefficients (k,) to the correlations with their residual, from the columns themselves.
+        """
+        block = self.design.block()
+        known = self.left[0] if self.left else np.empty(0, dtype=np.int64)
+        places = np.full(self.design.p, -1)
+        places[known] = np.arange(len(known))
+        places = places[features]
+        if (places >= 0).all():
+            gram = self.left[1].gram[np.ix_(places, places)]
+            block.gather(features)
+        else:
+            gram = block.extend(features)
+
+        def correlate(coef):
+            residual = self.values - block.combine(coef[None])[0]
+            return block.products(residual, 0.0)  # the residual is centred
+
+        return gram, self.start[features], correlate
+
     def correlate(self, coefs):
         """Correlations of all features with the residuals of some solutions on the working set.
 

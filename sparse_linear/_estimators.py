@@ -8,7 +8,7 @@ from sparse_linear import _path, _solve, _validation
 from sparse_linear._penalty import make_penalty
 
 
-class _LinearModel(MultiOutputMixin, RegressorMixin, BaseEstimator):
+class LinearModel(MultiOutputMixin, RegressorMixin, BaseEstimator):
     """What the estimators share: prediction, tags, and turning a `Fit` into fitted attributes."""
 
     def predict(self, X):
@@ -59,7 +59,7 @@ class _LinearModel(MultiOutputMixin, RegressorMixin, BaseEstimator):
         return result.n_iters[:, 0]
 
 
-class ElasticNet(_LinearModel):
+class ElasticNet(LinearModel):
     r"""Linear regression with an L1 and an L2 penalty, solved exactly.
 
     Minimises
@@ -344,7 +344,7 @@ class Lasso(ElasticNet):
         self.bounds = bounds
 
 
-class Ridge(_LinearModel):
+class Ridge(LinearModel):
     r"""Linear regression with an L2 penalty, in closed form.
 
     Minimises

@@ -13,6 +13,12 @@ from scipy import sparse
 from sparse_linear import _design, _kernels
 
 
+# A difference this much smaller than its terms has lost half of its digits.
+HALF = 1e-8
+# Up to this many sets of rows are told apart to give all folds their moments in one pass.
+MOST_PARTS = 64
+
+
 class Moments(NamedTuple):
     """Weight, means and weighted cross products about the means of rows of X (p columns) and Y (q)."""
 
@@ -44,6 +50,71 @@ class Moments(NamedTuple):
             self.xy + other.xy + between * np.outer(apart_x, apart_y),
             self.yy + other.yy + between * apart_y * apart_y,
         )
+
+    def without(self, other):
+        """Moments of the rows that are left when `other`, a part of them, is taken away again."""
+        weight = self.weight - other.weight
+        share = other.weight / weight
+        apart_x = other.mean_x - self.mean_x
+        apart_y = other.mean_y - self.mean_y
+        between = other.weight + other.weight * share
+        return Moments(
+            self.count - other.count,
+            weight,
+            self.mean_x - share * apart_x,
+            self.mean_y - share * apart_y,
+            self.xx - other.xx - between * np.outer(apart_x, apart_x),
+            self.xy - other.xy - between * np.outer(apart_x, apart_y),
+            self.yy - other.yy - between * apart_y * apart_y,
+        )
+
+    @classmethod
+    def total(cls, parts):
+        """Moments of many sets of rows together; equal means stay equal, so constant columns stay constant."""
+        parts = [part for part in parts if part.weight > 0.0]
+        weights = np.array([part.weight for part in parts])
+        weight = weights.sum()
+        x, y = (np.array([getattr(part, name) for part in parts]) for name in ("mean_x", "mean_y"))
+        x, first_x = x - x[0], x[0]
+        y, first_y = y - y[0], y[0]
+        shift_x, shift_y = weights @ x / weight, weights @ y / weight
+        root = np.sqrt(weights)[:, None]
+        x, y = root * (x - shift_x), root * (y - shift_y)
+        xx, xy, yy = x.T @ x, x.T @ y, (y * y).sum(axis=0)
+        for part in parts:
+            xx += part.xx
+            xy += part.xy
+            yy += part.yy
+        count = sum(part.count for part in parts)
+        return cls(count, float(weight), first_x + shift_x, first_y + shift_y, xx, xy, yy)
+
+    def mean_squared_errors(self, coefs, intercepts):
+        """Weighted mean squared errors of linear predictions for these rows.
+
+        Parameters
+        ----------
+        coefs : ndarray of shape (q, p, b)
+        intercepts : ndarray of shape (q, b)
+
+        Returns
+        -------
+        errors : ndarray of shape (q, b)
+        sure : bool
+            Whether all of them have kept at least half of their digits.
+        """
+        errors = np.empty(intercepts.shape)
+        sure = True
+        for index, coef in enumerate(coefs):
+            used = np.flatnonzero(coef.any(axis=1))
+            coef = coef[used]
+            fitted = np.einsum("ij,ij->j", coef, self.xx[np.ix_(used, used)] @ coef)
+            apart = self.yy[index] - 2.0 * (self.xy[used, index] @ coef) + fitted
+            bias = self.mean_y[index] - self.mean_x[used] @ coef - intercepts[index]
+            errors[index] = apart / self.weight + bias * bias
+            size = (self.yy[index] + fitted) / self.weight
+            size += self.mean_y[index] ** 2 + intercepts[index] ** 2
+            sure &= bool((errors[index] >= HALF * size).all())
+        return errors, sure
 
     @classmethod
     def empty(cls, p, q):
@@ -84,6 +155,8 @@ class Moments(NamedTuple):
         entries = _design.entries_of(X)
         p = X.shape[1]
         weight = weights.sum()
+        if weight == 0.0:
+            return cls.empty(p, Y.shape[1])
         first_y = Y[np.argmax(weights)]
         y = np.where(weights[:, None] > 0.0, Y - first_y, 0.0)
         shift_y = weights @ y / weight
@@ -117,6 +190,87 @@ class Moments(NamedTuple):
             rows = slice(top, top + height)
             total = total.merged(cls.from_rows(X[rows], Y[rows], weights[rows]))
         return total
+
+
+def fold_moments(X, Y, weights, folds):
+    """Moments of the rows that each fold is fitted on, and of those that it is judged by.
+
+    Folds share rows. Where they cut the data into few parts (K folds into K), every row is read once and the
+    moments of the parts are added up: additions lose no digits, even where a column is constant on the rows
+    of a fold but not outside. Else they are the moments of all rows without those that a fold leaves out,
+    where that is fewer rows and loses no digits.
+
+    Parameters
+    ----------
+    X : ndarray or CSR/CSC container of shape (n, p)
+    Y : ndarray of shape (n, q)
+    weights : ndarray of shape (n,)
+    folds : list of `_selection.Fold`
+
+    Returns
+    -------
+    train, test : list of Moments
+    whole : Moments
+        Of all rows.
+    """
+    n = len(weights)
+    labels = _parts_of(folds, n)
+    if labels is not None:
+        parts = _moments_of_parts(X, Y, weights, labels)
+        train = [Moments.total([parts[a] for a in np.unique(labels[fold.train])]) for fold in folds]
+        test = [Moments.total([parts[a] for a in np.unique(labels[fold.test])]) for fold in folds]
+        return train, test, Moments.total(parts)
+
+    def of(rows, some):
+        return Moments.from_data(X[rows], Y[rows], some)
+
+    whole = Moments.from_data(X, Y, weights)
+    train, test = [], []
+    for fold in folds:
+        kept = fold.weights(weights, n)
+        left_out = np.flatnonzero(weights - kept)
+        found = None
+        if 2 * len(left_out) < len(fold.train) and (kept <= weights).all():
+            found = whole.without(of(left_out, (weights - kept)[left_out]))
+            if not (found.xx.diagonal() > 0.01 * whole.xx.diagonal()).all():
+                found = None
+        rows = np.flatnonzero(kept)
+        train.append(of(rows, kept[rows]) if found is None else found)
+        test.append(of(fold.test, weights[fold.test]))
+    return train, test, whole
+
+
+def _parts_of(folds, n):
+    """Labels (n,) of rows that all folds treat alike, or None where there would be too many."""
+    if 2 * len(folds) > MOST_PARTS - 2:
+        return None
+    code = np.zeros(n, dtype=np.int64)
+    for place, rows in enumerate(part for fold in folds for part in fold):
+        member = np.bincount(rows, minlength=n)
+        if member.max() > 1:
+            return None
+        code |= member << place
+    found, labels = np.unique(code, return_inverse=True)
+    return labels if len(found) <= MOST_PARTS else None
+
+
+def _moments_of_parts(X, Y, weights, labels):
+    """Moments of the rows with each label, in one pass over the rows."""
+    count = labels.max() + 1
+    if sparse.issparse(X):
+        return [Moments.from_sparse(X, Y, np.where(labels == a, weights, 0.0)) for a in range(count)]
+    n, p = X.shape
+    found = [[] for _ in range(count)]
+    height = count * max(_design.TILE // p, 256)
+    for top in range(0, n, height):
+        inside = labels[top : top + height]
+        for a in np.unique(inside):
+            rows = top + np.flatnonzero(inside == a)
+            if rows[-1] - rows[0] == len(rows) - 1:
+                rows = slice(rows[0], rows[-1] + 1)  # no need to gather
+            part = Moments.from_rows(X[rows], Y[rows], weights[rows])
+            found[a] = [found[a][0].merged(part)] if found[a] else [part]
+    return [part for (part,) in found]
 
 
 class MomentDesign:
@@ -175,3 +329,8 @@ class MomentSource:
         self.gram = design.gram
         self.corrs = self.target.divided(design.corrs[:, index])
         self.square = float(self.target.scale > 0.0)
+
+    def normal_equations(self, features):
+        """As `_design.ColumnSource.normal_equations`; all that is known of the columns is their moments."""
+        gram, corrs = self.gram[np.ix_(features, features)], self.corrs[features]
+        return gram, corrs, lambda coef: corrs - gram @ coef

@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 from joblib import cpu_count, effective_n_jobs
+from sklearn import config_context, get_config
 from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.metrics import check_scoring
 from sklearn.model_selection import check_cv
@@ -81,7 +82,7 @@ def _rows(given, n, number):
         return np.empty(0, dtype=np.int64)
     if rows.ndim != 1 or rows.dtype.kind not in "iu" or rows.min() < 0 or rows.max() >= n:
         raise ValueError(
-            f"Fold {number} of cv must hold row numbers from 0 to {n - 1} in one dimension, got {given!r:.60}."
+            f"Fold {number} of cv must hold a list of row numbers from 0 to {n - 1}, got {given!r:.60}."
         )
     return rows.astype(np.int64)
 
@@ -105,20 +106,61 @@ class FoldModel(RegressorMixin, BaseEstimator):
 
     def predict(self, X):
         """Predictions for X."""
-        if X is self._rows:
-            return self._values
-        return X @ self.coef_.T + self.intercept_
+        return self._values if X is self._rows else X @ self.coef_.T + self.intercept_
 
 
-def make_scorer(scoring, owner):
-    """A scorer from the name of one, or from a callable; None stands for the mean squared error."""
+class Scoring:
+    """Scores of candidates by a scikit-learn scorer, on the rows that a fold leaves out.
+
+    Parameters
+    ----------
+    scorer : callable
+        As `sklearn.metrics.check_scoring` returns it.
+    params : dict
+        What it gets beside X and y; entries with one row for each of X are cut to the rows of the fold.
+    X, y : the data, y as it was given
+    per_target : bool
+        Whether targets are scored one by one, rather than all together.
+    """
+
+    def __init__(self, scorer, params, X, y, per_target):
+        self.scorer = scorer
+        self.params = params
+        self.X, self.y = X, y
+        self.per_target = per_target
+        self.config = get_config()  # that of this thread
+
+    def __call__(self, number, fold, coefs, intercepts, predictions):
+        """Scores (g, b) of fold `number`: coefs (q, p, b), intercepts (q, b), predictions (b, n_test, q)."""
+        n = len(self.y)
+        X, y = self.X[fold.test], self.y[fold.test]
+        params = {
+            name: np.asarray(value)[fold.test] if np.shape(value)[:1] == (n,) else value
+            for name, value in self.params.items()
+        }
+        q, _, b = coefs.shape
+        groups = [[target] for target in range(q)] if self.per_target else [list(range(q))]
+        scores = np.empty((len(groups), b))
+        with config_context(**self.config):
+            for at in range(b):
+                for group, targets in enumerate(groups):
+                    # A single target loses its axis, as in y.
+                    some = targets[0] if len(targets) == 1 else targets
+                    model = FoldModel(coefs[some, :, at], intercepts[some, at], X, predictions[at][:, some])
+                    truth = y if y.ndim == 1 else y[:, some]
+                    where = f"fold {number}, candidate {at}"
+                    scores[group, at] = _score(self.scorer, model, X, truth, where, params)
+        return scores
+
+
+def make_scoring(scoring, owner, params, X, y, per_target):
+    """`Scoring` by the name of a scorer, or by a callable; None if there is none."""
     if scoring is None:
         return None
-    return check_scoring(owner, scoring=scoring)
+    return Scoring(check_scoring(owner, scoring=scoring), params, X, y, per_target)
 
 
-def score(scorer, model, X, y, where, params):
-    """One score, a finite or infinite float; `where` says which for errors."""
+def _score(scorer, model, X, y, where, params):
     try:
         value = scorer(model, X, y, **params)
     except Exception as error:
@@ -254,7 +296,7 @@ class Watch:
                 spent = now - self.begin
                 left = spent * (self.total - self.done) / max(self.done, 1)
                 sys.stdout.write(
-                    f"[{self.name}] {self.done} of {self.total} fits, {spent:.1f} s, about {left:.1f} s left\n"
+                    f"[{self.name}] {self.done} of {self.total} fits, {spent:.1f} s, {left:.1f} s left\n"
                 )
                 sys.stdout.flush()
 

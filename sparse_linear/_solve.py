@@ -1,18 +1,20 @@
 """From data and penalty to solutions: which solver runs, and what is said about its answer.
 
-`select_solver` is the one decision tree, `fit` the one way in (from `Data`), `warn_unconverged` the one place that warns.
+`select_solver` is the one decision tree, `Data` and `fit` the one way in, `warn_unconverged` the one place that
+warns.
 """
 
 import warnings
 from typing import NamedTuple
 
 import numpy as np
-from scipy import sparse
+from scipy import linalg, sparse
 from sklearn.exceptions import ConvergenceWarning
 
 from sparse_linear import _active_set, _kernels, _ridge
 from sparse_linear._design import ColumnSource, make_design
 from sparse_linear._moments import MomentDesign, Moments, MomentSource
+from sparse_linear._penalty import make_penalty
 
 # A relative gap below this is rounding: a smaller `tol` cannot be told from it.
 ROUNDING = 1e-13
@@ -350,6 +352,92 @@ def _gaps_of(design, residuals, penalty, lams, coefs):
     features = np.arange(coefs.shape[1])
     corrs = design.correlate(residuals)
     return _kernels.duality_gaps(corrs, features, coefs, lams, np.column_stack(penalty), rss)[0], rss
+
+
+def take(fits, places):
+    """One solution for each target: the fit and the place on its path are given for each of them."""
+    first = fits[0]
+    chosen = {}
+    for name in ("coefs", "intercepts", "objectives", "gaps", "relative_gaps", "n_iters"):
+        parts = [getattr(fits[at], name)[target, ..., b] for target, (at, b) in enumerate(places)]
+        chosen[name] = np.array(parts)[..., None]
+    statuses = tuple((fits[at].statuses[target][b],) for target, (at, b) in enumerate(places))
+    return first._replace(**chosen, statuses=statuses)
+
+
+def relaxed(data, fit, penalty, relax, max_iter):
+    """Blends of the solutions with the least-squares refits on their supports, ``(1 - r) w + r refit``.
+
+    The relaxed lasso (Meinshausen 2007, Comput. Statist. Data Anal. 52) in the form of Hastie, Tibshirani and
+    Tibshirani 2020 (Statist. Sci. 35), for each amount ``r`` of `relax`.
+
+    Parameters
+    ----------
+    data : Data
+        That the fit was made of.
+    fit : Fit
+    penalty : Penalty
+        On the scale of X; the refit has none, but keeps within its bounds.
+    relax : ndarray of shape (r,)
+        In [0, 1].
+    max_iter : int
+
+    Yields
+    ------
+    coefs : ndarray of shape (q, p, b)
+    intercepts : ndarray of shape (q, b)
+    """
+    if relax.any():
+        refits = np.zeros_like(fit.coefs)
+        for index in range(len(refits)):
+            source = data.source(index)
+            before, found = None, None
+            for at in range(refits.shape[2]):
+                coef = fit.coefs[index, :, at]
+                support = np.flatnonzero(coef)
+                if before is None or not np.array_equal(support, before):
+                    before, found = support, _refit(source, penalty, support, coef, max_iter)
+                refits[index, support, at] = found
+        means = np.array([data.source(index).target.mean for index in range(len(refits))])
+        levels = means[:, None] - np.einsum("qpb,p->qb", refits, data.design.units.mean)
+    for amount in relax:
+        if amount == 0.0:
+            yield fit.coefs, fit.intercepts
+        else:
+            yield (
+                (1.0 - amount) * fit.coefs + amount * refits,
+                (1.0 - amount) * fit.intercepts + amount * levels,
+            )
+
+
+def _refit(source, penalty, support, coef, max_iter):
+    """Least squares on a support, within the bounds, on the scale of X."""
+    if len(support) == 0:
+        return np.empty(0)
+    units, scale = source.units, source.target.scale
+    if penalty.bounded:
+        inside = np.zeros(len(coef), dtype=bool)
+        inside[support] = True
+        free = make_penalty(
+            len(coef),
+            0.0,
+            0.0,
+            None,
+            np.where(inside, penalty.lower, 0.0),
+            np.where(inside, penalty.upper, 0.0),
+        ).in_units(units, scale)
+        start = coef * (units.norm / scale)
+        solution = _active_set.solve_path(source, free, np.zeros(1), max_iter, start).whole(len(coef))[0]
+        return np.clip(
+            solution[support] * (scale / units.norm[support]), penalty.lower[support], penalty.upper[support]
+        )
+    gram, corrs, correlate = source.normal_equations(support)
+    try:
+        solution, _ = _ridge.cholesky(gram, lambda rows: correlate(rows[0])[None], np.zeros(len(support)), 1)
+        solution = solution[0]
+    except _ridge.SingularError:
+        solution = linalg.lstsq(gram, corrs, cond=_ridge.DEPENDENT, check_finite=False)[0]
+    return solution * (scale / units.norm[support])
 
 
 def _fit_quadratic(design, moments, Y, penalty, lams, max_iter, choice):

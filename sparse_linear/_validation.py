@@ -9,6 +9,11 @@ import numbers
 
 import numpy as np
 from scipy import sparse
+from sklearn import get_config
+from sklearn.metrics import check_scoring
+from sklearn.model_selection import check_cv
+from sklearn.utils import Bunch
+from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, process_routing
 from sklearn.utils.validation import check_is_fitted, check_X_y, validate_data
 
 NOTHING = object()  # stands for a y that is not asked for
@@ -48,6 +53,15 @@ def check_real(value, name, *, low=None, high=None):
     if high is not None and value > high:
         raise ValueError(f"{name} must be at most {high}, got {value}.")
     return value
+
+
+def check_reals(values, name, *, low=None, high=None):
+    """A number, or a non-empty list of them, each as `check_real`; as an array."""
+    if np.ndim(values) == 0:
+        return np.array([check_real(values, name, low=low, high=high)])
+    if np.ndim(values) > 1 or len(values) == 0:
+        raise ValueError(f"{name} must be a number or a non-empty list of numbers, got {values!r:.60}.")
+    return np.array([check_real(value, name, low=low, high=high) for value in values])
 
 
 def check_count(value, name):
@@ -326,3 +340,43 @@ def check_prediction_data(estimator, X):
         return validate_data(
             estimator, X, reset=False, accept_sparse=("csr", "csc", "coo"), dtype=[np.float64, np.float32]
         )
+
+
+# ---------------------------------------------------------------------------------------------
+# Metadata routing
+# ---------------------------------------------------------------------------------------------
+
+
+def make_router(owner, cv, scoring):
+    """Who gets what of the metadata passed to ``owner.fit``."""
+    router = MetadataRouter(owner=owner).add_self_request(owner)
+    router.add(splitter=check_cv(cv), method_mapping=MethodMapping().add(caller="fit", callee="split"))
+    if scoring is not None:
+        scorer = check_scoring(owner, scoring=scoring)
+        router.add(scorer=scorer, method_mapping=MethodMapping().add(caller="fit", callee="score"))
+    return router
+
+
+def route(owner, params, sample_weight, weights):
+    """What the splitter and the scorer get: ``.splitter.split`` and ``.scorer.score``, both dicts.
+
+    Parameters
+    ----------
+    params : dict
+        Metadata given to ``owner.fit`` beside the weights.
+    sample_weight : object
+        As it was given.
+    weights : ndarray of shape (n,) or None
+        The same, checked.
+    """
+    if get_config()["enable_metadata_routing"]:
+        routed = process_routing(owner, "fit", sample_weight=sample_weight, **params)
+        score = routed.scorer.score if "scorer" in routed else {}
+        return Bunch(splitter=Bunch(split=routed.splitter.split), scorer=Bunch(score=score))
+    if params:
+        raise ValueError(
+            f"{', '.join(params)} can only be passed to fit with metadata routing; call "
+            "sklearn.set_config(enable_metadata_routing=True) first, or give the splits themselves as cv."
+        )
+    score = {} if weights is None else {"sample_weight": weights}
+    return Bunch(splitter=Bunch(split={}), scorer=Bunch(score=score))

@@ -1,0 +1,575 @@
+"""Cross-validation for the price of a path: `LassoCV`, `ElasticNetCV` and the engine under them.
+
+A fold is the whole data with other weights: zero for the rows that it leaves out.  So all folds share one X,
+nothing is copied, and whatever a fit can do (weights, sparse X, penalties, bounds, `standardize`) holds inside
+every fold, with the fold's own centring and scaling.  Where X is tall, the rows are read once, for the moments
+of the parts into which the folds cut them (`_moments.fold_moments`); then every fold is a problem on (p, p)
+matrices, and so is its test error.  Folds, and the fit to all rows, run side by side in threads.
+"""
+
+import numbers
+from typing import NamedTuple
+
+import numpy as np
+from scipy import sparse
+
+from sparse_linear import _design, _moments, _path, _selection, _solve, _validation
+from sparse_linear._estimators import LinearModel
+
+
+class Settings(NamedTuple):
+    """What the fits of all folds have in common."""
+
+    fit_intercept: bool
+    standardize: bool
+    max_iter: int
+    tol: float
+    relax: np.ndarray  # amounts to choose from
+
+
+class Judged(NamedTuple):
+    """One fold, for every l1_ratio: its fits, and how they do on the rows that were left out."""
+
+    fits: list  # of _solve.Fit
+    errors: np.ndarray  # (n_ratios, n_relax, q, b) mean squared errors
+    scores: np.ndarray  # (n_ratios, n_relax, g, b); g is q, or 1 if the targets share their alpha
+
+
+def _predictions(X, rows, coefs, intercepts):
+    """Predictions for some rows of X, which are gathered with the features in use: (b, n_rows, q)."""
+    used = np.flatnonzero(coefs.any(axis=(0, 2)))
+    found = np.empty((coefs.shape[2], len(rows), len(coefs)))
+    height = max(1, _design.TILE // max(1, len(used)))
+    for top in range(0, len(rows), height):
+        some = rows[top : top + height]
+        block = X[some][:, used] if sparse.issparse(X) else X[np.ix_(some, used)]
+        for index, coef in enumerate(coefs):
+            found[:, top : top + height, index] = (block @ coef[used] + intercepts[index]).T
+    return found
+
+
+def _squared_errors(X, Y, weights, rows, coefs, intercepts):
+    """Weighted mean squared errors (q, b) on some rows."""
+    errors = np.zeros(intercepts.shape)
+    height = max(256, _design.TILE // coefs.shape[2])
+    for top in range(0, len(rows), height):
+        some = rows[top : top + height]
+        apart = _predictions(X, some, coefs, intercepts) - Y[some]
+        errors += np.einsum("bnq,n->qb", apart * apart, weights[some])
+    return errors / weights[rows].sum()
+
+
+class _Engine:
+    """Everything that one cross-validation works on.
+
+    Parameters
+    ----------
+    X, Y, sample_weight
+        Checked; Y has shape (n, q).
+    folds : list of Fold
+    penalties : list of Penalty
+        One for each l1_ratio, on the scale of X.
+    settings : Settings
+    """
+
+    def __init__(self, X, Y, sample_weight, folds, penalties, settings):
+        self.X, self.Y = X, Y
+        self.sample_weight = sample_weight
+        self.folds = folds
+        self.penalties = penalties
+        self.settings = settings
+        n = len(Y)
+        self.weights = np.ones(n) if sample_weight is None else sample_weight / sample_weight.max()
+        self.whole = _solve.Data(X, Y, sample_weight, settings.fit_intercept)
+        self.train = self.test = None
+
+    def reduce(self, n_alphas):
+        """Read the rows once, for the moments of all folds, if X is tall."""
+        some = np.ones((1, n_alphas))
+        if not all(self.whole.choose(penalty, some).moments for penalty in self.penalties):
+            return
+        Y = self.Y
+        if not self.weights.all():
+            Y = np.where(self.weights[:, None] > 0.0, Y, 0.0)  # rows without weight may hold anything
+        self.unit_y = _solve.target_units(Y)
+        self.train, self.test, whole = _moments.fold_moments(
+            self.X, Y / self.unit_y, self.weights, self.folds
+        )
+        self.whole.moments = self._moment_design(whole, self.whole.design)
+        self.whole.design.units = self.whole.moments.units
+
+    def _moment_design(self, moments, design):
+        units = design.units if sparse.issparse(self.X) else None
+        return _moments.MomentDesign(moments, self.settings.fit_intercept, units, self.unit_y)
+
+    def fit(self, data, grids, watch):
+        """Paths for every l1_ratio, on the same data: Gram matrices are made once."""
+        settings = self.settings
+        return [
+            _solve.fit(
+                data,
+                penalty,
+                np.tile(alphas, (data.Y.shape[1], 1)),
+                standardize=settings.standardize,
+                max_iter=settings.max_iter,
+                tol=settings.tol,
+                watch=watch,
+            )
+            for penalty, alphas in zip(self.penalties, grids, strict=True)
+        ]
+
+    def judge(self, number, grids, scoring, per_target, watch):
+        """Fit to the rows of one fold and judge the fits by the rows left out.
+
+        Parameters
+        ----------
+        number : int
+        grids : list of ndarray of shape (b,)
+        scoring : callable or None
+            Maps fold, coefficients, intercepts and predictions to scores; None stands for minus the errors.
+        """
+        fold = self.folds[number]
+        data = _solve.Data(
+            self.X, self.Y, fold.weights(self.sample_weight, len(self.Y)), self.settings.fit_intercept
+        )
+        if self.train is not None:
+            data.moments = self._moment_design(self.train[number], data.design)
+            data.design.units = data.moments.units
+        fits = self.fit(data, grids, watch)
+        errors, scores = [], []
+        for fit, penalty in zip(fits, self.penalties, strict=True):
+            for coefs, intercepts in self.candidates(data, fit, penalty):
+                errors.append(self._errors(number, coefs, intercepts))
+                if scoring is None:
+                    scores.append(-errors[-1] if per_target else -errors[-1].mean(axis=0, keepdims=True))
+                else:
+                    found = _predictions(self.X, fold.test, coefs, intercepts)
+                    scores.append(scoring(number, fold, coefs, intercepts, found))
+        shape = (len(fits), len(self.settings.relax))
+        errors, scores = (np.array(part).reshape(*shape, *part[0].shape) for part in (errors, scores))
+        return Judged(fits, errors, scores)
+
+    def candidates(self, data, fit, penalty):
+        """Coefficients and intercepts for every amount of relaxation."""
+        return _solve.relaxed(data, fit, penalty, self.settings.relax, self.settings.max_iter)
+
+    def _errors(self, number, coefs, intercepts):
+        if self.test is not None:
+            errors, sure = self.test[number].mean_squared_errors(
+                coefs / self.unit_y[:, None, None], intercepts / self.unit_y[:, None]
+            )
+            if sure:
+                return errors * self.unit_y[:, None] ** 2
+        rows = self.folds[number].test
+        return _squared_errors(self.X, self.Y, self.weights, rows, coefs, intercepts)
+
+
+class ElasticNetCV(LinearModel):
+    r"""Elastic net with `alpha` and `l1_ratio` chosen by cross-validation; every fit of it is exact.
+
+    The folds share one X: none is copied, and where X is tall its rows are read once for all of them. The
+    objective is that of `ElasticNet`.
+
+    Parameters
+    ----------
+    l1_ratio : float or list of float, default=0.5
+        In (0, 1]; of several, the best is chosen.
+    eps : float, default=1e-3
+        Ratio of the smallest to the largest alpha of an automatic grid.
+    alphas : int or array-like, default=100
+        Number of alphas of an automatic grid (one for each `l1_ratio`), or the alphas themselves.
+    fit_intercept : bool, default=True
+    precompute, copy_X, random_state, selection
+        Accepted for compatibility with scikit-learn; they do not change the result.
+    max_iter : int, default=1000
+        Limit of active-set rounds for each alpha.
+    tol : float, default=1e-4
+        Largest duality gap of any fit without a warning, in units of the mean square of the (centred) y; see
+        `ElasticNet`.
+    cv : int, splitter, iterable or None, default=None
+        As in scikit-learn; None stands for 5 folds. Any splits will do: overlapping, repeated, or drawn with
+        replacement (a row drawn twice counts twice).
+    verbose : bool or int, default=False
+        Whether progress is printed, about once a second.
+    n_jobs : int or None, default=None
+        How many folds are fitted at a time, in threads; None stands for 1, -1 for all cores.
+    positive : bool, default=False
+        Restrict the coefficients to be non-negative.
+    standardize : bool, default=False
+        Penalise on the scale of columns with unit weighted standard deviation, in every fold its own.
+    penalty_weights : array-like of shape (n_features,), default=None
+        Factor of each feature's penalty, from 0 (never penalised) to infinity (excluded).
+    bounds : pair (lower, upper), default=None
+        Bounds of the coefficients, with ``lower <= 0 <= upper``.
+    criterion : {"min", "1se"} or callable, default="min"
+        Which candidate is chosen. "min": the best mean score. "1se": the sparsest model whose alpha is not
+        smaller and whose mean score is within one standard error of the best. A callable maps `cv_results_`
+        to the index of a row.
+    scoring : str or callable, default=None
+        Any scikit-learn scorer, higher is better; None stands for minus the mean squared error.
+    relax : float or list of float, default=0.0
+        Amount of relaxation in [0, 1] (the relaxed lasso): coefficients are ``(1 - relax)`` times the penalised
+        ones plus `relax` times those of least squares on the same support; glmnet's gamma is ``1 - relax``.
+        Of several, the best is chosen.
+    alpha_per_target : bool, default=False
+        Whether each column of y gets its own `alpha` (and `l1_ratio`, `relax`), rather than all the same.
+    store_fold_coefs : bool, default=False
+        Whether the coefficients of all folds are kept.
+
+    Attributes
+    ----------
+    alpha_, l1_ratio_, relax_ : float or ndarray of shape (n_targets,)
+        What was chosen.
+    best_score_, best_index_ : float and int, or ndarrays of shape (n_targets,)
+        Mean score and row of `cv_results_` of the choice.
+    coef_, intercept_, dual_gap_, n_iter_, objective_, status_, solver_
+        Of the fit to all rows, as in `ElasticNet`. With relaxation, the last five are those of the penalised
+        solution from which `coef_` is made.
+    alphas_ : ndarray of shape (n_alphas,) or (n_l1_ratios, n_alphas)
+        Decreasing.
+    mse_path_ : ndarray of shape (n_l1_ratios, n_alphas, n_folds)
+        Mean squared errors on the rows left out (a mean over targets, if they share their alpha). With several
+        `relax` there is an axis for them after the first, with `alpha_per_target` one for the targets
+        before it; axes of length 1 are left out.
+    cv_results_ : dict of ndarray of shape (n_candidates,)
+        "l1_ratio", "relax", "alpha", "n_nonzero" (in the fit to all rows), then scores in the names of
+        `GridSearchCV`: "mean_test_score", "std_test_score", "se_test_score" (standard error),
+        "rank_test_score", "split0_test_score" and so on. A list of such dicts with `alpha_per_target`.
+    coef_path_ : ndarray of shape (n_features, n_alphas) or (n_targets, n_features, n_alphas)
+        Of the fit to all rows, for the chosen `l1_ratio` and `relax`.
+    intercept_path_ : ndarray of shape (n_alphas,) or (n_targets, n_alphas)
+    fold_coefs_ : ndarray of shape (n_folds, n_l1_ratios, n_targets, n_features, n_alphas)
+        Only with `store_fold_coefs`: penalised coefficients (before relaxation); `fold_intercepts_` likewise.
+    n_features_in_, feature_names_in_
+        As in `ElasticNet`.
+
+    See Also
+    --------
+    LassoCV : With ``l1_ratio=1``.
+    enet_path : The path that every fold follows.
+
+    Notes
+    -----
+    The mean over folds is not weighted, as in scikit-learn; inside a fold sample weights apply to the fit and
+    to the error.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_diabetes
+    >>> from sparse_linear import ElasticNetCV
+    >>> X, y = load_diabetes(return_X_y=True)
+    >>> model = ElasticNetCV(l1_ratio=[0.5, 0.9, 1.0], criterion="1se").fit(X, y)
+    >>> float(model.l1_ratio_), round(float(model.alpha_), 3), int((model.coef_ != 0).sum())
+    (1.0, 0.308, 4)
+    """
+
+    path = staticmethod(_path.enet_path)
+
+    def __init__(
+        self,
+        *,
+        l1_ratio=0.5,
+        eps=1e-3,
+        alphas=100,
+        fit_intercept=True,
+        precompute="auto",
+        max_iter=1000,
+        tol=1e-4,
+        cv=None,
+        copy_X=True,
+        verbose=False,
+        n_jobs=None,
+        positive=False,
+        random_state=None,
+        selection="cyclic",
+        standardize=False,
+        penalty_weights=None,
+        bounds=None,
+        criterion="min",
+        scoring=None,
+        relax=0.0,
+        alpha_per_target=False,
+        store_fold_coefs=False,
+    ):
+        self.l1_ratio = l1_ratio
+        self.eps = eps
+        self.alphas = alphas
+        self.fit_intercept = fit_intercept
+        self.precompute = precompute
+        self.max_iter = max_iter
+        self.tol = tol
+        self.cv = cv
+        self.copy_X = copy_X
+        self.verbose = verbose
+        self.n_jobs = n_jobs
+        self.positive = positive
+        self.random_state = random_state
+        self.selection = selection
+        self.standardize = standardize
+        self.penalty_weights = penalty_weights
+        self.bounds = bounds
+        self.criterion = criterion
+        self.scoring = scoring
+        self.relax = relax
+        self.alpha_per_target = alpha_per_target
+        self.store_fold_coefs = store_fold_coefs
+
+    @_validation.atomic
+    def fit(self, X, y, sample_weight=None, **params):
+        """Choose by cross-validation, and fit to all rows.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Dense of any memory order, or CSC/CSR; never copied as a whole.
+        y : array-like of shape (n_samples,) or (n_samples, n_targets)
+        sample_weight : float or array-like of shape (n_samples,), default=None
+            For the fits and for the errors on the rows left out. Zero leaves a row out.
+        **params : dict
+            Passed on to the splitter and the scorer by metadata routing, such as `groups`.
+
+        Returns
+        -------
+        self : object
+
+        Warns
+        -----
+        sklearn.exceptions.ConvergenceWarning
+            If the certified gap of some fit is larger than `tol` allows.
+        """
+        settings, ratios = self._checked_settings()
+        X, y = _validation.check_training_data(self, X, y)
+        n, p = X.shape
+        _validation.check_precompute(self.precompute, p)
+        weights = _validation.check_sample_weight(sample_weight, n)
+        routed = _validation.route(self, params, sample_weight, weights)
+        folds = _selection.make_folds(self.cv, X, y, weights, routed.splitter.split)
+        Y = y.reshape(n, -1)
+        penalties = [self._checked_penalty(p, ratio, 1.0 - ratio) for ratio in ratios]
+        engine = _Engine(X, Y, weights, folds, penalties, settings)
+        grids = self._grids(engine, ratios)
+        watch = _selection.Watch(
+            len(ratios) * len(grids[0]) * Y.shape[1] * (len(folds) + 1), type(self).__name__, self.verbose
+        )
+        scoring = _selection.make_scoring(
+            self.scoring, self, routed.scorer.score, X, y, self.alpha_per_target
+        )
+
+        def work(number):
+            if number < 0:
+                return engine.fit(engine.whole, grids, watch)
+            return engine.judge(number, grids, scoring, self.alpha_per_target, watch)
+
+        whole, *judged = _selection.in_threads(work, range(-1, len(folds)), self.n_jobs, watch)
+        self._choose(engine, ratios, grids, whole, judged, X.dtype, y)
+        fits = [fit for some in (whole, *(fold.fits for fold in judged)) for fit in some]
+        worst = max(fits, key=lambda fit: fit.relative_gaps.max())
+        _solve.warn_unconverged(worst, settings.tol, settings.max_iter, stacklevel=4)
+        return self
+
+    def _checked_settings(self):
+        """The parameters that do not depend on the data: `Settings`, and the l1_ratios."""
+        _validation.check_flags(
+            fit_intercept=self.fit_intercept,
+            positive=self.positive,
+            standardize=self.standardize,
+            alpha_per_target=self.alpha_per_target,
+            store_fold_coefs=self.store_fold_coefs,
+        )
+        _validation.check_choice(self.selection, "selection", ("cyclic", "random"))
+        _selection.check_criterion(self.criterion)
+        settings = Settings(
+            self.fit_intercept,
+            self.standardize,
+            _validation.check_count(self.max_iter, "max_iter"),
+            _validation.check_real(self.tol, "tol", low=0.0),
+            _validation.check_reals(self.relax, "relax", low=0.0, high=1.0),
+        )
+        return settings, _validation.check_reals(self.l1_ratio, "l1_ratio", low=0.0, high=1.0)
+
+    def _grids(self, engine, ratios):
+        """The alphas for each l1_ratio."""
+        alphas = 100 if self.alphas is None else self.alphas
+        if isinstance(alphas, numbers.Integral):
+            count = _validation.check_count(alphas, "alphas")
+            engine.reduce(count)
+            return [
+                _path.make_grid(engine.whole, penalty, ratio, self.eps, count, self.standardize)
+                for penalty, ratio in zip(engine.penalties, ratios, strict=True)
+            ]
+        alphas = _validation.check_alphas(alphas)
+        engine.reduce(len(alphas))
+        return [alphas] * len(ratios)
+
+    def _choose(self, engine, ratios, grids, whole, judged, dtype, y):
+        """Set the fitted attributes."""
+        relax = engine.settings.relax
+        errors = np.stack([fold.errors for fold in judged], axis=-1)  # (ratios, relax, q, b, folds)
+        scores = np.stack([fold.scores for fold in judged], axis=-1)  # (ratios, relax, g, b, folds)
+        n_groups, b = scores.shape[2:4]
+        tables, chosen = [], []
+        for group in range(n_groups):
+            targets = slice(group, group + 1) if self.alpha_per_target else slice(None)
+            sizes = [(fit.coefs[targets] != 0.0).sum(axis=(0, 1)) for fit in whole]
+            table = _selection.summarise(
+                {
+                    "l1_ratio": np.repeat(ratios, len(relax) * b),
+                    "relax": np.tile(np.repeat(relax, b), len(ratios)),
+                    "alpha": np.concatenate([np.tile(alphas, len(relax)) for alphas in grids]),
+                    "n_nonzero": np.concatenate([np.tile(size, len(relax)) for size in sizes]),
+                },
+                scores[:, :, group].reshape(-1, len(judged)),
+            )
+            tables.append(table)
+            chosen.append(_selection.choose(self.criterion, table, ("l1_ratio", "relax")))
+        per_target = self.alpha_per_target and y.ndim == 2
+
+        def pick(values):
+            return np.array(values) if per_target else values[0]
+
+        for name in ("alpha", "l1_ratio", "relax"):
+            values = [float(table[name][at]) for table, at in zip(tables, chosen, strict=True)]
+            setattr(self, f"{name}_", pick(values))
+        self.best_index_ = pick(chosen)
+        self.best_score_ = pick(
+            [float(table["mean_test_score"][at]) for table, at in zip(tables, chosen, strict=True)]
+        )
+        self.cv_results_ = tables if per_target else tables[0]
+        self.alphas_ = grids[0] if len(ratios) == 1 or self._own_alphas else np.array(grids)
+        errors = errors if self.alpha_per_target else errors.mean(axis=2, keepdims=True)
+        self.mse_path_ = np.squeeze(np.moveaxis(errors, 2, 0))
+        places = [np.unravel_index(at, (len(ratios), len(relax), b)) for at in chosen]
+        q = engine.Y.shape[1]
+        places = places if len(places) == q else places * q
+        paths = {
+            ratio: list(engine.candidates(engine.whole, whole[ratio], engine.penalties[ratio]))
+            for ratio in {ratio for ratio, _, _ in places}
+        }
+        result = _solve.take(whole, [(ratio, at) for ratio, _, at in places])
+        coefs = np.stack([paths[ratio][amount][0][t] for t, (ratio, amount, _) in enumerate(places)])
+        levels = np.stack([paths[ratio][amount][1][t] for t, (ratio, amount, _) in enumerate(places)])
+        at = [at for _, _, at in places]
+        result = result._replace(
+            coefs=coefs[np.arange(q), :, at][:, :, None], intercepts=levels[np.arange(q), at][:, None]
+        )
+        rounds = self._store(result, dtype, y)
+        self.n_iter_ = int(rounds[0]) if q == 1 else rounds.tolist()
+        coefs = coefs.astype(dtype, copy=False)
+        self.coef_path_, self.intercept_path_ = (coefs[0], levels[0]) if y.ndim == 1 else (coefs, levels)
+        if self.store_fold_coefs:
+            self.fold_coefs_ = np.array([[fit.coefs for fit in fold.fits] for fold in judged], dtype=dtype)
+            self.fold_intercepts_ = np.array([[fit.intercepts for fit in fold.fits] for fold in judged])
+
+    @property
+    def _own_alphas(self):
+        return self.alphas is not None and not isinstance(self.alphas, numbers.Integral)
+
+    def get_metadata_routing(self):
+        """Where `sample_weight` and other metadata of a fit go: here, to the splitter and to the scorer."""
+        return _validation.make_router(self, self.cv, self.scoring)
+
+
+class LassoCV(ElasticNetCV):
+    r"""Lasso with `alpha` chosen by cross-validation; every fit of it is exact.
+
+    The folds share one X: none is copied, and where X is tall its rows are read once for all of them. The
+    objective is that of `Lasso`. All parameters and attributes are those of `ElasticNetCV`, without `l1_ratio`,
+    which is 1.
+
+    Parameters
+    ----------
+    eps : float, default=1e-3
+        Ratio of the smallest to the largest alpha of an automatic grid.
+    alphas : int or array-like, default=100
+        Number of alphas of an automatic grid, or the alphas themselves.
+    fit_intercept : bool, default=True
+    precompute, copy_X, random_state, selection
+        Accepted for compatibility with scikit-learn; they do not change the result.
+    max_iter : int, default=1000
+    tol : float, default=1e-4
+    cv : int, splitter, iterable or None, default=None
+        None stands for 5 folds.
+    verbose : bool or int, default=False
+    n_jobs : int or None, default=None
+        How many folds are fitted at a time, in threads.
+    positive : bool, default=False
+    standardize : bool, default=False
+    penalty_weights : array-like of shape (n_features,), default=None
+    bounds : pair (lower, upper), default=None
+    criterion : {"min", "1se"} or callable, default="min"
+    scoring : str or callable, default=None
+    relax : float or list of float, default=0.0
+    alpha_per_target : bool, default=False
+    store_fold_coefs : bool, default=False
+        As in `ElasticNetCV`.
+
+    Attributes
+    ----------
+    alpha_, relax_, best_score_, best_index_, coef_, intercept_, dual_gap_, n_iter_, objective_, status_, solver_,
+    alphas_, mse_path_, cv_results_, coef_path_, intercept_path_, fold_coefs_, fold_intercepts_, n_features_in_,
+    feature_names_in_
+        As in `ElasticNetCV`.
+
+    See Also
+    --------
+    ElasticNetCV : With an L2 penalty beside.
+    Lasso : For an alpha that is known.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_diabetes
+    >>> from sparse_linear import LassoCV
+    >>> X, y = load_diabetes(return_X_y=True)
+    >>> model = LassoCV().fit(X, y)
+    >>> round(float(model.alpha_), 5), model.mse_path_.shape
+    (0.00345, (100, 5))
+    """
+
+    l1_ratio = 1.0
+
+    def __init__(
+        self,
+        *,
+        eps=1e-3,
+        alphas=100,
+        fit_intercept=True,
+        precompute="auto",
+        max_iter=1000,
+        tol=1e-4,
+        copy_X=True,
+        cv=None,
+        verbose=False,
+        n_jobs=None,
+        positive=False,
+        random_state=None,
+        selection="cyclic",
+        standardize=False,
+        penalty_weights=None,
+        bounds=None,
+        criterion="min",
+        scoring=None,
+        relax=0.0,
+        alpha_per_target=False,
+        store_fold_coefs=False,
+    ):
+        self.eps = eps
+        self.alphas = alphas
+        self.fit_intercept = fit_intercept
+        self.precompute = precompute
+        self.max_iter = max_iter
+        self.tol = tol
+        self.copy_X = copy_X
+        self.cv = cv
+        self.verbose = verbose
+        self.n_jobs = n_jobs
+        self.positive = positive
+        self.random_state = random_state
+        self.selection = selection
+        self.standardize = standardize
+        self.penalty_weights = penalty_weights
+        self.bounds = bounds
+        self.criterion = criterion
+        self.scoring = scoring
+        self.relax = relax
+        self.alpha_per_target = alpha_per_target
+        self.store_fold_coefs = store_fold_coefs
