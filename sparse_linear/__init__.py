@@ -1,6 +1,7 @@
 """Exact, fast and complete L1/L2-regularised linear models with scikit-learn's interface.
 
-Estimators: `Lasso`, `ElasticNet`, `Ridge`, `LassoCV`, `ElasticNetCV`.  Functions: `lasso_path`, `enet_path`, `ridge_path`, `alpha_grid`.
+Estimators: `Lasso`, `ElasticNet`, `Ridge`, and `LassoCV`, `ElasticNetCV`, which choose their parameters by
+cross-validation. Functions: `lasso_path`, `enet_path`, `ridge_path`, `alpha_grid`.
 ``python -m sparse_linear`` compares them with scikit-learn's.
 """
 

@@ -248,6 +248,7 @@ def solve_path(source, penalty, lams, max_rounds, coef=None, tol=_kernels.EXACT,
         if failed is None:
             corrs = batch_corrs[-1]
             position = stop
+            look = min(LOOK_AHEAD, 2 * look)
             if position < len(sequence):
                 working.restart(coefs[-1], corrs)
             continue
@@ -261,7 +262,7 @@ def solve_path(source, penalty, lams, max_rounds, coef=None, tol=_kernels.EXACT,
             candidates = working.candidates(corrs, batch[done])
             working = _with_room(working, len(candidates), goal)
             working.extend(candidates, corrs)
-            look = max(2, look // 2) if failed < 3 else look
+            look = max(2, failed + 1)
         position += done
     working.leave()
     features = np.unique(np.concatenate([support for support, _ in solutions]))

@@ -1,10 +1,10 @@
 """Cross-validation for the price of a path: `LassoCV`, `ElasticNetCV` and the engine under them.
 
-A fold is the whole data with other weights: zero for the rows that it leaves out.  So all folds share one X,
-nothing is copied, and whatever a fit can do (weights, sparse X, penalties, bounds, `standardize`) holds inside
-every fold, with the fold's own centring and scaling.  Where X is tall, the rows are read once, for the moments
-of the parts into which the folds cut them (`_moments.fold_moments`); then every fold is a problem on (p, p)
-matrices, and so is its test error.  Folds, and the fit to all rows, run side by side in threads.
+A fold is the whole data with other weights: zero for the rows that it leaves out. So all folds share one X,
+nothing is copied, and whatever a fit can do (weights, sparse X, penalties, bounds, `standardize`) holds
+inside every fold, with the fold's own centring and scaling. Where X is tall, the rows are read once, for the
+moments of the parts into which the folds cut them (`_moments.fold_moments`); then every fold is a problem on
+(p, p) matrices, and so is its test error. Folds, and the fit to all rows, run side by side in threads.
 """
 
 import numbers
@@ -208,9 +208,9 @@ class ElasticNetCV(LinearModel):
     scoring : str or callable, default=None
         Any scikit-learn scorer, higher is better; None stands for minus the mean squared error.
     relax : float or list of float, default=0.0
-        Amount of relaxation in [0, 1] (the relaxed lasso): coefficients are ``(1 - relax)`` times the penalised
-        ones plus `relax` times those of least squares on the same support; glmnet's gamma is ``1 - relax``.
-        Of several, the best is chosen.
+        Amount of relaxation in [0, 1] (the relaxed lasso): coefficients are ``(1 - relax)`` times the
+        penalised ones plus `relax` times those of least squares on the same support; glmnet's gamma is
+        ``1 - relax``. Of several, the best is chosen.
     alpha_per_target : bool, default=False
         Whether each column of y gets its own `alpha` (and `l1_ratio`, `relax`), rather than all the same.
     store_fold_coefs : bool, default=False
@@ -228,9 +228,9 @@ class ElasticNetCV(LinearModel):
     alphas_ : ndarray of shape (n_alphas,) or (n_l1_ratios, n_alphas)
         Decreasing.
     mse_path_ : ndarray of shape (n_l1_ratios, n_alphas, n_folds)
-        Mean squared errors on the rows left out (a mean over targets, if they share their alpha). With several
-        `relax` there is an axis for them after the first, with `alpha_per_target` one for the targets
-        before it; axes of length 1 are left out.
+        Mean squared errors on the rows left out (a mean over targets, if they share their alpha). With
+        several `relax` there is an axis for them after the first, with `alpha_per_target` one for the
+        targets before it; axes of length 1 are left out.
     cv_results_ : dict of ndarray of shape (n_candidates,)
         "l1_ratio", "relax", "alpha", "n_nonzero" (in the fit to all rows), then scores in the names of
         `GridSearchCV`: "mean_test_score", "std_test_score", "se_test_score" (standard error),
@@ -260,7 +260,7 @@ class ElasticNetCV(LinearModel):
     >>> X, y = load_diabetes(return_X_y=True)
     >>> model = ElasticNetCV(l1_ratio=[0.5, 0.9, 1.0], criterion="1se").fit(X, y)
     >>> float(model.l1_ratio_), round(float(model.alpha_), 3), int((model.coef_ != 0).sum())
-    (1.0, 0.308, 4)
+    (1.0, 0.187, 6)
     """
 
     path = staticmethod(_path.enet_path)
@@ -473,8 +473,8 @@ class LassoCV(ElasticNetCV):
     r"""Lasso with `alpha` chosen by cross-validation; every fit of it is exact.
 
     The folds share one X: none is copied, and where X is tall its rows are read once for all of them. The
-    objective is that of `Lasso`. All parameters and attributes are those of `ElasticNetCV`, without `l1_ratio`,
-    which is 1.
+    objective is that of `Lasso`. All parameters and attributes are those of `ElasticNetCV`, without
+    `l1_ratio`, which is 1.
 
     Parameters
     ----------
@@ -505,9 +505,9 @@ class LassoCV(ElasticNetCV):
 
     Attributes
     ----------
-    alpha_, relax_, best_score_, best_index_, coef_, intercept_, dual_gap_, n_iter_, objective_, status_, solver_,
-    alphas_, mse_path_, cv_results_, coef_path_, intercept_path_, fold_coefs_, fold_intercepts_, n_features_in_,
-    feature_names_in_
+    alpha_, relax_, best_score_, best_index_, coef_, intercept_, dual_gap_, n_iter_, objective_, status_,
+    solver_, alphas_, mse_path_, cv_results_, coef_path_, intercept_path_, fold_coefs_, fold_intercepts_,
+    n_features_in_, feature_names_in_
         As in `ElasticNetCV`.
 
     See Also
@@ -522,7 +522,7 @@ class LassoCV(ElasticNetCV):
     >>> X, y = load_diabetes(return_X_y=True)
     >>> model = LassoCV().fit(X, y)
     >>> round(float(model.alpha_), 5), model.mse_path_.shape
-    (0.00345, (100, 5))
+    (0.00375, (100, 5))
     """
 
     l1_ratio = 1.0

@@ -12,7 +12,6 @@ from scipy import sparse
 
 from sparse_linear import _design, _kernels
 
-
 # A difference this much smaller than its terms has lost half of its digits.
 HALF = 1e-8
 # Up to this many sets of rows are told apart to give all folds their moments in one pass.
@@ -70,7 +69,7 @@ class Moments(NamedTuple):
 
     @classmethod
     def total(cls, parts):
-        """Moments of many sets of rows together; equal means stay equal, so constant columns stay constant."""
+        """Moments of many sets of rows together; equal means stay equal, so a constant column stays one."""
         parts = [part for part in parts if part.weight > 0.0]
         weights = np.array([part.weight for part in parts])
         weight = weights.sum()
