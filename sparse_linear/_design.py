@@ -505,7 +505,7 @@ class ColumnSource:
         self.design = design
         self.features = np.empty(0, dtype=np.int64)  # those of the block
         self.left = None  # features and solver's state, Gram matrix included, of the path solved before
-        self.products = {}  # feature -> inner products of its column with all columns
+        self.images = {}  # feature -> inner products of its column with all columns
 
     @cached_property
     def start(self):
@@ -554,6 +554,12 @@ class ColumnSource:
 
         return gram, self.start[features], correlate
 
+    def products(self, features, coefs):
+        """Inner products of all columns with linear combinations (b, k) of some of them: (b, p)."""
+        block = self.design.block()
+        block.gather(features)
+        return self.design.correlate(block.combine(coefs))
+
     def correlate(self, coefs):
         """Correlations of all features with the residuals of some solutions on the working set.
 
@@ -578,14 +584,14 @@ class ColumnSource:
     def _from_products(self, coefs, used):
         """`correlate` with one pass over X for each column in use, rather than for each solution."""
         features = self.features[used].tolist()
-        new = [at for at, feature in enumerate(features) if feature not in self.products]
+        new = [at for at, feature in enumerate(features) if feature not in self.images]
         if new:
             chosen = np.zeros((len(new), self.block.size))
             chosen[np.arange(len(new)), used[new]] = 1.0
             columns = self.block.combine(chosen)
             found = self.design.correlate(columns)
-            self.products.update((features[at], row) for at, row in zip(new, found, strict=True))
-        products = np.array([self.products[feature] for feature in features]).reshape(-1, self.design.p)
+            self.images.update((features[at], row) for at, row in zip(new, found, strict=True))
+        products = np.array([self.images[feature] for feature in features]).reshape(-1, self.design.p)
         corrs = self.start - coefs @ products
         fitted = np.einsum("ij,ij->i", coefs, self.start[features] + corrs[:, features])
         return corrs, self.values @ self.values - fitted

@@ -111,6 +111,10 @@ class ElasticNet(LinearModel):
         Factor of each feature's penalty, from 0 (never penalised) to infinity (excluded).
     bounds : pair (lower, upper), default=None
         Bounds of the coefficients: scalars or arrays of shape (n_features,), with ``lower <= 0 <= upper``.
+    relax : float, default=0.0
+        Amount of relaxation in [0, 1] (the relaxed lasso): coefficients are ``(1 - relax)`` times the
+        penalised ones plus `relax` times those of least squares on the same support, within the bounds. All
+        attributes but `coef_` and `intercept_` speak of the penalised solution.
 
     Attributes
     ----------
@@ -173,6 +177,7 @@ class ElasticNet(LinearModel):
         standardize=False,
         penalty_weights=None,
         bounds=None,
+        relax=0.0,
     ):
         self.alpha = alpha
         self.l1_ratio = l1_ratio
@@ -188,6 +193,7 @@ class ElasticNet(LinearModel):
         self.standardize = standardize
         self.penalty_weights = penalty_weights
         self.bounds = bounds
+        self.relax = relax
 
     @_validation.atomic
     def fit(self, X, y, sample_weight=None):
@@ -213,6 +219,7 @@ class ElasticNet(LinearModel):
         """
         alpha = _validation.check_real(self.alpha, "alpha", low=0.0)
         l1_ratio = _validation.check_real(self.l1_ratio, "l1_ratio", low=0.0, high=1.0)
+        relax = _validation.check_real(self.relax, "relax", low=0.0, high=1.0)
         tol = _validation.check_real(self.tol, "tol", low=0.0)
         max_iter = _validation.check_count(self.max_iter, "max_iter")
         _validation.check_flags(
@@ -230,8 +237,9 @@ class ElasticNet(LinearModel):
         if alpha == 0.0:
             _solve.warn_about_zero_alpha(stacklevel=4)
         targets = y.reshape(n, -1)
+        data = _solve.Data(X, targets, weights, self.fit_intercept)
         result = _solve.fit(
-            _solve.Data(X, targets, weights, self.fit_intercept),
+            data,
             penalty,
             np.full((targets.shape[1], 1), alpha),
             standardize=self.standardize,
@@ -239,6 +247,9 @@ class ElasticNet(LinearModel):
             start=self._start(targets.shape[1], p),
             tol=tol,
         )
+        if relax > 0.0:
+            [(coefs, intercepts)] = _solve.relaxed(data, result, penalty, np.array([relax]), max_iter)
+            result = result._replace(coefs=coefs, intercepts=intercepts)
         rounds = self._store(result, X.dtype, y)
         self.n_iter_ = int(rounds[0]) if len(rounds) == 1 else rounds.tolist()
         _solve.warn_unconverged(result, tol, max_iter, stacklevel=4)
@@ -290,6 +301,8 @@ class Lasso(ElasticNet):
         Factor of each feature's penalty, from 0 (never penalised) to infinity (excluded).
     bounds : pair (lower, upper), default=None
         Bounds of the coefficients: scalars or arrays of shape (n_features,), with ``lower <= 0 <= upper``.
+    relax : float, default=0.0
+        Amount of relaxation in [0, 1]: 1 is least squares on the support; see `ElasticNet`.
 
     Attributes
     ----------
@@ -328,6 +341,7 @@ class Lasso(ElasticNet):
         standardize=False,
         penalty_weights=None,
         bounds=None,
+        relax=0.0,
     ):
         self.alpha = alpha
         self.fit_intercept = fit_intercept
@@ -342,6 +356,7 @@ class Lasso(ElasticNet):
         self.standardize = standardize
         self.penalty_weights = penalty_weights
         self.bounds = bounds
+        self.relax = relax
 
 
 class Ridge(LinearModel):

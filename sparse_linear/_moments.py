@@ -326,10 +326,14 @@ class MomentSource:
         self.units = design.units
         self.target = design.target(index)
         self.gram = design.gram
-        self.corrs = self.target.divided(design.corrs[:, index])
+        self.start = self.target.divided(design.corrs[:, index])
         self.square = float(self.target.scale > 0.0)
 
     def normal_equations(self, features):
         """As `_design.ColumnSource.normal_equations`; all that is known of the columns is their moments."""
-        gram, corrs = self.gram[np.ix_(features, features)], self.corrs[features]
+        gram, corrs = self.gram[np.ix_(features, features)], self.start[features]
         return gram, corrs, lambda coef: corrs - gram @ coef
+
+    def products(self, features, coefs):
+        """As `_design.ColumnSource.products`."""
+        return coefs @ self.gram[features]

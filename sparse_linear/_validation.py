@@ -204,14 +204,14 @@ _X_RULES = dict(  # noqa: C408
 )
 
 
-def check_training_data(estimator, X, y):
+def check_training_data(estimator, X, y, single=False):
     """X and y of a fit: X as float64/float32 ndarray or CSC/CSR container, y as it came (1-D or 2-D).
 
-    Sets ``n_features_in_`` and ``feature_names_in_`` on `estimator`.
+    Sets ``n_features_in_`` and ``feature_names_in_`` on `estimator`. With `single`, y must be one column.
     """
-    if not _is_ready(X, y):
+    if not _is_ready(X, y) or (single and y.ndim != 1):
         with _plain_words(X, y, type(estimator).__name__):
-            X, y = validate_data(estimator, X, y, multi_output=True, y_numeric=True, **_X_RULES)
+            X, y = validate_data(estimator, X, y, multi_output=not single, y_numeric=True, **_X_RULES)
             return canonical(X), check_target(y)
     estimator.n_features_in_ = X.shape[1]
     if hasattr(estimator, "feature_names_in_"):
