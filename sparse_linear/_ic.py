@@ -48,12 +48,11 @@ def price(criterion, df, n, p, intercept, gamma):
 
 
 def noise_variance(source, usable, n, intercept):
-    """Variance of the noise, in the units of the source, without choosing a model.
+    """Variance of the noise, in the units of the source, from the residuals of least squares.
 
-    With more rows than (independent) columns: that of the residuals of least squares. Else the organic lasso
-    (Yu and Bien 2019, Biometrika 106, section 4): the minimum over ``w`` of
-    ``RSS / n + 2 (log p / n) |w|_1^2``, columns of unit variance, which needs no knowledge of the noise. Its
-    minimiser lies on the Lasso path, where ``lambda = 2 (log p / n) |w|_1``.
+    On all columns, if there are more rows. Else on those that the scaled lasso selects (Sun and Zhang 2012,
+    Biometrika 99, section 2): where ``lambda = sigma sqrt(2 log(p) / n)`` with ``sigma^2`` the mean squared
+    residual at this very lambda, for columns of unit variance.
 
     Parameters
     ----------
@@ -65,32 +64,20 @@ def noise_variance(source, usable, n, intercept):
     intercept : bool
     """
     features = np.flatnonzero(usable)
-    if len(features) + intercept < n:
-        gram, corrs, _ = source.normal_equations(features)
-        values, vectors = linalg.eigh(gram) if len(features) else (np.empty(0), np.empty((0, 0)))
-        kept = values > _ridge.DEPENDENT * values.max(initial=0.0)
-        parts = vectors[:, kept].T @ corrs
-        rss = max(float(source.target.scale > 0.0) - (parts * parts / values[kept]).sum(), 0.0)
-        return rss * n / (n - kept.sum() - intercept)
-    p = len(usable)
-    penalty = make_penalty(p, 1.0, 0.0, None, np.where(usable, -np.inf, 0.0), np.where(usable, np.inf, 0.0))
-    share = 2.0 * np.log(len(features)) / n
-    before = None
-    for knot in _knots.knots(source, penalty, 0.0):
-        size = np.abs(knot.coef).sum()
-        if knot.lam <= share * size:
-            break
-        before = knot, size
-    if before is None or knot.lam > share * size:
-        return knot.rss
-    # Between two knots the coefficients, and their norm, are linear in lambda.
-    apart = [before[0].lam - share * before[1], knot.lam - share * size]
-    weight = apart[0] / (apart[0] - apart[1])
-    coef = (1.0 - weight) * before[0].coef + weight * knot.coef
-    used = np.flatnonzero(coef)
-    corr = source.start[used] - source.products(used, coef[None, used])[0][used]
-    rss = 1.0 - coef[used] @ (source.start[used] + corr)
-    return rss + share * np.abs(coef).sum() ** 2
+    if len(features) + intercept >= n:
+        ends = np.where(usable, np.inf, 0.0)
+        penalty = make_penalty(len(usable), 1.0, 0.0, None, -ends, ends)
+        level = np.sqrt(2.0 * np.log(len(features)) / n)
+        for knot in _knots.knots(source, penalty, 0.0):
+            if knot.lam <= level * np.sqrt(knot.rss):
+                break
+        features = knot.free
+    gram, corrs, _ = source.normal_equations(features)
+    values, vectors = linalg.eigh(gram) if len(features) else (np.empty(0), np.empty((0, 0)))
+    kept = values > _ridge.DEPENDENT * values.max(initial=0.0)
+    parts = vectors[:, kept].T @ corrs
+    rss = max(float(source.target.scale > 0.0) - (parts * parts / values[kept]).sum(), 0.0)
+    return rss * n / max(n - kept.sum() - intercept, 1.0)
 
 
 class ElasticNetIC(LinearModel):
@@ -125,8 +112,8 @@ class ElasticNetIC(LinearModel):
     tol : float, default=1e-4
         Largest duality gap of the chosen fit without a warning; see `ElasticNet`.
     noise_variance : float, default=None
-        Variance of the noise. None estimates it: from the residuals of least squares where there are more
-        rows than columns, else by the organic lasso, which needs no resampling.
+        Variance of the noise. None estimates it from the residuals of least squares: on all columns where
+        there are more rows, else on those that the scaled lasso selects.
     ebic_gamma : float, default=0.5
         In [0, 1]: 0 is the BIC, 1 the most sparing.
     positive : bool, default=False
