@@ -165,15 +165,21 @@ class DenseDesign(_Design):
         mean = np.zeros(self.p)
         square = np.zeros(self.p)
         seen = np.zeros(self.p)
+        order = "F" if abs(self.X.strides[0]) <= abs(self.X.strides[1]) else "C"
+        room = np.empty(min(TILE, self.X.size) + max(self.n, self.p))
         for rows, columns in tiles(self.X.shape, self.X.strides):
             share = self.share[rows]
             weight = share.sum()
             if weight == 0.0:
                 continue
-            tile = self.X[rows, columns].astype(np.float64)
+            given = self.X[rows, columns]
+            tile = room[: given.size].reshape(given.shape, order=order)
+            first = np.zeros(given.shape[1])
             if self.fit_intercept:
-                first = tile[np.argmax(share)].copy()  # rows without weight may hold anything
-                tile -= first
+                first = given[np.argmax(share)].astype(np.float64)  # rows without weight may hold anything
+            np.subtract(given, first, out=tile, dtype=np.float64)
+            tile[share == 0.0] = 0.0
+            if self.fit_intercept:
                 shift = share @ tile / weight
                 tile -= shift
                 # Merge (mean, square) of the rows so far with those of the tile (Chan, Golub and LeVeque
@@ -184,9 +190,8 @@ class DenseDesign(_Design):
                 mean[columns] += apart * (weight / total)
                 square[columns] += apart * apart * (before * weight / total)
                 seen[columns] = total
-            tile *= np.sqrt(share)[:, None]  # before the square, which may overflow in a row without weight
             tile *= tile
-            square[columns] += tile.sum(axis=0)
+            square[columns] += share @ tile
         return make_units(mean, square, self.effective_rows if self.fit_intercept else 2)
 
     @cached_property
