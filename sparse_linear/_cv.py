@@ -392,10 +392,11 @@ class ElasticNetCV(LinearModel):
         alphas = 100 if self.alphas is None else self.alphas
         if isinstance(alphas, numbers.Integral):
             count = _validation.check_count(alphas, "alphas")
+            eps = _validation.check_grid(self.eps, ratios.min())
             engine.reduce(count)
             return [
-                _path.make_grid(engine.whole, penalty, ratio, self.eps, count, self.standardize)
-                for penalty, ratio in zip(engine.penalties, ratios, strict=True)
+                _path.make_grid(engine.whole, penalty, eps, count, self.standardize)
+                for penalty in engine.penalties
             ]
         alphas = _validation.check_alphas(alphas)
         engine.reduce(len(alphas))

@@ -1,11 +1,20 @@
 """The estimators: parameters, documentation, and a short fit."""
 
+import functools
+import inspect
+
 import numpy as np
 from scipy import sparse
 from sklearn.base import BaseEstimator, MultiOutputMixin, RegressorMixin
 
 from sparse_linear import _path, _solve, _validation
 from sparse_linear._penalty import make_penalty
+
+
+@functools.cache
+def _parameter_names(kind):
+    """Names of the parameters of a class, in alphabetical order; a search asks for them again and again."""
+    return sorted(name for name in inspect.signature(kind.__init__).parameters if name != "self")
 
 
 class LinearModel(MultiOutputMixin, RegressorMixin, BaseEstimator):
@@ -24,6 +33,47 @@ class LinearModel(MultiOutputMixin, RegressorMixin, BaseEstimator):
         """
         X = _validation.check_prediction_data(self, X)
         return np.asarray(X @ self.coef_.T) + self.intercept_
+
+    def score(self, X, y, sample_weight=None):
+        """Coefficient of determination of the predictions, as scikit-learn defines it.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        y : array-like of shape (n_samples,) or (n_samples, n_targets)
+        sample_weight : array-like of shape (n_samples,), default=None
+
+        Returns
+        -------
+        float
+        """
+        plain = sample_weight is None and type(y) is np.ndarray and y.dtype == np.float64 and y.ndim == 1
+        if plain and len(y) > 1 and isinstance(getattr(self, "intercept_", None), float):
+            # The general way takes longer than a small fit; searches over parameters call this for each.
+            apart = y - self.predict(X)
+            centred = y - y.mean()
+            spread = centred @ centred
+            if np.isfinite(spread) and spread > 0.0:
+                return float(1.0 - apart @ apart / spread)
+        return super().score(X, y, sample_weight)
+
+    def get_params(self, deep=True):
+        """Parameters of this estimator, as `sklearn.base.BaseEstimator.get_params`.
+
+        Parameters
+        ----------
+        deep : bool, default=True
+            Whether those of objects among the parameters are included.
+
+        Returns
+        -------
+        dict
+        """
+        params = {name: getattr(self, name) for name in _parameter_names(type(self))}
+        for name, value in list(params.items()) if deep else ():
+            if hasattr(value, "get_params") and not isinstance(value, type):
+                params.update((f"{name}__{inner}", part) for inner, part in value.get_params().items())
+        return params
 
     @property
     def sparse_coef_(self):

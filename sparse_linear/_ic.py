@@ -282,7 +282,9 @@ class ElasticNetIC(LinearModel):
             )
         if isinstance(count, numbers.Integral):
             count = _validation.check_count(count, "alphas")
-            alphas = _path.make_grid(data, penalty, l1_ratio, eps, count, self.standardize)
+            alphas = _path.make_grid(
+                data, penalty, _validation.check_grid(eps, l1_ratio), count, self.standardize
+            )
         else:
             alphas = _validation.check_alphas(count)
         solution = _active_set.solve_path(source, in_units, alphas, max_iter)

@@ -171,9 +171,10 @@ def enet_path(
     data = _solve.Data(X, y[:, None], weights, fit_intercept)
     if alphas is None or isinstance(alphas, numbers.Integral):
         count = 100 if alphas is None else _validation.check_count(alphas, "alphas")
+        eps = _validation.check_grid(eps, l1_ratio)
         if data.choose(penalty, np.ones((1, count))).moments:
             data.reduce()
-        alphas = make_grid(data, penalty, l1_ratio, eps, count, standardize)
+        alphas = make_grid(data, penalty, eps, count, standardize)
     else:
         alphas = _validation.check_alphas(alphas)
     if max_features is not None:
@@ -421,6 +422,7 @@ def alpha_grid(
     array([0.6667, 0.0667, 0.0067])
     """
     l1_ratio = _validation.check_real(l1_ratio, "l1_ratio", low=0.0, high=1.0)
+    eps = _validation.check_grid(eps, l1_ratio)
     n_alphas = _validation.check_count(n_alphas, "n_alphas")
     _validation.check_flags(positive=positive, fit_intercept=fit_intercept, standardize=standardize)
     X, y = _validation.check_path_data(X, y)
@@ -434,7 +436,7 @@ def alpha_grid(
     )
     weights = _validation.check_sample_weight(sample_weight, n)
     data = _solve.Data(X, y.reshape(n, -1), weights, fit_intercept)
-    return make_grid(data, penalty, l1_ratio, eps, n_alphas, standardize)
+    return make_grid(data, penalty, eps, n_alphas, standardize)
 
 
 def alpha_for(
@@ -537,13 +539,8 @@ def _one_target(X, y):
     return X, y
 
 
-def make_grid(data, penalty, l1_ratio, eps, n_alphas, standardize):
-    """The automatic grid of alphas for checked input; leaves in `data` what the fit will use again."""
-    eps = _validation.check_real(eps, "eps", low=0.0, high=1.0)
-    if eps == 0.0:
-        raise ValueError("eps must be positive, got 0: it is the ratio of the smallest to the largest alpha.")
-    if l1_ratio == 0.0:
-        raise ValueError("There is no largest alpha for l1_ratio=0 (ridge); give the alphas yourself.")
+def make_grid(data, penalty, eps, n_alphas, standardize):
+    """An automatic grid of alphas for checked input; leaves in `data` what the fit will use again."""
     if standardize:
         penalty = penalty.per_standard_deviation(data.design.units.norm)
     top = 0.0
