@@ -92,7 +92,7 @@ class LinearModel(MultiOutputMixin, RegressorMixin, BaseEstimator):
 
     def _store(self, result, dtype, y):
         """Set the fitted attributes, in scikit-learn's shapes: those of one target lose their first axis."""
-        single = result.coefs.shape[0] == 1
+        single = len(result.parts) == 1
         coef = result.coefs[:, :, 0].astype(dtype)
         gaps, objectives = result.gaps[:, 0], result.objectives[:, 0]
         statuses = [status for (status,) in result.statuses]
@@ -298,8 +298,8 @@ class ElasticNet(LinearModel):
             tol=tol,
         )
         if relax > 0.0:
-            [(coefs, intercepts)] = _solve.relaxed(data, result, penalty, np.array([relax]), max_iter)
-            result = result._replace(coefs=coefs, intercepts=intercepts)
+            [(parts, intercepts)] = _solve.relaxed(data, result, penalty, np.array([relax]), max_iter)
+            result = result._replace(parts=parts, intercepts=intercepts)
         rounds = self._store(result, X.dtype, y)
         self.n_iter_ = int(rounds[0]) if len(rounds) == 1 else rounds.tolist()
         _solve.warn_unconverged(result, tol, max_iter, stacklevel=4)
