@@ -79,13 +79,15 @@ class _Piece:
 
     def __init__(self, source, rules, lam, coef, free):
         self.rules, self.lam, self.coef, self.free = rules, lam, coef, free
-        used = np.flatnonzero(coef)
         pull = np.sign(coef[free]) * rules[free, 0]
         gram, _, _ = source.normal_equations(free)
         self.direction = linalg.solve(gram, pull, assume_a="pos") if len(free) else np.empty(0)
-        fitted = source.products(used, coef[None, used])[0]
+        used = np.union1d(free, np.flatnonzero(coef))
+        ways = np.zeros((2, len(used)))
+        ways[0] = coef[used]
+        ways[1, np.searchsorted(used, free)] = self.direction
+        fitted, self.speed = source.products(used, ways)
         self.corr = source.start - fitted
-        self.speed = source.products(free, self.direction[None])[0]
         square = float(source.target.scale > 0.0)
         self.rss = max(square - coef[used] @ (source.start[used] + self.corr[used]), 0.0)
 
