@@ -13,7 +13,7 @@ from sklearn.exceptions import ConvergenceWarning
 
 from sparse_linear import _active_set, _kernels, _ridge
 from sparse_linear._design import ColumnSource, make_design
-from sparse_linear._moments import MomentDesign, Moments, MomentSource
+from sparse_linear._moments import MomentDesign, MomentSource, Sums
 from sparse_linear._penalty import make_penalty
 
 # A relative gap below this is rounding: a smaller `tol` cannot be told from it.
@@ -78,7 +78,7 @@ class Data:
             Y = np.where(design.share[:, None] > 0.0, Y, 0.0)  # rows without weight may hold anything
         unit_y = target_units(Y)
         units = design.units if sparse.issparse(design.X) else None
-        moments = Moments.from_data(design.X, Y / unit_y, design.share)
+        moments = Sums.from_data(design.X, Y / unit_y, design.share)
         self.moments = MomentDesign(moments, design.fit_intercept, units, unit_y)
         design.units = self.moments.units
 

@@ -6,7 +6,7 @@ from scipy import sparse
 
 from sparse_linear import _active_set, _kernels, _working_sets
 from sparse_linear._design import ColumnSource, make_design
-from sparse_linear._moments import MomentDesign, Moments, MomentSource
+from sparse_linear._moments import MomentDesign, MomentSource, Sums
 from sparse_linear._penalty import make_penalty
 from tests import oracles
 
@@ -40,7 +40,7 @@ class Case:
             source = ColumnSource(design, y)
             source.all_at_once = not self.screened
         else:
-            moments = Moments.from_data(X, y[:, None], design.share)
+            moments = Sums.from_data(X, y[:, None], design.share)
             units = design.units if sparse.issparse(X) else None
             source = MomentSource(MomentDesign(moments, fit_intercept, units), 0)
         return source
