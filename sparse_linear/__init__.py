@@ -10,6 +10,7 @@ from sparse_linear._cv import ElasticNetCV, LassoCV
 from sparse_linear._estimators import ElasticNet, Lasso, Ridge
 from sparse_linear._ic import ElasticNetIC, LassoIC
 from sparse_linear._path import Path, alpha_for, alpha_grid, enet_path, lasso_path, ridge_path
+from sparse_linear._streaming import Moments
 
 __version__ = "0.1.0.dev0"
 
@@ -20,6 +21,7 @@ __all__ = [
     "Lasso",
     "LassoCV",
     "LassoIC",
+    "Moments",
     "Path",
     "Ridge",
     "__version__",

@@ -371,7 +371,7 @@ class ElasticNetCV(LinearModel):
             return engine.judge(number, grids, scoring, self.alpha_per_target, watch)
 
         whole, *judged = _selection.in_threads(work, range(-1, len(folds)), self.n_jobs, watch)
-        self._choose(engine, ratios, grids, whole, judged, X.dtype, y)
+        self._choose(engine, ratios, grids, whole, judged, X.dtype, y.ndim == 1)
         fits = [fit for some in (whole, *(fold.fits for fold in judged)) for fit in some]
         worst = max(fits, key=lambda fit: fit.relative_gaps.max())
         _solve.warn_unconverged(worst, settings.tol, settings.max_iter, stacklevel=4)
@@ -412,7 +412,7 @@ class ElasticNetCV(LinearModel):
         engine.reduce(len(alphas))
         return [alphas] * len(ratios)
 
-    def _choose(self, engine, ratios, grids, whole, judged, dtype, y):
+    def _choose(self, engine, ratios, grids, whole, judged, dtype, one_column):
         """Set the fitted attributes."""
         relax = engine.settings.relax
         errors = np.stack([fold.errors for fold in judged], axis=-1)  # (ratios, relax, q, b, folds)
@@ -433,7 +433,7 @@ class ElasticNetCV(LinearModel):
             )
             tables.append(table)
             chosen.append(_selection.choose(self.criterion, table, ("l1_ratio", "relax")))
-        per_target = self.alpha_per_target and y.ndim == 2
+        per_target = self.alpha_per_target and not one_column
 
         def pick(values):
             return np.array(values) if per_target else values[0]
@@ -450,7 +450,7 @@ class ElasticNetCV(LinearModel):
         errors = errors if self.alpha_per_target else errors.mean(axis=2, keepdims=True)
         self.mse_path_ = np.squeeze(np.moveaxis(errors, 2, 0))
         places = [np.unravel_index(at, (len(ratios), len(relax), b)) for at in chosen]
-        q = engine.Y.shape[1]
+        q = engine.whole.n_targets
         places = places if len(places) == q else places * q
         paths = {
             ratio: list(engine.candidates(engine.whole, whole[ratio], engine.penalties[ratio]))
@@ -464,10 +464,10 @@ class ElasticNetCV(LinearModel):
             parts=tuple(part._replace(values=part.values[:, [b]]) for part, b in zip(parts, at, strict=True)),
             intercepts=levels[np.arange(q), at][:, None],
         )
-        rounds = self._store(result, dtype, y)
+        rounds = self._store(result, dtype, one_column)
         self.n_iter_ = int(rounds[0]) if q == 1 else rounds.tolist()
         coefs = _solve.whole(parts, result.p).astype(dtype, copy=False)
-        self.coef_path_, self.intercept_path_ = (coefs[0], levels[0]) if y.ndim == 1 else (coefs, levels)
+        self.coef_path_, self.intercept_path_ = (coefs[0], levels[0]) if one_column else (coefs, levels)
         if self.store_fold_coefs:
             self.fold_coefs_ = np.array([[fit.coefs for fit in fold.fits] for fold in judged], dtype=dtype)
             self.fold_intercepts_ = np.array([[fit.intercepts for fit in fold.fits] for fold in judged])
