@@ -72,9 +72,10 @@ def read_only(array):
 
 
 def entries_of(X):
-    """The arrays of a CSC or CSR container, for compiled code."""
+    """The arrays of a CSC or CSR container, for compiled code; the same memory, with unsigned indices."""
     storage = _kernels.CSC if X.format == "csc" else _kernels.CSR
-    return storage(*(read_only(part) for part in (X.data, X.indices, X.indptr)))
+    indices = X.indices.view(f"u{X.indices.itemsize}")
+    return storage(*(read_only(part) for part in (X.data, indices, X.indptr)))
 
 
 def tiles(shape, strides):
@@ -114,12 +115,15 @@ class _Design:
         Weights that sum to one: ``s`` in the objective.
     root : ndarray of shape (n,)
         Their square roots.
+    even : bool
+        Whether all rows weigh the same, because no weights were given.
     """
 
     def __init__(self, X, sample_weight, fit_intercept):
         self.X = X
         self.n, self.p = X.shape
         self.fit_intercept = fit_intercept
+        self.even = sample_weight is None
         if sample_weight is None:
             self.weight = float(self.n)
             self.share = np.full(self.n, 1.0 / self.n)
@@ -359,7 +363,7 @@ class SparseDesign(_Design):
     def units(self):
         """`Units` of the columns, in two passes over the stored entries."""
         mean, square, stored, count = _kernels.entry_moments(
-            self.entries, self.share, self.fit_intercept, self.p
+            self.entries, 1.0 / self.n if self.even else self.share, self.fit_intercept, self.p
         )
         # Rows without a stored entry hold zeros; where there is none, rounding must not invent one.
         absent = np.where(count < self.effective_rows, np.maximum(1.0 - stored, 0.0), 0.0)
