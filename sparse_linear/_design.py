@@ -403,9 +403,12 @@ class SparseDesign(_Design):
         shift = mean[features] / norm[features]
         far = np.flatnonzero(np.isin(features, self.far))
         if len(far):
-            block = block.tolil()
-            block[:, far] = self.far_columns[np.searchsorted(self.far, features[far])].T
-            block = block.tocsc()
+            data, indices = (np.split(part, block.indptr[1:-1]) for part in (block.data, block.indices))
+            for at in far:
+                data[at] = self.far_columns[np.searchsorted(self.far, features[at])]
+                indices[at] = np.arange(self.n)
+            indptr = np.cumsum([0, *map(len, data)])
+            block = sparse.csc_array((np.concatenate(data), np.concatenate(indices), indptr), block.shape)
             shift[far] = 0.0
         return block, shift
 
