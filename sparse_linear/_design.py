@@ -363,7 +363,7 @@ class SparseDesign(_Design):
     def units(self):
         """`Units` of the columns, in two passes over the stored entries."""
         mean, square, stored, count = _kernels.entry_moments(
-            self.entries, 1.0 / self.n if self.even else self.share, self.fit_intercept, self.p
+            self.entries, self.share[:1] if self.even else self.share, self.fit_intercept, self.p
         )
         # Rows without a stored entry hold zeros; where there is none, rounding must not invent one.
         absent = np.where(count < self.effective_rows, np.maximum(1.0 - stored, 0.0), 0.0)
@@ -398,7 +398,7 @@ class SparseDesign(_Design):
         """Columns of Z as a CSC array of shape (n, k), and the multiples of `root` still to be subtracted."""
         mean, norm, _ = self.units
         block = sparse.csc_array(self.X[:, features], dtype=np.float64)
-        block.data = block.data * self.root[block.indices]
+        block.data *= self.root[0] if self.even else self.root[block.indices]
         block.data /= np.repeat(norm[features], np.diff(block.indptr))
         shift = mean[features] / norm[features]
         far = np.flatnonzero(np.isin(features, self.far))
@@ -465,7 +465,7 @@ class _SparseBlock:
     def gather(self, features):
         """Gather more columns; returns what `SparseDesign.take` gave."""
         new, shift = self.design.take(features)
-        self.columns = sparse.hstack([self.columns, new], format="csc")
+        self.columns = sparse.hstack([self.columns, new], format="csc") if self.size else new
         self.shift = np.concatenate([self.shift, shift])
         return new, shift
 

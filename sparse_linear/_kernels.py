@@ -52,7 +52,7 @@ from functools import partial
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit, types
+from numba import njit
 from numba.extending import overload
 
 kernel = partial(njit, cache=True, nogil=True, error_model="numpy")
@@ -1167,16 +1167,10 @@ def column_gram(matrix, share, result):
         row_gram(CSR(data, indices, indptr[: some.shape[0] + 1]), some, result)
 
 
-def share_of(share, i):
-    """The share of row ``i``; a number is the share of every row, so that memory need not be read for it."""
-    return share if np.ndim(share) == 0 else share[i]
-
-
-@overload(share_of, inline="always")
+@inner
 def _share_of(share, i):
-    if isinstance(share, types.Array):
-        return lambda share, i: share[i]
-    return lambda share, i: share
+    """The share of row ``i``; a single one is that of every row, so that the row need not be looked up."""
+    return share[0] if share.shape[0] == 1 else share[i]
 
 
 @leaf
@@ -1186,12 +1180,12 @@ def _moments_of_columns(data, indices, indptr, share, centred, mean, square, sto
         middle = 0.0
         if centred:
             for place in range(start, stop):
-                middle += share_of(share, indices[place]) * data[place]
+                middle += _share_of(share, indices[place]) * data[place]
         total = 0.0
         weight = 0.0
         number = 0
         for place in range(start, stop):
-            part = share_of(share, indices[place])
+            part = _share_of(share, indices[place])
             apart = data[place] - middle
             total += part * apart * apart
             weight += part
@@ -1204,9 +1198,9 @@ def _moments_of_rows(data, indices, indptr, share, centred, mean, square, stored
     if centred:
         for i in range(indptr.shape[0] - 1):
             for place in range(indptr[i], indptr[i + 1]):
-                mean[indices[place]] += share_of(share, i) * data[place]
+                mean[indices[place]] += _share_of(share, i) * data[place]
     for i in range(indptr.shape[0] - 1):
-        part = share_of(share, i)
+        part = _share_of(share, i)
         for place in range(indptr[i], indptr[i + 1]):
             j = indices[place]
             apart = data[place] - mean[j]
@@ -1233,7 +1227,7 @@ def _add_moments(matrix, share, centred, mean, square, stored, count):
 def entry_moments(matrix, share, centred, n_columns):
     """Mean of every column (0 unless `centred`); of its stored entries squares about it, weight and number.
 
-    Entries of rows without weight do not count. ``share`` is an array, or one number for all rows.
+    Entries of rows without weight do not count. ``share`` has shape (n,), or (1,) if all weigh the same.
     """
     mean = np.zeros(n_columns)
     square = np.zeros(n_columns)
