@@ -72,9 +72,10 @@ def read_only(array):
 
 
 def entries_of(X):
-    """The arrays of a CSC or CSR container, for compiled code."""
+    """The arrays of a CSC or CSR container, for compiled code; the same memory, with unsigned indices."""
     storage = _kernels.CSC if X.format == "csc" else _kernels.CSR
-    return storage(*(read_only(part) for part in (X.data, X.indices, X.indptr)))
+    indices = X.indices.view(f"u{X.indices.itemsize}")
+    return storage(*(read_only(part) for part in (X.data, indices, X.indptr)))
 
 
 def tiles(shape, strides):
@@ -114,12 +115,15 @@ class _Design:
         Weights that sum to one: ``s`` in the objective.
     root : ndarray of shape (n,)
         Their square roots.
+    even : bool
+        Whether all rows weigh the same, because no weights were given.
     """
 
     def __init__(self, X, sample_weight, fit_intercept):
         self.X = X
         self.n, self.p = X.shape
         self.fit_intercept = fit_intercept
+        self.even = sample_weight is None
         if sample_weight is None:
             self.weight = float(self.n)
             self.share = np.full(self.n, 1.0 / self.n)
@@ -364,7 +368,7 @@ class SparseDesign(_Design):
     def units(self):
         """`Units` of the columns, in two passes over the stored entries."""
         mean, square, stored, count = _kernels.entry_moments(
-            self.entries, self.share, self.fit_intercept, self.p
+            self.entries, self.share[:1] if self.even else self.share, self.fit_intercept, self.p
         )
         # Rows without a stored entry hold zeros; where there is none, rounding must not invent one.
         absent = np.where(count < self.effective_rows, np.maximum(1.0 - stored, 0.0), 0.0)
@@ -399,14 +403,17 @@ class SparseDesign(_Design):
         """Columns of Z as a CSC array of shape (n, k), and the multiples of `root` still to be subtracted."""
         mean, norm, _ = self.units
         block = sparse.csc_array(self.X[:, features], dtype=np.float64)
-        block.data = block.data * self.root[block.indices]
+        block.data *= self.root[0] if self.even else self.root[block.indices]
         block.data /= np.repeat(norm[features], np.diff(block.indptr))
         shift = mean[features] / norm[features]
         far = np.flatnonzero(np.isin(features, self.far))
         if len(far):
-            block = block.tolil()
-            block[:, far] = self.far_columns[np.searchsorted(self.far, features[far])].T
-            block = block.tocsc()
+            data, indices = (np.split(part, block.indptr[1:-1]) for part in (block.data, block.indices))
+            for at in far:
+                data[at] = self.far_columns[np.searchsorted(self.far, features[at])]
+                indices[at] = np.arange(self.n)
+            indptr = np.cumsum([0, *map(len, data)])
+            block = sparse.csc_array((np.concatenate(data), np.concatenate(indices), indptr), block.shape)
             shift[far] = 0.0
         return block, shift
 
@@ -463,7 +470,7 @@ class _SparseBlock:
     def gather(self, features):
         """Gather more columns; returns what `SparseDesign.take` gave."""
         new, shift = self.design.take(features)
-        self.columns = sparse.hstack([self.columns, new], format="csc")
+        self.columns = sparse.hstack([self.columns, new], format="csc") if self.size else new
         self.shift = np.concatenate([self.shift, shift])
         return new, shift
 

@@ -854,7 +854,11 @@ def duality_gaps(corrs, features, coefs, lams, rules, rss):
 
 
 class CSC(NamedTuple):
-    """Entries stored by column."""
+    """Entries stored by column.
+
+    Indices are unsigned, here and below (`_design.entries_of` sees to it): compiled code checks every signed
+    one for a negative value.
+    """
 
     data: np.ndarray
     indices: np.ndarray
@@ -879,6 +883,25 @@ def _row_and_column(matrix, major, minor):
     if matrix.instance_class is CSC:
         return lambda matrix, major, minor: (minor, major)
     return lambda matrix, major, minor: (major, minor)
+
+
+@inner
+def _entry_dot(data, indices, start, stop, x):
+    """Sum of ``data[place] * x[indices[place]]`` for ``start <= place < stop``.
+
+    Four sums side by side, since an addition takes several cycles. Not a `leaf`: there the compiler makes
+    vectors of single entries of x, which takes twice the time.
+    """
+    a = b = c = d = 0.0
+    full = stop - (stop - start) % 4
+    for place in range(start, full, 4):
+        a += data[place] * x[indices[place]]
+        b += data[place + 1] * x[indices[place + 1]]
+        c += data[place + 2] * x[indices[place + 2]]
+        d += data[place + 3] * x[indices[place + 3]]
+    for place in range(full, stop):
+        a += data[place] * x[indices[place]]
+    return (a + b) + (c + d)
 
 
 # ---------------------------------------------------------------------------------------------
@@ -935,12 +958,10 @@ def _add_column(scale, columns, j, residual):
     return lambda scale, columns, j, residual: _add_sparse(scale, columns, j, residual)
 
 
-@leaf
+@inner
 def _sparse_product(columns, j, residual, offset):
-    total = offset * columns.shift[j]
-    for place in range(columns.indptr[j], columns.indptr[j + 1]):
-        total += columns.data[place] * residual[columns.indices[place]]
-    return total
+    start, stop = columns.indptr[j], columns.indptr[j + 1]
+    return offset * columns.shift[j] + _entry_dot(columns.data, columns.indices, start, stop, residual)
 
 
 @leaf
@@ -995,13 +1016,10 @@ def descend(columns, features, rules, lam, coef, residual, offset, history):
     return offset
 
 
-@leaf
+@inner
 def _product_of_columns(data, indices, indptr, x, result):
     for j in range(indptr.shape[0] - 1):
-        total = 0.0
-        for place in range(indptr[j], indptr[j + 1]):
-            total += data[place] * x[indices[place]]
-        result[j] += total
+        result[j] += _entry_dot(data, indices, indptr[j], indptr[j + 1], x)
 
 
 @leaf
@@ -1023,31 +1041,52 @@ def _vector_product(matrix, x, result):
     return lambda matrix, x, result: product(matrix.data, matrix.indices, matrix.indptr, x, result)
 
 
+@inner(fastmath={"contract"})
+def _products_of_columns(data, indices, indptr, rows, result):
+    width = rows.shape[1]
+    for j in range(indptr.shape[0] - 1):
+        start, stop = indptr[j], indptr[j + 1]
+        full = stop - (stop - start) % 4
+        # Four entries at a time, so that the sums are fetched and put back only once for them.
+        for place in range(start, full, 4):
+            e, f, g, h = indices[place], indices[place + 1], indices[place + 2], indices[place + 3]
+            s, t, u, v = data[place], data[place + 1], data[place + 2], data[place + 3]
+            for c in range(width):
+                result[j, c] += (s * rows[e, c] + t * rows[f, c]) + (u * rows[g, c] + v * rows[h, c])
+        for place in range(full, stop):
+            for c in range(width):
+                result[j, c] += data[place] * rows[indices[place], c]
+
+
+@inner(fastmath={"contract"})
+def _products_of_rows(data, indices, indptr, rows, result):
+    for i in range(indptr.shape[0] - 1):
+        for place in range(indptr[i], indptr[i + 1]):
+            for c in range(rows.shape[1]):
+                result[indices[place], c] += data[place] * rows[i, c]
+
+
+def matrix_product(matrix, rows, result):
+    """Add ``X^T rows`` to `result`, for several columns of `rows` at once."""
+    product = _products_of_columns if isinstance(matrix, CSC) else _products_of_rows
+    product(matrix.data, matrix.indices, matrix.indptr, rows, result)
+
+
+@overload(matrix_product, inline="always")
+def _matrix_product(matrix, rows, result):
+    product = _products_of_columns if matrix.instance_class is CSC else _products_of_rows
+    return lambda matrix, rows, result: product(matrix.data, matrix.indices, matrix.indptr, rows, result)
+
+
 @kernel
 def entry_product(matrix, rows, n_columns):
-    """``X^T rows`` for a dense ``rows`` of shape (n, b): an array of shape (n_columns, b), at O(b nnz).
-
-    Fastest for b = `LANES`, a number that the compiler knows.
-    """
+    """``X^T rows`` for a dense ``rows`` of shape (n, b): an array of shape (n_columns, b), at O(b nnz)."""
     result = np.zeros((n_columns, rows.shape[1]))
     if rows.shape[1] == 1:
         vector_product(matrix, rows[:, 0], result[:, 0])
-    elif rows.shape[1] == LANES:
-        _entry_product(matrix, rows, result, LANES)
     else:
-        _entry_product(matrix, rows, result, rows.shape[1])
+        matrix_product(matrix, rows, result)
     return result
-
-
-@part
-def _entry_product(matrix, rows, result, width):
-    """Add ``X^T rows`` to `result`; compiled for each `width` that is a constant."""
-    for major in range(matrix.indptr.shape[0] - 1):
-        for place in range(matrix.indptr[major], matrix.indptr[major + 1]):
-            i, j = row_and_column(matrix, major, matrix.indices[place])
-            value = matrix.data[place]
-            for c in range(width):
-                result[j, c] += value * rows[i, c]
 
 
 @kernel
@@ -1102,7 +1141,7 @@ def column_gram(matrix, share, result):
         indptr[:] = 0
         for j in range(place.shape[0]):
             for at in range(place[j], matrix.indptr[j + 1]):
-                i = matrix.indices[at] - first
+                i = np.int64(matrix.indices[at]) - first
                 if i >= some.shape[0]:
                     break
                 indptr[i + 1] += 1
@@ -1114,7 +1153,7 @@ def column_gram(matrix, share, result):
             data = np.empty(2 * size)
         for j in range(place.shape[0]):
             for at in range(place[j], matrix.indptr[j + 1]):
-                i = matrix.indices[at] - first
+                i = np.int64(matrix.indices[at]) - first
                 if i >= some.shape[0]:
                     break
                 indices[indptr[i]] = j
@@ -1128,6 +1167,12 @@ def column_gram(matrix, share, result):
         row_gram(CSR(data, indices, indptr[: some.shape[0] + 1]), some, result)
 
 
+@inner
+def _share_of(share, i):
+    """The share of row ``i``; a single one is that of every row, so that the row need not be looked up."""
+    return share[0] if share.shape[0] == 1 else share[i]
+
+
 @leaf
 def _moments_of_columns(data, indices, indptr, share, centred, mean, square, stored, count):
     for j in range(indptr.shape[0] - 1):
@@ -1135,12 +1180,12 @@ def _moments_of_columns(data, indices, indptr, share, centred, mean, square, sto
         middle = 0.0
         if centred:
             for place in range(start, stop):
-                middle += share[indices[place]] * data[place]
+                middle += _share_of(share, indices[place]) * data[place]
         total = 0.0
         weight = 0.0
         number = 0
         for place in range(start, stop):
-            part = share[indices[place]]
+            part = _share_of(share, indices[place])
             apart = data[place] - middle
             total += part * apart * apart
             weight += part
@@ -1151,9 +1196,11 @@ def _moments_of_columns(data, indices, indptr, share, centred, mean, square, sto
 @leaf
 def _moments_of_rows(data, indices, indptr, share, centred, mean, square, stored, count):
     if centred:
-        _product_of_rows(data, indices, indptr, share, mean)
+        for i in range(indptr.shape[0] - 1):
+            for place in range(indptr[i], indptr[i + 1]):
+                mean[indices[place]] += _share_of(share, i) * data[place]
     for i in range(indptr.shape[0] - 1):
-        part = share[i]
+        part = _share_of(share, i)
         for place in range(indptr[i], indptr[i + 1]):
             j = indices[place]
             apart = data[place] - mean[j]
@@ -1180,7 +1227,7 @@ def _add_moments(matrix, share, centred, mean, square, stored, count):
 def entry_moments(matrix, share, centred, n_columns):
     """Mean of every column (0 unless `centred`); of its stored entries squares about it, weight and number.
 
-    Entries of rows without weight do not count.
+    Entries of rows without weight do not count. ``share`` has shape (n,), or (1,) if all weigh the same.
     """
     mean = np.zeros(n_columns)
     square = np.zeros(n_columns)
