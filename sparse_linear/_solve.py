@@ -133,9 +133,7 @@ class Data:
         design, used = self.design, ~penalty.excluded
         l1 = bool((used & (penalty.l1 > 0.0)).any() and lams.any())
         if design is None:
-            if l1 or penalty.bounded:
-                return Choice("active set", True, "exact active-set solver with coordinate steps, on moments")
-            return Choice("cholesky", True, "Cholesky factor of the normal equations, on moments")
+            return Choice("active set", True, "exact active-set solver with coordinate steps, on moments")
         is_sparse = sparse.issparse(design.X)
         return select_solver(
             Problem(
