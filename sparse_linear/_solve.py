@@ -10,7 +10,7 @@ import numpy as np
 from scipy import sparse
 from sklearn.exceptions import ConvergenceWarning
 
-from sparse_linear import _active_set, _kernels, _ridge
+from sparse_linear import _active_set, _kernels, _ridge, _working_sets
 from sparse_linear._design import ColumnSource
 from sparse_linear._moments import MomentDesign, Moments, MomentSource
 
@@ -20,6 +20,11 @@ ROUNDING = 1e-13
 MOMENT_ERROR = 16.0 * np.finfo(np.float64).eps
 # Normal equations with more unknowns than this are not formed (they would take 3 GB).
 LARGEST_GRAM = 20_000
+# What is said of a solver that was not exact to the end.
+DESCENT = (
+    "accelerated coordinate descent, up to tol, from where more than "
+    f"{_working_sets.LARGEST_FACTOR} features were in play"
+)
 # More unknowns than this are not factored orthogonally.
 LARGEST_QR = 4_000
 
@@ -180,10 +185,10 @@ def fit(
         moments = MomentDesign(
             Moments.from_data(design.X, Y / unit_y, design.share),
             design.fit_intercept,
-            design.units if problem.sparse else None,
+            design.known_units,
             unit_y,
         )
-        design.units = moments.units
+        design.units = moments.units  # those it had, if any
     if not np.isfinite(design.units.norm).all():
         at = int(np.argmax(~np.isfinite(design.units.norm)))
         raise ValueError(
@@ -192,7 +197,7 @@ def fit(
     if standardize:
         penalty = penalty.per_standard_deviation(design.units.norm)
     if choice.solver == "active set":
-        solved = _fit_active_set(design, moments, Y, penalty, lams, max_iter, start, tol)
+        solved, choice = _fit_active_set(design, moments, Y, penalty, lams, max_iter, start, tol, choice)
     else:
         solved, choice = _fit_quadratic(design, moments, Y, penalty, lams, max_iter, choice)
     factor = 2.0 * design.weight if sum_scaled else 1.0
@@ -206,7 +211,7 @@ class _Solved(NamedTuple):
     solutions: list  # of _active_set.Solutions
 
 
-def _fit_active_set(design, moments, Y, penalty, lams, max_iter, start, tol):
+def _fit_active_set(design, moments, Y, penalty, lams, max_iter, start, tol, choice):
     targets, solutions = [], []
     for index in range(Y.shape[1]):
         source = ColumnSource(design, Y[:, index]) if moments is None else MomentSource(moments, index)
@@ -219,22 +224,31 @@ def _fit_active_set(design, moments, Y, penalty, lams, max_iter, start, tol):
         solution = _with_slip(design, Y[:, index], in_units, lams[index], solution)
         targets.append(source.target)
         solutions.append(solution)
-    return _Solved(targets, solutions)
+    if any(solution.descent for solution in solutions):
+        choice = choice._replace(reason=f"{choice.reason}; {DESCENT}")
+    return _Solved(targets, solutions), choice
 
 
 def _certified(design, y, penalty, lams, max_iter, solution):
     """Solutions from moments: those whose certificate rounding could touch are certified on X itself.
 
     The moments are right up to a few units of rounding, so the correlations computed from them are within
-    ``error`` of those of the data, and the gap within ``doubt`` (from `_kernels.duality_gaps`: the share t
-    falls by error / l1, each term of a coefficient grows by error |w_j|).
+    ``error`` of those of the data, and the gap within ``doubt``, from the terms of `_kernels.duality_gaps`:
+    each grows by error times the coefficients that it compares, |w_j| and, without any penalty, a bound. A
+    ridge term is a square, ``(u - l1 - l2 w)^2 / (2 l2)``, and so is that of t, which falls by error / l1
+    (where there is no l2): the root of all squares grows at most by that of the squared errors.
     """
     length = np.abs(solution.coefs).sum(axis=1)
     error = MOMENT_ERROR * (1.0 + length)
+    used, ridge = ~penalty.excluded, penalty.l2 > 0.0
+    ends = np.maximum(-penalty.lower, penalty.upper)
+    ends = ends.sum(where=used & ~ridge & (penalty.l1 == 0.0) & np.isfinite(ends))
     with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
-        smallest = penalty.l1.min(initial=np.inf, where=penalty.l1 > 0.0)
+        curved = (1.0 / penalty.l2).sum(where=used & ridge)
+        smallest = penalty.l1.min(initial=np.inf, where=used & ~ridge & (penalty.l1 > 0.0))
         tightest = error / (lams * smallest)
-        doubt = 2.0 * error * length + 0.5 * tightest * tightest * solution.rss
+        squared = 0.5 * (error * error * curved / lams + tightest * tightest * solution.rss)
+        doubt = error * (2.0 * length + ends) + squared + 2.0 * np.sqrt(solution.gaps * squared)
     sure = doubt <= _kernels.EXACT
     if sure.all():
         return solution
@@ -246,7 +260,7 @@ def _certified(design, y, penalty, lams, max_iter, solution):
     worse = again[~(gaps[again] <= _kernels.EXACT)]
     if len(worse):
         better = _active_set.solve_path(source, penalty, lams[worse], max_iter, coefs[worse[0]])
-        gain = better.gaps < gaps[worse]
+        gain = ~(better.gaps >= gaps[worse])  # also over a gap that is NaN
         chosen = worse[gain]
         coefs[chosen] = better.whole(design.p)[gain]
         gaps[chosen], rss[chosen] = better.gaps[gain], better.rss[gain]
