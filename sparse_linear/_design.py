@@ -141,6 +141,17 @@ class _Design:
         """Number of rows with positive weight."""
         return int(np.count_nonzero(self.share))
 
+    @property
+    def known_units(self):
+        """`units` if they have been asked for, else None: what was derived from them holds on to them."""
+        return self.__dict__.get("units")
+
+    def rooted(self, rows):
+        """Rows (b, n) times `root`, in place: 0 without weight, even where they have overflowed."""
+        rows[:, self.share == 0.0] = 0.0
+        rows *= self.root
+        return rows
+
     def target(self, y):
         """One column of y: its `Target` and the unit vector that the solvers see, (n,)."""
         first = y[np.argmax(self.share)] if self.fit_intercept else 0.0
@@ -244,6 +255,7 @@ class DenseDesign(_Design):
         result *= self._inverse
         return result
 
+    @np.errstate(over="ignore", invalid="ignore")  # in rows without weight
     def apply(self, coefs):
         """Linear combinations of all columns of Z: coefs of shape (b, p) -> (b, n)."""
         mean, norm, _ = self.units
@@ -256,16 +268,15 @@ class DenseDesign(_Design):
             for rows, columns in tiles(self.X.shape, self.X.strides):
                 tile = self.X[rows, columns] - mean[columns]
                 result[:, rows] += scaled[:, columns] @ tile.T
-        result *= self.root
-        return result
+        return self.rooted(result)
 
     def take(self, features):
         """Columns of Z as a (k, n) array, one feature per row."""
         mean, norm, _ = self.units
         block = np.array(self.X.T[features], dtype=np.float64, order="C")
         block -= mean[features, None]
+        block *= self.root  # before the division, which may overflow in a row without weight
         block /= norm[features, None]
-        block *= self.root
         return block
 
     def block(self):
@@ -280,8 +291,8 @@ class DenseDesign(_Design):
         for left in range(0, self.p, width):
             columns = slice(left, left + width)
             tile = self.X[:, columns] - mean[columns]
+            tile *= self.root[:, None]  # first, for the sake of rows without weight
             tile *= np.sqrt(scale[columns]) / norm[columns]
-            tile *= self.root[:, None]
             result += tile @ tile.T
         return result
 
@@ -390,6 +401,7 @@ class SparseDesign(_Design):
             result[:, self.far] = residuals @ self.far_columns.T
         return result
 
+    @np.errstate(over="ignore", invalid="ignore")  # in rows without weight
     def apply(self, coefs):
         """Linear combinations of all columns of Z: coefs of shape (b, p) -> (b, n)."""
         mean, norm, _ = self.units
@@ -397,7 +409,7 @@ class SparseDesign(_Design):
         scaled[:, self.far] = 0.0
         result = _kernels.entry_combination(self.entries, np.ascontiguousarray(scaled.T), self.n).T
         result -= (scaled @ mean)[:, None]
-        return result * self.root + coefs[:, self.far] @ self.far_columns
+        return self.rooted(result) + coefs[:, self.far] @ self.far_columns
 
     def take(self, features):
         """Columns of Z as a CSC array of shape (n, k), and the multiples of `root` still to be subtracted."""
@@ -427,13 +439,14 @@ class SparseDesign(_Design):
         factor = np.sqrt(scale) / norm
         factor[self.far] = 0.0
         scaled = sparse.csr_array(self.X, dtype=np.float64, copy=True)
+        # The roots first, for the sake of rows without weight.
+        scaled.data *= np.repeat(self.root, np.diff(scaled.indptr))
         scaled.data *= factor[scaled.indices]
         shift = factor * mean
         result = (scaled @ scaled.T).toarray()
-        cross = scaled @ shift
-        result -= cross[:, None] + cross[None, :]
-        result += shift @ shift
-        result *= np.outer(self.root, self.root)
+        cross = np.outer(scaled @ shift, self.root)
+        result -= cross + cross.T
+        result += np.outer(self.root, self.root) * (shift @ shift)
         return result + (self.far_columns.T * scale[self.far]) @ self.far_columns
 
 
@@ -518,6 +531,7 @@ class ColumnSource:
         self.features = np.empty(0, dtype=np.int64)  # those of the block
         self.left = None  # features and solver's state, Gram matrix included, of the path solved before
         self.images = {}  # feature -> inner products of its column with all columns
+        self.shortcut = True  # whether correlations may be computed from these
 
     @cached_property
     def start(self):
@@ -585,7 +599,7 @@ class ColumnSource:
         rss : ndarray of shape (b,)
         """
         used = np.flatnonzero(coefs.any(axis=0))
-        if 2 * len(used) <= len(coefs):
+        if self.shortcut and 2 * len(used) <= len(coefs):
             corrs, rss = self._from_products(coefs[:, used], used)
             # Sums over the coefficients round with their size, and differences with what they cancel.
             if np.abs(coefs).sum(axis=1).max() <= SHORT and rss.min() >= LEFT:

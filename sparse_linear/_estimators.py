@@ -500,7 +500,8 @@ class Ridge(LinearModel):
         Limit of iterations (LSMR) or active-set rounds; None stands for 10 000. Closed forms do not iterate.
     tol : float, default=1e-4
         Largest duality gap without a warning, in units of the mean square of the (centred) y. Answers are as
-        accurate as the data allow whatever `tol`.
+        accurate as the data allow whatever `tol`. With bounds or ``positive=True`` the active-set solver
+        runs, and `tol` means what it means in `ElasticNet`.
     solver : {"auto", "svd", "cholesky", "lsqr", "sparse_cg", "sag", "saga", "lbfgs"}, default="auto"
         "svd" takes singular values of a dense X (without bounds); "lsqr" and "sparse_cg" iterate (LSMR) where
         X is sparse; all other names leave the choice to `sparse_linear`, which says in `solver_` what ran,

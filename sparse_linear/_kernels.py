@@ -505,12 +505,15 @@ def _rounding(work, m):
 
 @inner
 def _wanted_change(work, j, floor):
-    """The coordinate step of feature `j`, or 0 if it is within tolerance."""
-    curvature = work.gram[j, j]
-    change = coordinate_step(work.grad[j], curvature, work.coef[j], work.rule[j]) - work.coef[j]
-    if abs(change) * (curvature + work.rule[j, 1]) > KKT * work.rule[j, 0] + floor:
-        return change
-    return 0.0
+    """The coordinate step of feature `j`, or 0 if it is pulled that way within tolerance.
+
+    The pull counts, not the length of the step, which bounds may cut to nearly nothing.
+    """
+    coef, l1 = work.coef[j], work.rule[j, 0]
+    change = coordinate_step(work.grad[j], work.gram[j, j], coef, work.rule[j]) - coef
+    side = np.sign(change)
+    pull = side * (work.grad[j] - work.rule[j, 1] * coef) - (l1 if side * coef >= 0.0 else -l1)
+    return change if pull > KKT * l1 + floor else 0.0
 
 
 @inner
@@ -736,6 +739,8 @@ def _conjugate_term(u, coef, l1, l2, lower, upper):
         if l1 == 0.0:
             return abs(u) * max(abs(u), abs(coef))  # no penalty at all: see `duality_gaps`
         best = 0.0  # the feature that decides t is on its threshold, give or take a rounding
+    if best == coef:
+        return 0.0 * u  # NaN if u is; the penalty may be infinite
     return (l1 * (abs(coef) - abs(best)) + 0.5 * l2 * (coef - best) * (coef + best)) + u * (best - coef)
 
 
@@ -746,9 +751,10 @@ def _gap_at(t, corr, touched, count, coef, lam, rules, rss):
     for i in range(count):
         j = touched[i]
         u = t * corr[j]
-        if coef[j] != 0.0 or abs(u) > lam * rules[j, 0]:
+        if coef[j] != 0.0 or not abs(u) <= lam * rules[j, 0]:  # NaN counts
             l1, l2 = lam * rules[j, 0], lam * rules[j, 1]
-            gap += max(0.0, _conjugate_term(u, coef[j], l1, l2, rules[j, 2], rules[j, 3]))
+            # Numba's `max` is its first argument unless the second is larger: NaN comes first, to stay.
+            gap += max(_conjugate_term(u, coef[j], l1, l2, rules[j, 2], rules[j, 3]), 0.0)
     return gap
 
 
@@ -840,7 +846,7 @@ def duality_gaps(corrs, features, coefs, lams, rules, rss):
             size += abs(coefs[step, i])
         count = features.shape[0]
         for j in range(n_features):
-            if abs(corr[j]) > lam * rules[j, 0] and not member[j]:
+            if not (abs(corr[j]) <= lam * rules[j, 0] or member[j]):  # NaN is touched
                 touched[count] = j
                 count += 1
                 lacking[step] += _is_missing(corr[j], rules[j], lam, size)
@@ -1186,7 +1192,8 @@ def _moments_of_columns(data, indices, indptr, share, centred, mean, square, sto
         number = 0
         for place in range(start, stop):
             part = _share_of(share, indices[place])
-            apart = data[place] - middle
+            # The square of what a row without weight holds may overflow.
+            apart = data[place] - middle if part > 0.0 else 0.0
             total += part * apart * apart
             weight += part
             number += part > 0.0
@@ -1201,12 +1208,14 @@ def _moments_of_rows(data, indices, indptr, share, centred, mean, square, stored
                 mean[indices[place]] += _share_of(share, i) * data[place]
     for i in range(indptr.shape[0] - 1):
         part = _share_of(share, i)
+        if part == 0.0:
+            continue  # the square of what it holds may overflow
         for place in range(indptr[i], indptr[i + 1]):
             j = indices[place]
             apart = data[place] - mean[j]
             square[j] += part * apart * apart
             stored[j] += part
-            count[j] += part > 0.0
+            count[j] += 1
 
 
 def add_moments(matrix, share, centred, mean, square, stored, count):

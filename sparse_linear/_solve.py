@@ -11,7 +11,7 @@ import numpy as np
 from scipy import linalg, sparse
 from sklearn.exceptions import ConvergenceWarning
 
-from sparse_linear import _active_set, _kernels, _ridge
+from sparse_linear import _active_set, _kernels, _ridge, _working_sets
 from sparse_linear._design import ColumnSource, make_design
 from sparse_linear._moments import MomentDesign, MomentSource, Sums
 from sparse_linear._penalty import make_penalty
@@ -22,6 +22,11 @@ ROUNDING = 1e-13
 MOMENT_ERROR = 16.0 * np.finfo(np.float64).eps
 # Normal equations with more unknowns than this are not formed (they would take 3 GB).
 LARGEST_GRAM = 20_000
+# What is said of a solver that was not exact to the end.
+DESCENT = (
+    "accelerated coordinate descent, up to tol, from where more than "
+    f"{_working_sets.LARGEST_FACTOR} features were in play"
+)
 # More unknowns than this are not factored orthogonally.
 LARGEST_QR = 4_000
 
@@ -111,10 +116,9 @@ class Data:
         if not design.share.all():
             Y = np.where(design.share[:, None] > 0.0, Y, 0.0)  # rows without weight may hold anything
         unit_y = target_units(Y)
-        units = design.units if sparse.issparse(design.X) else None
-        moments = Sums.from_data(design.X, Y / unit_y, design.share)
-        self.moments = MomentDesign(moments, design.fit_intercept, units, unit_y)
-        design.units = self.moments.units
+        sums = Sums.from_data(design.X, Y / unit_y, design.share)
+        self.moments = MomentDesign(sums, design.fit_intercept, design.known_units, unit_y)
+        design.units = self.moments.units  # those it had, if any
 
     def source(self, index):
         """What the active-set solver works on, for one target."""
@@ -302,7 +306,7 @@ def fit(
     if standardize:
         penalty = penalty.per_standard_deviation(data.units.norm)
     if choice.solver == "active set":
-        solved = _fit_active_set(data, penalty, lams, max_iter, start, tol, watch)
+        solved, choice = _fit_active_set(data, penalty, lams, max_iter, start, tol, watch, choice)
     else:
         moments = data.moments if choice.moments else None
         solved, choice = _fit_quadratic(data.design, moments, data.Y, penalty, lams, max_iter, choice)
@@ -317,7 +321,7 @@ class _Solved(NamedTuple):
     solutions: list  # of _active_set.Solutions
 
 
-def _fit_active_set(data, penalty, lams, max_iter, start, tol, watch):
+def _fit_active_set(data, penalty, lams, max_iter, start, tol, watch, choice):
     targets, solutions = [], []
     for index in range(data.n_targets):
         source = data.source(index)
@@ -330,22 +334,31 @@ def _fit_active_set(data, penalty, lams, max_iter, start, tol, watch):
         solution = _with_slip(data, index, in_units, lams[index], solution)
         targets.append(source.target)
         solutions.append(solution)
-    return _Solved(targets, solutions)
+    if any(solution.descent for solution in solutions):
+        choice = choice._replace(reason=f"{choice.reason}; {DESCENT}")
+    return _Solved(targets, solutions), choice
 
 
 def _certified(data, index, penalty, lams, max_iter, solution):
     """Solutions from moments: those whose certificate rounding could touch are certified on X itself.
 
     The moments are right up to a few units of rounding, so the correlations computed from them are within
-    ``error`` of those of the data, and the gap within ``doubt`` (from `_kernels.duality_gaps`: the share t
-    falls by error / l1, each term of a coefficient grows by error |w_j|).
+    ``error`` of those of the data, and the gap within ``doubt``, from the terms of `_kernels.duality_gaps`:
+    each grows by error times the coefficients that it compares, |w_j| and, without any penalty, a bound. A
+    ridge term is a square, ``(u - l1 - l2 w)^2 / (2 l2)``, and so is that of t, which falls by error / l1
+    (where there is no l2): the root of all squares grows at most by that of the squared errors.
     """
     length = np.abs(solution.coefs).sum(axis=1)
     error = MOMENT_ERROR * (1.0 + length)
+    used, ridge = ~penalty.excluded, penalty.l2 > 0.0
+    ends = np.maximum(-penalty.lower, penalty.upper)
+    ends = ends.sum(where=used & ~ridge & (penalty.l1 == 0.0) & np.isfinite(ends))
     with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
-        smallest = penalty.l1.min(initial=np.inf, where=penalty.l1 > 0.0)
+        curved = (1.0 / penalty.l2).sum(where=used & ridge)
+        smallest = penalty.l1.min(initial=np.inf, where=used & ~ridge & (penalty.l1 > 0.0))
         tightest = error / (lams * smallest)
-        doubt = 2.0 * error * length + 0.5 * tightest * tightest * solution.rss
+        squared = 0.5 * (error * error * curved / lams + tightest * tightest * solution.rss)
+        doubt = error * (2.0 * length + ends) + squared + 2.0 * np.sqrt(solution.gaps * squared)
     sure = doubt <= _kernels.EXACT
     if sure.all():
         return solution
@@ -361,7 +374,7 @@ def _certified(data, index, penalty, lams, max_iter, solution):
     worse = again[~(gaps[again] <= _kernels.EXACT)]
     if len(worse):
         better = _active_set.solve_path(source, penalty, lams[worse], max_iter, coefs[worse[0]])
-        gain = better.gaps < gaps[worse]
+        gain = ~(better.gaps >= gaps[worse])  # also over a gap that is NaN
         chosen = worse[gain]
         coefs[chosen] = better.whole(design.p)[gain]
         gaps[chosen], rss[chosen] = better.gaps[gain], better.rss[gain]
