@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy import sparse
 
-from sparse_linear import _design, _moments, _path, _selection, _solve, _validation
+from sparse_linear import _dask, _design, _moments, _path, _selection, _solve, _validation
 from sparse_linear._estimators import LinearModel
 from sparse_linear._moments import Sums
 from sparse_linear._streaming import check_moments
@@ -365,6 +365,8 @@ class ElasticNetCV(LinearModel):
         sklearn.exceptions.ConvergenceWarning
             If the certified gap of some fit is larger than `tol` allows.
         """
+        if _dask.is_collection(X):
+            return self._fit_moments(self._folds_of_collection(X, y, sample_weight))
         settings, ratios = self._checked_settings()
         X, y = _validation.check_training_data(self, X, y)
         n, p = X.shape
@@ -393,6 +395,22 @@ class ElasticNetCV(LinearModel):
         -------
         self : object
         """
+        return self._fit_moments(folds)
+
+    def _folds_of_collection(self, X, y, sample_weight):
+        """Moments of the folds of Dask collections: `cv` is a number of folds, or the fold of each row."""
+        if self.cv is None or isinstance(self.cv, numbers.Integral):
+            n_folds = 5 if self.cv is None else _validation.check_count(self.cv, "cv")
+            return _dask.fold_moments(X, y, sample_weight, n_folds, None)
+        if not _dask.is_collection(self.cv):
+            raise ValueError(
+                "cv must be a number of folds for Dask collections, or a collection that holds the fold of each "
+                f"row; got {self.cv!r:.60}."
+            )
+        n_folds = int(self.cv.max().compute()) + 1
+        return _dask.fold_moments(X, y, sample_weight, n_folds, self.cv)
+
+    def _fit_moments(self, folds):
         settings, ratios = self._checked_settings()
         if self.scoring is not None:
             raise ValueError("scoring needs rows; moments know the mean squared error only (scoring=None).")
