@@ -404,8 +404,8 @@ class ElasticNetCV(LinearModel):
             return _dask.fold_moments(X, y, sample_weight, n_folds, None)
         if not _dask.is_collection(self.cv):
             raise ValueError(
-                "cv must be a number of folds for Dask collections, or a collection that holds the fold of each "
-                f"row; got {self.cv!r:.60}."
+                "cv must be a number of folds for Dask collections, or a collection that holds each row's "
+                f"fold; got {self.cv!r:.60}."
             )
         n_folds = int(self.cv.max().compute()) + 1
         return _dask.fold_moments(X, y, sample_weight, n_folds, self.cv)

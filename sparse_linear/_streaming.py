@@ -279,8 +279,8 @@ def check_width(n_features):
         size = 8 * n_features * n_features
         raise ValueError(
             f"Moments of {n_features} columns take {size} bytes ({size / 2**30:.0f} GiB), and a fit about "
-            f"three times that; up to {WIDEST} columns are possible. Fit wide data as arrays, or select columns "
-            "first."
+            f"three times that; up to {WIDEST} columns are possible. Fit wide data as arrays, or select "
+            "columns first."
         )
 
 
