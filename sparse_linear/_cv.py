@@ -144,7 +144,7 @@ class _Engine:
                     scores.append(-errors[-1] if per_target else -errors[-1].mean(axis=0, keepdims=True))
                 else:
                     found = _predictions(self.X, fold.test, coefs, intercepts)
-                    scores.append(scoring(number, fold, coefs, intercepts, found))
+                    scores.append(scoring(number, fold, coefs, intercepts, found, watch))
         shape = (len(fits), len(self.settings.relax))
         errors, scores = (np.array(part).reshape(*shape, *part[0].shape) for part in (errors, scores))
         return Judged(fits, errors, scores)
@@ -189,7 +189,7 @@ class ElasticNetCV(LinearModel):
     cv : int, splitter, iterable or None, default=None
         As in scikit-learn; None stands for 5 folds. Any splits will do: overlapping, repeated, or drawn with
         replacement (a row drawn twice counts twice).
-    verbose : bool or int, default=False
+    verbose : bool or int, default=0
         Whether progress is printed, about once a second.
     n_jobs : int or None, default=None
         How many folds are fitted at a time, in threads; None stands for 1, -1 for all cores.
@@ -277,7 +277,7 @@ class ElasticNetCV(LinearModel):
         tol=1e-4,
         cv=None,
         copy_X=True,
-        verbose=False,
+        verbose=0,
         n_jobs=None,
         positive=False,
         random_state=None,
@@ -338,6 +338,7 @@ class ElasticNetCV(LinearModel):
             If the certified gap of some fit is larger than `tol` allows.
         """
         settings, ratios = self._checked_settings()
+        n_threads = _selection.check_jobs(self.n_jobs)
         X, y = _validation.check_training_data(self, X, y)
         n, p = X.shape
         _validation.check_precompute(self.precompute, p)
@@ -360,7 +361,7 @@ class ElasticNetCV(LinearModel):
                 return engine.fit(engine.whole, grids, watch)
             return engine.judge(number, grids, scoring, self.alpha_per_target, watch)
 
-        whole, *judged = _selection.in_threads(work, range(-1, len(folds)), self.n_jobs, watch)
+        whole, *judged = _selection.in_threads(work, range(-1, len(folds)), n_threads, watch)
         self._choose(engine, ratios, grids, whole, judged, X.dtype, y)
         fits = [fit for some in (whole, *(fold.fits for fold in judged)) for fit in some]
         worst = max(fits, key=lambda fit: fit.relative_gaps.max())
