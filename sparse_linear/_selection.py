@@ -4,6 +4,7 @@ A *candidate* is one setting of the parameters under comparison (an alpha, with 
 are scikit-learn's: higher is better, and without `scoring` it is minus the mean squared error.
 """
 
+import contextlib
 import numbers
 import sys
 import threading
@@ -311,6 +312,37 @@ class Watch:
                 sys.stdout.flush()
 
 
+class BlasLimit:
+    """A limit of BLAS threads that any number of callers may hold at a time.
+
+    BLAS has one for the whole process. The first caller sets it, the last restores what was before; if each
+    did so for itself, callers that overlap would restore one another's limit, for good.
+    """
+
+    def __init__(self):
+        self.lock = threading.Lock()
+        self.holders = 0
+        self.limits = None
+
+    @contextlib.contextmanager
+    def __call__(self, n_threads):
+        """Hold the limit inside a ``with`` statement."""
+        with self.lock:
+            if self.holders == 0:
+                self.limits = threadpool_limits(limits=n_threads)
+            self.holders += 1
+        try:
+            yield
+        finally:
+            with self.lock:
+                self.holders -= 1
+                if self.holders == 0:
+                    self.limits.restore_original_limits()
+
+
+blas_limit = BlasLimit()
+
+
 def check_jobs(n_jobs):
     """The number of threads that `n_jobs` stands for."""
     whole = isinstance(n_jobs, numbers.Integral) and not isinstance(n_jobs, (bool, np.bool_))
@@ -331,7 +363,7 @@ def in_threads(work, items, n_threads, watch):
     if n_threads <= 1:
         return [work(item) for item in items]
     each = max(1, cpu_count() // n_threads)
-    with threadpool_limits(limits=each), ThreadPoolExecutor(n_threads) as pool:
+    with blas_limit(each), ThreadPoolExecutor(n_threads) as pool:
         futures = [pool.submit(work, item) for item in items]
         try:
             wait(futures, return_when=FIRST_EXCEPTION)

@@ -17,6 +17,7 @@ from sklearn.model_selection import (
     ShuffleSplit,
     TimeSeriesSplit,
 )
+from threadpoolctl import threadpool_info, threadpool_limits
 
 from sparse_linear import _selection
 from sparse_linear._selection import Fold, Watch, choose, in_threads, make_folds, summarise
@@ -233,6 +234,24 @@ def test_progress_is_printed_only_if_asked_for(capsys, monkeypatch):
     assert out[0].startswith("[LassoCV] 1 of 4 fits")
     assert out[1].startswith("[LassoCV] 4 of 4 fits")
     assert out[1].endswith("0.0 s left")
+
+
+def test_overlapping_limits_of_blas_are_lifted():
+    """Whoever ends last, BLAS has as many threads as before."""
+
+    def now():
+        return [pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"]
+
+    with threadpool_limits(limits=2):
+        before = now()
+        one, other = _selection.blas_limit(1), _selection.blas_limit(1)
+        one.__enter__()
+        other.__enter__()
+        assert now() == [1] * len(before)
+        one.__exit__(None, None, None)
+        assert now() == [1] * len(before)
+        other.__exit__(None, None, None)
+        assert now() == before
 
 
 @pytest.mark.parametrize("n_jobs", [0, 1.5, "two", True])
