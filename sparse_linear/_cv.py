@@ -27,6 +27,7 @@ class Settings(NamedTuple):
     max_iter: int
     tol: float
     relax: np.ndarray  # amounts to choose from
+    n_threads: int  # folds that are fitted at a time
 
 
 class Judged(NamedTuple):
@@ -166,7 +167,8 @@ class _Engine:
                     _predictions(self.X, fold.test, part, level)
                     for part, level in zip(parts, intercepts, strict=True)
                 ]
-                scores.append(scoring(number, fold, _solve.whole(parts, fit.p), intercepts, np.array(found)))
+                coefs = _solve.whole(parts, fit.p)
+                scores.append(scoring(number, fold, coefs, intercepts, np.array(found), watch))
         shape = (len(fits), len(self.settings.relax))
         errors, scores = (np.array(part).reshape(*shape, *part[0].shape) for part in (errors, scores))
         return Judged(fits, errors, scores)
@@ -217,7 +219,7 @@ class ElasticNetCV(LinearModel):
     cv : int, splitter, iterable or None, default=None
         As in scikit-learn; None stands for 5 folds. Any splits will do: overlapping, repeated, or drawn with
         replacement (a row drawn twice counts twice).
-    verbose : bool or int, default=False
+    verbose : bool or int, default=0
         Whether progress is printed, about once a second.
     n_jobs : int or None, default=None
         How many folds are fitted at a time, in threads; None stands for 1, -1 for all cores.
@@ -305,7 +307,7 @@ class ElasticNetCV(LinearModel):
         tol=1e-4,
         cv=None,
         copy_X=True,
-        verbose=False,
+        verbose=0,
         n_jobs=None,
         positive=False,
         random_state=None,
@@ -437,7 +439,7 @@ class ElasticNetCV(LinearModel):
                 return fits
             return engine.judge(number, grids, scoring, self.alpha_per_target, watch)
 
-        whole, *judged = _selection.in_threads(work, range(-1, len(engine.folds)), self.n_jobs, watch)
+        whole, *judged = _selection.in_threads(work, range(-1, len(engine.folds)), settings.n_threads, watch)
         self._choose(engine, ratios, grids, whole, judged, dtype, one_column)
         fits = [fit for some in (whole, *(fold.fits for fold in judged)) for fit in some]
         worst = max(fits, key=lambda fit: fit.relative_gaps.max())
@@ -461,6 +463,7 @@ class ElasticNetCV(LinearModel):
             _validation.check_count(self.max_iter, "max_iter"),
             _validation.check_real(self.tol, "tol", low=0.0),
             _validation.check_reals(self.relax, "relax", low=0.0, high=1.0),
+            _selection.check_jobs(self.n_jobs),
         )
         return settings, _validation.check_reals(self.l1_ratio, "l1_ratio", low=0.0, high=1.0)
 

@@ -199,13 +199,19 @@ class Sums(NamedTuple):
         """
         if sparse.issparse(X):
             return cls.from_sparse(X, Y, weights)
-        n, p = X.shape
+        p = X.shape[1]
+        kept = np.flatnonzero(weights)
         height = max(_design.TILE // p, 256)
-        total = cls.from_rows(X[:height], Y[:height], weights[:height])
-        for top in range(height, n, height):
-            rows = slice(top, top + height)
+        total = cls.empty(p, Y.shape[1])
+        for top in range(0, len(kept), height):
+            rows = _as_slice(kept[top : top + height])
             total = total.merged(cls.from_rows(X[rows], Y[rows], weights[rows]))
         return total
+
+
+def _as_slice(rows):
+    """Increasing row numbers, as a slice where they leave none out: then there is no need to gather."""
+    return slice(rows[0], rows[-1] + 1) if rows[-1] - rows[0] == len(rows) - 1 else rows
 
 
 def fold_moments(X, Y, weights, folds):
@@ -237,22 +243,25 @@ def fold_moments(X, Y, weights, folds):
         test = [Sums.total([parts[a] for a in np.unique(labels[fold.test])]) for fold in folds]
         return train, test, Sums.total(parts)
 
-    def of(rows, some):
-        return Sums.from_data(X[rows], Y[rows], some)
+    def of(some):
+        if not sparse.issparse(X):
+            return Sums.from_data(X, Y, some)
+        rows = np.flatnonzero(some)
+        return Sums.from_data(X[rows], Y[rows], some[rows])
 
     whole = Sums.from_data(X, Y, weights)
     train, test = [], []
     for fold in folds:
         kept = fold.weights(weights, n)
-        left_out = np.flatnonzero(weights - kept)
+        left_out = weights - kept
         found = None
-        if 2 * len(left_out) < len(fold.train) and (kept <= weights).all():
-            found = whole.without(of(left_out, (weights - kept)[left_out]))
-            if not (found.xx.diagonal() > 0.01 * whole.xx.diagonal()).all():
+        if 2 * np.count_nonzero(left_out) < len(fold.train) and (left_out >= 0.0).all():
+            found = whole.without(of(left_out))
+            pairs = ((found.xx.diagonal(), whole.xx.diagonal()), (found.yy, whole.yy))
+            if not all((some > 0.01 * every).all() for some, every in pairs):
                 found = None
-        rows = np.flatnonzero(kept)
-        train.append(of(rows, kept[rows]) if found is None else found)
-        test.append(of(fold.test, weights[fold.test]))
+        train.append(of(kept) if found is None else found)
+        test.append(of(np.bincount(fold.test, minlength=n) * weights))
     return train, test, whole
 
 
@@ -281,9 +290,7 @@ def _moments_of_parts(X, Y, weights, labels):
     for top in range(0, n, height):
         inside = labels[top : top + height]
         for a in np.unique(inside):
-            rows = top + np.flatnonzero(inside == a)
-            if rows[-1] - rows[0] == len(rows) - 1:
-                rows = slice(rows[0], rows[-1] + 1)  # no need to gather
+            rows = _as_slice(top + np.flatnonzero(inside == a))
             part = Sums.from_rows(X[rows], Y[rows], weights[rows])
             found[a] = [found[a][0].merged(part)] if found[a] else [part]
     return [part for (part,) in found]
