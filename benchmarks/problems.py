@@ -263,8 +263,8 @@ CHOOSING = [  # for `python -m benchmarks cv`
     ("blogfeedback", "cv", 0.001, {}),
     ("imdb_unigram", "cv", 0.05, {}),
     ("diabetes", "cv", 0.001, {}),
-    ("riboflavin", "cv", 0.01, {"l1_ratio": RATIOS}),
-    ("cps2012_interactions", "cv", 0.001, {"l1_ratio": RATIOS}),
+    ("riboflavin", "cv", 0.01, {"l1_ratio": RATIOS, "patience": 3.0}),
+    ("cps2012_interactions", "cv", 0.001, {"l1_ratio": RATIOS, "patience": 3.0}),
     ("diabetes", "grid", 0.001, {"n_alphas": 50}),
     ("riboflavin", "grid", 0.01, {"n_alphas": 50}),
 ]
