@@ -156,7 +156,8 @@ def race(problem, libraries, target, settings):
                 entry["results"].append(result)
         if problem.kind in problems.CHOICES:
             single = problem.kind == "cv"  # a grid search does not follow a path
-            entry["costs"] = measure.measure_costs(folder, entry["threads"]) if single else None
+            how = entry["threads"], settings(OURS)["clock"]
+            entry["costs"] = measure.measure_costs(folder, *how) if single else None
         else:
             entry["floor"] = measure.measure_floor(folder, entry["threads"])
     return entry

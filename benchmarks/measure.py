@@ -121,9 +121,9 @@ def measure_floor(folder, threads=1):
     return _aside(job)
 
 
-def measure_costs(folder, threads=1):
+def measure_costs(folder, threads=1, clock="wall"):
     """Return what cross-validation on a saved problem is compared with; see `crossval.costs`."""
-    return _aside({"folder": str(folder), "library": None, "threads": threads})
+    return _aside({"folder": str(folder), "library": None, "threads": threads, "clock": clock})
 
 
 def _aside(job):
@@ -205,7 +205,7 @@ def _work(job):
     choosing = problem.kind in problems.CHOICES
     if job["library"] is None:
         if choosing:
-            return report("floor", **crossval.costs(problem))
+            return report("floor", **crossval.costs(problem, job["clock"]))
         return report("floor", **floor(problem, np.load(folder / "support.npy")))
     library = (crossval if choosing else libraries).LIBRARIES[job["library"]]
     if problem.X.dtype == np.float32 and not library.float32:
