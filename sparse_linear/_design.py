@@ -264,14 +264,30 @@ class DenseDesign(_Design):
         return _DenseBlock(self)
 
     def outer_gram(self, scale):
-        """``Z diag(scale) Z^T``, an (n, n) matrix, accumulated over tiles of columns."""
+        """``Z diag(scale) Z^T``, an (n, n) matrix.
+
+        Accumulated over tiles of columns; or in one product, where X itself can be multiplied: all columns
+        have the same factor, and their means are smaller than their spread.
+        """
         mean, norm, _ = self.units
+        factor = np.sqrt(scale) / norm
+        top = factor.max(initial=0.0)
+        if self._direct and (np.abs(factor - top) <= 4.0 * _kernels.EPS * top).all():
+            if mean @ mean <= norm @ norm:
+                result = self.X @ self.X.T
+                across = self.X @ mean - 0.5 * (mean @ mean)
+                result -= across[:, None]
+                result -= across
+                result *= top * top
+                result *= self.root
+                result *= self.root[:, None]
+                return result
         result = np.zeros((self.n, self.n))
         width = max(1, TILE // self.n)
         for left in range(0, self.p, width):
             columns = slice(left, left + width)
             tile = self.X[:, columns] - mean[columns]
-            tile *= np.sqrt(scale[columns]) / norm[columns]
+            tile *= factor[columns]
             tile *= self.root[:, None]
             result += tile @ tile.T
         return result
