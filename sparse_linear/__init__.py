@@ -1,24 +1,29 @@
 """Exact, fast and complete L1/L2-regularised linear models with scikit-learn's interface.
 
-Estimators: `Lasso`, `ElasticNet`, `Ridge`, and `LassoCV`, `ElasticNetCV`, which choose their parameters by
-cross-validation. Functions: `lasso_path`, `enet_path`, `ridge_path`, `alpha_grid`.
+Estimators: `Lasso`, `ElasticNet`, `Ridge`; `LassoCV`, `ElasticNetCV`, which choose their parameters by
+cross-validation, and `LassoIC`, `ElasticNetIC`, by an information criterion. Functions: `lasso_path`,
+`enet_path`, `ridge_path`, `alpha_grid`, `alpha_for`.
 ``python -m sparse_linear`` compares them with scikit-learn's.
 """
 
 from sparse_linear._cv import ElasticNetCV, LassoCV
 from sparse_linear._estimators import ElasticNet, Lasso, Ridge
-from sparse_linear._path import Path, alpha_grid, enet_path, lasso_path, ridge_path
+from sparse_linear._ic import ElasticNetIC, LassoIC
+from sparse_linear._path import Path, alpha_for, alpha_grid, enet_path, lasso_path, ridge_path
 
 __version__ = "0.1.0.dev0"
 
 __all__ = [
     "ElasticNet",
     "ElasticNetCV",
+    "ElasticNetIC",
     "Lasso",
     "LassoCV",
+    "LassoIC",
     "Path",
     "Ridge",
     "__version__",
+    "alpha_for",
     "alpha_grid",
     "enet_path",
     "lasso_path",

@@ -137,11 +137,11 @@ def largest_lambda(source, penalty, max_rounds=1000):
 
 def _begin_complete(source, penalty, max_rounds):
     """`begin` where the Gram matrix of all features is there; returns the solver's state."""
-    p = len(source.corrs)
+    p = len(source.start)
     work = allocate(p, source.gram)
     work.base.T[:] = penalty
     work.rule[:] = work.base
-    work.target[:] = work.grad[:] = source.corrs
+    work.target[:] = work.grad[:] = source.start
     work.coef[:] = 0.0
     free = 0
     if not penalty.l1.all():
@@ -150,7 +150,7 @@ def _begin_complete(source, penalty, max_rounds):
 
 
 def _solve_all(work, free, source, lams, max_rounds):
-    b, p = len(lams), len(source.corrs)
+    b, p = len(lams), len(source.start)
     found = np.empty((b, p)), np.empty(b), np.empty(b), np.empty(b, dtype=np.int64)
     free = _kernels.solve_sequence(work, p, free, source.square, lams, max_rounds, *found)
     return free, found
@@ -162,14 +162,14 @@ def _solve_complete(source, penalty, lams, max_rounds, coef):
     first = lams[0]
     if coef is not None:
         coef = np.clip(coef, penalty.lower, penalty.upper)
-        free = _kernels.restart(work, len(coef), free, coef, source.corrs - coef @ source.gram)
+        free = _kernels.restart(work, len(coef), free, coef, source.start - coef @ source.gram)
     else:
         first = _kernels.first_threshold(work.grad, work.base)
     sequence, answers = _with_steps(first, lams)
     _, (coefs, gaps, rss, counts) = _solve_all(work, free, source, sequence, max_rounds)
     wanted = np.flatnonzero(answers >= 0)
     return Solutions(
-        np.arange(len(source.corrs)), coefs[wanted], gaps[wanted], rss[wanted], _summed(counts, wanted)
+        np.arange(len(source.start)), coefs[wanted], gaps[wanted], rss[wanted], _summed(counts, wanted)
     )
 
 

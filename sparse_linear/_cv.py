@@ -35,27 +35,26 @@ class Judged(NamedTuple):
     scores: np.ndarray  # (n_ratios, n_relax, g, b); g is q, or 1 if the targets share their alpha
 
 
-def _predictions(X, rows, coefs, intercepts):
-    """Predictions for some rows of X, which are gathered with the features in use: (b, n_rows, q)."""
-    used = np.flatnonzero(coefs.any(axis=(0, 2)))
-    found = np.empty((coefs.shape[2], len(rows), len(coefs)))
-    height = max(1, _design.TILE // max(1, len(used)))
+def _predictions(X, rows, part, intercepts):
+    """Predictions (n_rows, b) of one target for some rows of X, of which the features in use are gathered."""
+    features, values = part
+    found = np.empty((len(rows), values.shape[1]))
+    height = max(1, _design.TILE // max(1, len(features)))
     for top in range(0, len(rows), height):
         some = rows[top : top + height]
-        block = X[some][:, used] if sparse.issparse(X) else X[np.ix_(some, used)]
-        for index, coef in enumerate(coefs):
-            found[:, top : top + height, index] = (block @ coef[used] + intercepts[index]).T
+        block = X[some][:, features] if sparse.issparse(X) else X[np.ix_(some, features)]
+        found[top : top + height] = block @ values + intercepts
     return found
 
 
-def _squared_errors(X, Y, weights, rows, coefs, intercepts):
-    """Weighted mean squared errors (q, b) on some rows."""
-    errors = np.zeros(intercepts.shape)
-    height = max(256, _design.TILE // coefs.shape[2])
+def _squared_errors(X, y, weights, rows, part, intercepts):
+    """Weighted mean squared errors (b,) on some rows."""
+    errors = np.zeros(len(intercepts))
+    height = max(256, _design.TILE // len(intercepts))
     for top in range(0, len(rows), height):
         some = rows[top : top + height]
-        apart = _predictions(X, some, coefs, intercepts) - Y[some]
-        errors += np.einsum("bnq,n->qb", apart * apart, weights[some])
+        apart = _predictions(X, some, part, intercepts) - y[some, None]
+        errors += weights[some] @ (apart * apart)
     return errors / weights[rows].sum()
 
 
@@ -138,13 +137,16 @@ class _Engine:
         fits = self.fit(data, grids, watch)
         errors, scores = [], []
         for fit, penalty in zip(fits, self.penalties, strict=True):
-            for coefs, intercepts in self.candidates(data, fit, penalty):
-                errors.append(self._errors(number, coefs, intercepts))
+            for parts, intercepts in self.candidates(data, fit, penalty):
+                errors.append(self._errors(number, parts, intercepts))
                 if scoring is None:
                     scores.append(-errors[-1] if per_target else -errors[-1].mean(axis=0, keepdims=True))
-                else:
-                    found = _predictions(self.X, fold.test, coefs, intercepts)
-                    scores.append(scoring(number, fold, coefs, intercepts, found))
+                    continue
+                found = [
+                    _predictions(self.X, fold.test, part, level)
+                    for part, level in zip(parts, intercepts, strict=True)
+                ]
+                scores.append(scoring(number, fold, _solve.whole(parts, fit.p), intercepts, np.array(found)))
         shape = (len(fits), len(self.settings.relax))
         errors, scores = (np.array(part).reshape(*shape, *part[0].shape) for part in (errors, scores))
         return Judged(fits, errors, scores)
@@ -153,15 +155,21 @@ class _Engine:
         """Coefficients and intercepts for every amount of relaxation."""
         return _solve.relaxed(data, fit, penalty, self.settings.relax, self.settings.max_iter)
 
-    def _errors(self, number, coefs, intercepts):
-        if self.test is not None:
-            errors, sure = self.test[number].mean_squared_errors(
-                coefs / self.unit_y[:, None, None], intercepts / self.unit_y[:, None]
-            )
-            if sure:
-                return errors * self.unit_y[:, None] ** 2
+    def _errors(self, number, parts, intercepts):
+        """Mean squared errors (q, b) on the rows that a fold leaves out."""
+        errors = np.empty(intercepts.shape)
         rows = self.folds[number].test
-        return _squared_errors(self.X, self.Y, self.weights, rows, coefs, intercepts)
+        for index, (part, level) in enumerate(zip(parts, intercepts, strict=True)):
+            sure = False
+            if self.test is not None:
+                unit = self.unit_y[index]
+                errors[index], sure = self.test[number].mean_squared_errors(
+                    index, part.values / unit, part.features, level / unit
+                )
+                errors[index] *= unit * unit
+            if not sure:
+                errors[index] = _squared_errors(self.X, self.Y[:, index], self.weights, rows, part, level)
+        return errors
 
 
 class ElasticNetCV(LinearModel):
@@ -357,7 +365,9 @@ class ElasticNetCV(LinearModel):
 
         def work(number):
             if number < 0:
-                return engine.fit(engine.whole, grids, watch)
+                fits = engine.fit(engine.whole, grids, watch)
+                engine.whole.forget()
+                return fits
             return engine.judge(number, grids, scoring, self.alpha_per_target, watch)
 
         whole, *judged = _selection.in_threads(work, range(-1, len(folds)), self.n_jobs, watch)
@@ -392,10 +402,11 @@ class ElasticNetCV(LinearModel):
         alphas = 100 if self.alphas is None else self.alphas
         if isinstance(alphas, numbers.Integral):
             count = _validation.check_count(alphas, "alphas")
+            eps = _validation.check_grid(self.eps, ratios.min())
             engine.reduce(count)
             return [
-                _path.make_grid(engine.whole, penalty, ratio, self.eps, count, self.standardize)
-                for penalty, ratio in zip(engine.penalties, ratios, strict=True)
+                _path.make_grid(engine.whole, penalty, eps, count, self.standardize)
+                for penalty in engine.penalties
             ]
         alphas = _validation.check_alphas(alphas)
         engine.reduce(len(alphas))
@@ -410,7 +421,7 @@ class ElasticNetCV(LinearModel):
         tables, chosen = [], []
         for group in range(n_groups):
             targets = slice(group, group + 1) if self.alpha_per_target else slice(None)
-            sizes = [(fit.coefs[targets] != 0.0).sum(axis=(0, 1)) for fit in whole]
+            sizes = [sum((part.values != 0.0).sum(axis=0) for part in fit.parts[targets]) for fit in whole]
             table = _selection.summarise(
                 {
                     "l1_ratio": np.repeat(ratios, len(relax) * b),
@@ -446,15 +457,16 @@ class ElasticNetCV(LinearModel):
             for ratio in {ratio for ratio, _, _ in places}
         }
         result = _solve.take(whole, [(ratio, at) for ratio, _, at in places])
-        coefs = np.stack([paths[ratio][amount][0][t] for t, (ratio, amount, _) in enumerate(places)])
-        levels = np.stack([paths[ratio][amount][1][t] for t, (ratio, amount, _) in enumerate(places)])
+        parts = tuple(paths[ratio][amount][0][t] for t, (ratio, amount, _) in enumerate(places))
+        levels = np.array([paths[ratio][amount][1][t] for t, (ratio, amount, _) in enumerate(places)])
         at = [at for _, _, at in places]
         result = result._replace(
-            coefs=coefs[np.arange(q), :, at][:, :, None], intercepts=levels[np.arange(q), at][:, None]
+            parts=tuple(part._replace(values=part.values[:, [b]]) for part, b in zip(parts, at, strict=True)),
+            intercepts=levels[np.arange(q), at][:, None],
         )
         rounds = self._store(result, dtype, y)
         self.n_iter_ = int(rounds[0]) if q == 1 else rounds.tolist()
-        coefs = coefs.astype(dtype, copy=False)
+        coefs = _solve.whole(parts, result.p).astype(dtype, copy=False)
         self.coef_path_, self.intercept_path_ = (coefs[0], levels[0]) if y.ndim == 1 else (coefs, levels)
         if self.store_fold_coefs:
             self.fold_coefs_ = np.array([[fit.coefs for fit in fold.fits] for fold in judged], dtype=dtype)

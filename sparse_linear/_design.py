@@ -165,15 +165,21 @@ class DenseDesign(_Design):
         mean = np.zeros(self.p)
         square = np.zeros(self.p)
         seen = np.zeros(self.p)
+        order = "F" if abs(self.X.strides[0]) <= abs(self.X.strides[1]) else "C"
+        room = np.empty(min(TILE, self.X.size) + max(self.n, self.p))
         for rows, columns in tiles(self.X.shape, self.X.strides):
             share = self.share[rows]
             weight = share.sum()
             if weight == 0.0:
                 continue
-            tile = self.X[rows, columns].astype(np.float64)
+            given = self.X[rows, columns]
+            tile = room[: given.size].reshape(given.shape, order=order)
+            first = np.zeros(given.shape[1])
             if self.fit_intercept:
-                first = tile[np.argmax(share)].copy()  # rows without weight may hold anything
-                tile -= first
+                first = given[np.argmax(share)].astype(np.float64)  # rows without weight may hold anything
+            np.subtract(given, first, out=tile, dtype=np.float64)
+            tile[share == 0.0] = 0.0
+            if self.fit_intercept:
                 shift = share @ tile / weight
                 tile -= shift
                 # Merge (mean, square) of the rows so far with those of the tile (Chan, Golub and LeVeque
@@ -184,9 +190,8 @@ class DenseDesign(_Design):
                 mean[columns] += apart * (weight / total)
                 square[columns] += apart * apart * (before * weight / total)
                 seen[columns] = total
-            tile *= np.sqrt(share)[:, None]  # before the square, which may overflow in a row without weight
             tile *= tile
-            square[columns] += tile.sum(axis=0)
+            square[columns] += share @ tile
         return make_units(mean, square, self.effective_rows if self.fit_intercept else 2)
 
     @cached_property
@@ -521,7 +526,7 @@ class ColumnSource:
         self.design = design
         self.features = np.empty(0, dtype=np.int64)  # those of the block
         self.left = None  # features and solver's state, Gram matrix included, of the path solved before
-        self.products = {}  # feature -> inner products of its column with all columns
+        self.images = {}  # feature -> inner products of its column with all columns
 
     @cached_property
     def start(self):
@@ -570,6 +575,12 @@ class ColumnSource:
 
         return gram, self.start[features], correlate
 
+    def products(self, features, coefs):
+        """Inner products of all columns with linear combinations (b, k) of some of them: (b, p)."""
+        block = self.design.block()
+        block.gather(features)
+        return self.design.correlate(block.combine(coefs))
+
     def correlate(self, coefs):
         """Correlations of all features with the residuals of some solutions on the working set.
 
@@ -594,14 +605,14 @@ class ColumnSource:
     def _from_products(self, coefs, used):
         """`correlate` with one pass over X for each column in use, rather than for each solution."""
         features = self.features[used].tolist()
-        new = [at for at, feature in enumerate(features) if feature not in self.products]
+        new = [at for at, feature in enumerate(features) if feature not in self.images]
         if new:
             chosen = np.zeros((len(new), self.block.size))
             chosen[np.arange(len(new)), used[new]] = 1.0
             columns = self.block.combine(chosen)
             found = self.design.correlate(columns)
-            self.products.update((features[at], row) for at, row in zip(new, found, strict=True))
-        products = np.array([self.products[feature] for feature in features]).reshape(-1, self.design.p)
+            self.images.update((features[at], row) for at, row in zip(new, found, strict=True))
+        products = np.array([self.images[feature] for feature in features]).reshape(-1, self.design.p)
         corrs = self.start - coefs @ products
         fitted = np.einsum("ij,ij->i", coefs, self.start[features] + corrs[:, features])
         return corrs, self.values @ self.values - fitted

@@ -1,11 +1,20 @@
 """The estimators: parameters, documentation, and a short fit."""
 
+import functools
+import inspect
+
 import numpy as np
 from scipy import sparse
 from sklearn.base import BaseEstimator, MultiOutputMixin, RegressorMixin
 
 from sparse_linear import _path, _solve, _validation
 from sparse_linear._penalty import make_penalty
+
+
+@functools.cache
+def _parameter_names(kind):
+    """Names of the parameters of a class, in alphabetical order; a search asks for them again and again."""
+    return sorted(name for name in inspect.signature(kind.__init__).parameters if name != "self")
 
 
 class LinearModel(MultiOutputMixin, RegressorMixin, BaseEstimator):
@@ -25,6 +34,47 @@ class LinearModel(MultiOutputMixin, RegressorMixin, BaseEstimator):
         X = _validation.check_prediction_data(self, X)
         return np.asarray(X @ self.coef_.T) + self.intercept_
 
+    def score(self, X, y, sample_weight=None):
+        """Coefficient of determination of the predictions, as scikit-learn defines it.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        y : array-like of shape (n_samples,) or (n_samples, n_targets)
+        sample_weight : array-like of shape (n_samples,), default=None
+
+        Returns
+        -------
+        float
+        """
+        plain = sample_weight is None and type(y) is np.ndarray and y.dtype == np.float64 and y.ndim == 1
+        if plain and len(y) > 1 and isinstance(getattr(self, "intercept_", None), float):
+            # The general way takes longer than a small fit; searches over parameters call this for each.
+            apart = y - self.predict(X)
+            centred = y - y.mean()
+            spread = centred @ centred
+            if np.isfinite(spread) and spread > 0.0:
+                return float(1.0 - apart @ apart / spread)
+        return super().score(X, y, sample_weight)
+
+    def get_params(self, deep=True):
+        """Parameters of this estimator, as `sklearn.base.BaseEstimator.get_params`.
+
+        Parameters
+        ----------
+        deep : bool, default=True
+            Whether those of objects among the parameters are included.
+
+        Returns
+        -------
+        dict
+        """
+        params = {name: getattr(self, name) for name in _parameter_names(type(self))}
+        for name, value in list(params.items()) if deep else ():
+            if hasattr(value, "get_params") and not isinstance(value, type):
+                params.update((f"{name}__{inner}", part) for inner, part in value.get_params().items())
+        return params
+
     @property
     def sparse_coef_(self):
         """`coef_` as a CSR matrix."""
@@ -42,7 +92,7 @@ class LinearModel(MultiOutputMixin, RegressorMixin, BaseEstimator):
 
     def _store(self, result, dtype, y):
         """Set the fitted attributes, in scikit-learn's shapes: those of one target lose their first axis."""
-        single = result.coefs.shape[0] == 1
+        single = len(result.parts) == 1
         coef = result.coefs[:, :, 0].astype(dtype)
         gaps, objectives = result.gaps[:, 0], result.objectives[:, 0]
         statuses = [status for (status,) in result.statuses]
@@ -111,6 +161,10 @@ class ElasticNet(LinearModel):
         Factor of each feature's penalty, from 0 (never penalised) to infinity (excluded).
     bounds : pair (lower, upper), default=None
         Bounds of the coefficients: scalars or arrays of shape (n_features,), with ``lower <= 0 <= upper``.
+    relax : float, default=0.0
+        Amount of relaxation in [0, 1] (the relaxed lasso): coefficients are ``(1 - relax)`` times the
+        penalised ones plus `relax` times those of least squares on the same support, within the bounds. All
+        attributes but `coef_` and `intercept_` speak of the penalised solution.
 
     Attributes
     ----------
@@ -173,6 +227,7 @@ class ElasticNet(LinearModel):
         standardize=False,
         penalty_weights=None,
         bounds=None,
+        relax=0.0,
     ):
         self.alpha = alpha
         self.l1_ratio = l1_ratio
@@ -188,6 +243,7 @@ class ElasticNet(LinearModel):
         self.standardize = standardize
         self.penalty_weights = penalty_weights
         self.bounds = bounds
+        self.relax = relax
 
     @_validation.atomic
     def fit(self, X, y, sample_weight=None):
@@ -213,6 +269,7 @@ class ElasticNet(LinearModel):
         """
         alpha = _validation.check_real(self.alpha, "alpha", low=0.0)
         l1_ratio = _validation.check_real(self.l1_ratio, "l1_ratio", low=0.0, high=1.0)
+        relax = _validation.check_real(self.relax, "relax", low=0.0, high=1.0)
         tol = _validation.check_real(self.tol, "tol", low=0.0)
         max_iter = _validation.check_count(self.max_iter, "max_iter")
         _validation.check_flags(
@@ -230,8 +287,9 @@ class ElasticNet(LinearModel):
         if alpha == 0.0:
             _solve.warn_about_zero_alpha(stacklevel=4)
         targets = y.reshape(n, -1)
+        data = _solve.Data(X, targets, weights, self.fit_intercept)
         result = _solve.fit(
-            _solve.Data(X, targets, weights, self.fit_intercept),
+            data,
             penalty,
             np.full((targets.shape[1], 1), alpha),
             standardize=self.standardize,
@@ -239,6 +297,9 @@ class ElasticNet(LinearModel):
             start=self._start(targets.shape[1], p),
             tol=tol,
         )
+        if relax > 0.0:
+            [(parts, intercepts)] = _solve.relaxed(data, result, penalty, np.array([relax]), max_iter)
+            result = result._replace(parts=parts, intercepts=intercepts)
         rounds = self._store(result, X.dtype, y)
         self.n_iter_ = int(rounds[0]) if len(rounds) == 1 else rounds.tolist()
         _solve.warn_unconverged(result, tol, max_iter, stacklevel=4)
@@ -290,6 +351,8 @@ class Lasso(ElasticNet):
         Factor of each feature's penalty, from 0 (never penalised) to infinity (excluded).
     bounds : pair (lower, upper), default=None
         Bounds of the coefficients: scalars or arrays of shape (n_features,), with ``lower <= 0 <= upper``.
+    relax : float, default=0.0
+        Amount of relaxation in [0, 1]: 1 is least squares on the support; see `ElasticNet`.
 
     Attributes
     ----------
@@ -328,6 +391,7 @@ class Lasso(ElasticNet):
         standardize=False,
         penalty_weights=None,
         bounds=None,
+        relax=0.0,
     ):
         self.alpha = alpha
         self.fit_intercept = fit_intercept
@@ -342,6 +406,7 @@ class Lasso(ElasticNet):
         self.standardize = standardize
         self.penalty_weights = penalty_weights
         self.bounds = bounds
+        self.relax = relax
 
 
 class Ridge(LinearModel):

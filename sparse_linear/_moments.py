@@ -87,33 +87,30 @@ class Moments(NamedTuple):
         count = sum(part.count for part in parts)
         return cls(count, float(weight), first_x + shift_x, first_y + shift_y, xx, xy, yy)
 
-    def mean_squared_errors(self, coefs, intercepts):
-        """Weighted mean squared errors of linear predictions for these rows.
+    def mean_squared_errors(self, index, coef, used, intercepts):
+        """Weighted mean squared errors of linear predictions of one target for these rows.
 
         Parameters
         ----------
-        coefs : ndarray of shape (q, p, b)
-        intercepts : ndarray of shape (q, b)
+        index : int
+            The target.
+        coef : ndarray of shape (k, b)
+            Coefficients of the features in use.
+        used : ndarray of shape (k,)
+        intercepts : ndarray of shape (b,)
 
         Returns
         -------
-        errors : ndarray of shape (q, b)
+        errors : ndarray of shape (b,)
         sure : bool
             Whether all of them have kept at least half of their digits.
         """
-        errors = np.empty(intercepts.shape)
-        sure = True
-        for index, coef in enumerate(coefs):
-            used = np.flatnonzero(coef.any(axis=1))
-            coef = coef[used]
-            fitted = np.einsum("ij,ij->j", coef, self.xx[np.ix_(used, used)] @ coef)
-            apart = self.yy[index] - 2.0 * (self.xy[used, index] @ coef) + fitted
-            bias = self.mean_y[index] - self.mean_x[used] @ coef - intercepts[index]
-            errors[index] = apart / self.weight + bias * bias
-            size = (self.yy[index] + fitted) / self.weight
-            size += self.mean_y[index] ** 2 + intercepts[index] ** 2
-            sure &= bool((errors[index] >= HALF * size).all())
-        return errors, sure
+        fitted = np.einsum("ij,ij->j", coef, self.xx[np.ix_(used, used)] @ coef)
+        apart = self.yy[index] - 2.0 * (self.xy[used, index] @ coef) + fitted
+        bias = self.mean_y[index] - self.mean_x[used] @ coef - intercepts
+        errors = apart / self.weight + bias * bias
+        size = (self.yy[index] + fitted) / self.weight + self.mean_y[index] ** 2 + intercepts**2
+        return errors, bool((errors >= HALF * size).all())
 
     @classmethod
     def empty(cls, p, q):
@@ -411,10 +408,14 @@ class MomentSource:
         self.units = design.units
         self.target = design.target(index)
         self.gram = design.gram
-        self.corrs = self.target.divided(design.corrs[:, index])
+        self.start = self.target.divided(design.corrs[:, index])
         self.square = float(self.target.scale > 0.0)
 
     def normal_equations(self, features):
         """As `_design.ColumnSource.normal_equations`; all that is known of the columns is their moments."""
-        gram, corrs = self.gram[np.ix_(features, features)], self.corrs[features]
+        gram, corrs = self.gram[np.ix_(features, features)], self.start[features]
         return gram, corrs, lambda coef: corrs - gram @ coef
+
+    def products(self, features, coefs):
+        """As `_design.ColumnSource.products`."""
+        return coefs @ self.gram[features]

@@ -4,7 +4,7 @@ import numbers
 
 import numpy as np
 
-from sparse_linear import _active_set, _solve, _validation
+from sparse_linear import _active_set, _knots, _solve, _validation
 from sparse_linear._penalty import make_penalty
 
 
@@ -65,6 +65,7 @@ def enet_path(
     max_iter=1000,
     random_state=None,
     selection="cyclic",
+    max_features=None,
 ):
     r"""Elastic net solutions for a sequence of alphas.
 
@@ -118,6 +119,9 @@ def enet_path(
         whatever `tol`, up to 8192 features in play at once; beyond, coordinate descent stops at `tol`.
     max_iter : int, default=1000
         Limit of active-set rounds for each alpha.
+    max_features : int, default=None
+        End the path where more coefficients would become non-zero, at exactly that alpha (see `alpha_for`);
+        only with ``l1_ratio=1``.
 
     Returns
     -------
@@ -167,11 +171,20 @@ def enet_path(
     data = _solve.Data(X, y[:, None], weights, fit_intercept)
     if alphas is None or isinstance(alphas, numbers.Integral):
         count = 100 if alphas is None else _validation.check_count(alphas, "alphas")
+        eps = _validation.check_grid(eps, l1_ratio)
         if data.choose(penalty, np.ones((1, count))).moments:
             data.reduce()
-        alphas = make_grid(data, penalty, l1_ratio, eps, count, standardize)
+        alphas = make_grid(data, penalty, eps, count, standardize)
     else:
         alphas = _validation.check_alphas(alphas)
+    if max_features is not None:
+        if l1_ratio != 1.0:
+            raise ValueError(f"max_features needs l1_ratio=1 (the Lasso), got l1_ratio={l1_ratio:g}.")
+        last = _alpha_for(
+            data, penalty, standardize, _validation.check_count(max_features, "max_features"), None
+        )
+        if last > alphas[-1]:
+            alphas = np.append(alphas[alphas > last], last)
     result = _solve.fit(
         data,
         penalty,
@@ -236,7 +249,7 @@ def lasso_path(
         Restrict the coefficients to be non-negative.
     **params
         The other keywords of `enet_path`: `fit_intercept`, `sample_weight`, `penalty_weights`, `bounds`,
-        `standardize`, `tol`, `max_iter`, and those that change nothing.
+        `standardize`, `tol`, `max_iter`, `max_features`, and those that change nothing.
 
     Returns
     -------
@@ -409,6 +422,7 @@ def alpha_grid(
     array([0.6667, 0.0667, 0.0067])
     """
     l1_ratio = _validation.check_real(l1_ratio, "l1_ratio", low=0.0, high=1.0)
+    eps = _validation.check_grid(eps, l1_ratio)
     n_alphas = _validation.check_count(n_alphas, "n_alphas")
     _validation.check_flags(positive=positive, fit_intercept=fit_intercept, standardize=standardize)
     X, y = _validation.check_path_data(X, y)
@@ -422,7 +436,97 @@ def alpha_grid(
     )
     weights = _validation.check_sample_weight(sample_weight, n)
     data = _solve.Data(X, y.reshape(n, -1), weights, fit_intercept)
-    return make_grid(data, penalty, l1_ratio, eps, n_alphas, standardize)
+    return make_grid(data, penalty, eps, n_alphas, standardize)
+
+
+def alpha_for(
+    X,
+    y,
+    *,
+    n_nonzero=None,
+    l1_norm=None,
+    fit_intercept=True,
+    sample_weight=None,
+    positive=False,
+    penalty_weights=None,
+    bounds=None,
+    standardize=False,
+):
+    r"""The `alpha` of a Lasso of a given size, exactly, by following its path from knot to knot.
+
+    Parameters
+    ----------
+    X : {array-like, sparse matrix} of shape (n_samples, n_features)
+    y : array-like of shape (n_samples,)
+    n_nonzero : int
+        Number of non-zero coefficients: the answer is the alpha (give or take 1e-10 of it) at which one more
+        is about to enter for the first time.
+    l1_norm : float
+        The budget ``C`` of the constrained form: minimise the squared error subject to
+        :math:`\sum_j p_j |w_j| \le C` (times the standard deviations of the columns, with `standardize`).
+        The answer is the alpha whose solution is the same. Give either this or `n_nonzero`.
+    fit_intercept, sample_weight, positive, penalty_weights, bounds, standardize
+        As in `Lasso`.
+
+    Returns
+    -------
+    float
+        0 if no alpha has a model that large: then least squares is what was asked for.
+
+    See Also
+    --------
+    lasso_path : With `max_features`, the whole path down to this alpha.
+
+    Notes
+    -----
+    A knot costs about as much as one pass over X, and there are at least as many as features that enter.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_diabetes
+    >>> from sparse_linear import Lasso, alpha_for
+    >>> X, y = load_diabetes(return_X_y=True)
+    >>> model = Lasso(alpha=alpha_for(X, y, n_nonzero=4)).fit(X, y)
+    >>> int((model.coef_ != 0).sum())
+    4
+    >>> model = Lasso(alpha=alpha_for(X, y, l1_norm=1000.0)).fit(X, y)
+    >>> round(float(abs(model.coef_).sum()), 6)
+    1000.0
+    """
+    if (n_nonzero is None) == (l1_norm is None):
+        raise ValueError("Give exactly one of n_nonzero and l1_norm.")
+    if l1_norm is not None:
+        l1_norm = _validation.check_real(l1_norm, "l1_norm", low=0.0)
+    else:
+        n_nonzero = _validation.check_count(n_nonzero, "n_nonzero")
+    _validation.check_flags(positive=positive, fit_intercept=fit_intercept, standardize=standardize)
+    X, y = _one_target(X, y)
+    n, p = X.shape
+    penalty = make_penalty(
+        p,
+        1.0,
+        0.0,
+        _validation.check_penalty_weights(penalty_weights, p),
+        *_validation.check_bounds(bounds, positive, p),
+    )
+    data = _solve.Data(X, y[:, None], _validation.check_sample_weight(sample_weight, n), fit_intercept)
+    if data.choose(penalty, np.ones((1, 100))).moments:
+        data.reduce()
+    return float(_alpha_for(data, penalty, standardize, n_nonzero, l1_norm))
+
+
+def _alpha_for(data, penalty, standardize, n_nonzero, l1_norm):
+    """`alpha_for` for checked input."""
+    if standardize:
+        penalty = penalty.per_standard_deviation(data.design.units.norm)
+    source = data.source(0)
+    scale = source.target.scale
+    if scale == 0.0:
+        return 0.0
+    in_units = penalty.in_units(source.units, scale)
+    if l1_norm is None:
+        return _knots.lambda_for_size(source, in_units, n_nonzero)
+    return _knots.lambda_for_norm(source, in_units, l1_norm / scale**2)
 
 
 def _one_target(X, y):
@@ -435,13 +539,8 @@ def _one_target(X, y):
     return X, y
 
 
-def make_grid(data, penalty, l1_ratio, eps, n_alphas, standardize):
-    """The automatic grid of alphas for checked input; leaves in `data` what the fit will use again."""
-    eps = _validation.check_real(eps, "eps", low=0.0, high=1.0)
-    if eps == 0.0:
-        raise ValueError("eps must be positive, got 0: it is the ratio of the smallest to the largest alpha.")
-    if l1_ratio == 0.0:
-        raise ValueError("There is no largest alpha for l1_ratio=0 (ridge); give the alphas yourself.")
+def make_grid(data, penalty, eps, n_alphas, standardize):
+    """An automatic grid of alphas for checked input; leaves in `data` what the fit will use again."""
     if standardize:
         penalty = penalty.per_standard_deviation(data.design.units.norm)
     top = 0.0

@@ -131,7 +131,7 @@ class Scoring:
         self.config = get_config()  # that of this thread
 
     def __call__(self, number, fold, coefs, intercepts, predictions):
-        """Scores (g, b) of fold `number`: coefs (q, p, b), intercepts (q, b), predictions (b, n_test, q)."""
+        """Scores (g, b) of fold `number`: coefs (q, p, b), intercepts (q, b), predictions (q, n_test, b)."""
         n = len(self.y)
         X, y = self.X[fold.test], self.y[fold.test]
         params = {
@@ -146,7 +146,7 @@ class Scoring:
                 for group, targets in enumerate(groups):
                     # A single target loses its axis, as in y.
                     some = targets[0] if len(targets) == 1 else targets
-                    model = FoldModel(coefs[some, :, at], intercepts[some, at], X, predictions[at][:, some])
+                    model = FoldModel(coefs[some, :, at], intercepts[some, at], X, predictions[some, :, at].T)
                     truth = y if y.ndim == 1 else y[:, some]
                     where = f"fold {number}, candidate {at}"
                     scores[group, at] = _score(self.scorer, model, X, truth, where, params)

@@ -104,6 +104,10 @@ class Data:
             self.columns[index] = ColumnSource(self.design, self.Y[:, index])
         return self.columns[index]
 
+    def forget(self):
+        """Let go of what only another fit would use."""
+        self.columns.clear()
+
     def choose(self, penalty, lams, wish="auto"):
         """Which solver fits some `lams` (q, b) under a penalty on the scale of X."""
         design, used = self.design, ~penalty.excluded
@@ -129,10 +133,18 @@ def target_units(Y):
     return 2.0 ** (np.frexp(np.abs(Y).max(axis=0))[1] - 1.0)
 
 
-class Fit(NamedTuple):
-    """Solutions on the original scale, for q targets and b alphas."""
+class Coefs(NamedTuple):
+    """Coefficients of one target for b alphas, of the features that some of them use."""
 
-    coefs: np.ndarray  # (q, p, b), zero pages of which are never touched
+    features: np.ndarray  # (k,) int64
+    values: np.ndarray  # (k, b)
+
+
+class Fit(NamedTuple):
+    """Solutions on the original scale, for p features, q targets and b alphas."""
+
+    p: int
+    parts: tuple  # of q Coefs
     intercepts: np.ndarray  # (q, b)
     objectives: np.ndarray  # (q, b), in the scale of the estimator's objective
     gaps: np.ndarray  # (q, b), likewise
@@ -141,6 +153,19 @@ class Fit(NamedTuple):
     iterative: bool  # whether `n_iters` counts anything
     solver: str
     statuses: tuple  # q tuples of b sentences
+
+    @property
+    def coefs(self):
+        """Coefficients of all features, a new array of shape (q, p, b)."""
+        return whole(self.parts, self.p)
+
+
+def whole(parts, p):
+    """Coefficients of all p features, (q, p, b), from those in use."""
+    coefs = np.zeros((len(parts), p, parts[0].values.shape[1]))
+    for target, part in zip(coefs, parts, strict=True):
+        target[part.features] = part.values
+    return coefs
 
 
 def select_solver(problem):
@@ -383,13 +408,11 @@ def _gaps_from(corrs, penalty, lams, coefs, rss):
 
 def take(fits, places):
     """One solution for each target: the fit and the place on its path are given for each of them."""
-    first = fits[0]
     chosen = {}
-    for name in ("coefs", "intercepts", "objectives", "gaps", "relative_gaps", "n_iters"):
-        parts = [getattr(fits[at], name)[target, ..., b] for target, (at, b) in enumerate(places)]
-        chosen[name] = np.array(parts)[..., None]
+    for name in ("intercepts", "objectives", "gaps", "relative_gaps", "n_iters"):
+        chosen[name] = np.array([[getattr(fits[at], name)[t, b]] for t, (at, b) in enumerate(places)])
     statuses = tuple((fits[at].statuses[target][b],) for target, (at, b) in enumerate(places))
-    return first._replace(**chosen, statuses=statuses)
+    return fits[0]._replace(**chosen, statuses=statuses)
 
 
 def relaxed(data, fit, penalty, relax, max_iter):
@@ -411,53 +434,47 @@ def relaxed(data, fit, penalty, relax, max_iter):
 
     Yields
     ------
-    coefs : ndarray of shape (q, p, b)
+    parts : tuple of q Coefs
     intercepts : ndarray of shape (q, b)
     """
-    if relax.any():
-        refits = np.zeros_like(fit.coefs)
-        for index in range(len(refits)):
-            source = data.source(index)
-            before, found = None, None
-            for at in range(refits.shape[2]):
-                coef = fit.coefs[index, :, at]
-                support = np.flatnonzero(coef)
-                if before is None or not np.array_equal(support, before):
-                    before, found = support, _refit(source, penalty, support, coef, max_iter)
-                refits[index, support, at] = found
-        means = np.array([data.source(index).target.mean for index in range(len(refits))])
-        levels = means[:, None] - np.einsum("qpb,p->qb", refits, data.design.units.mean)
+    refits = []
+    for index, part in enumerate(fit.parts if relax.any() else ()):
+        source = data.source(index)
+        values = np.zeros_like(part.values)
+        before, found = None, None
+        for at, coef in enumerate(part.values.T):
+            support = np.flatnonzero(coef)
+            if before is None or not np.array_equal(support, before):
+                before = support
+                found = _refit(source, penalty, part.features[support], coef[support], max_iter)
+            values[support, at] = found
+        refits.append((values, source.target.mean - data.design.units.mean[part.features] @ values))
     for amount in relax:
         if amount == 0.0:
-            yield fit.coefs, fit.intercepts
-        else:
-            yield (
-                (1.0 - amount) * fit.coefs + amount * refits,
-                (1.0 - amount) * fit.intercepts + amount * levels,
-            )
+            yield fit.parts, fit.intercepts
+            continue
+        parts = tuple(
+            part._replace(values=(1.0 - amount) * part.values + amount * values)
+            for part, (values, _) in zip(fit.parts, refits, strict=True)
+        )
+        levels = np.array([level for _, level in refits])
+        yield parts, (1.0 - amount) * fit.intercepts + amount * levels
 
 
 def _refit(source, penalty, support, coef, max_iter):
-    """Least squares on a support, within the bounds, on the scale of X."""
+    """Least squares on a support (k,), within the bounds, on the scale of X; `coef` is where to start."""
     if len(support) == 0:
         return np.empty(0)
     units, scale = source.units, source.target.scale
     if penalty.bounded:
-        inside = np.zeros(len(coef), dtype=bool)
-        inside[support] = True
-        free = make_penalty(
-            len(coef),
-            0.0,
-            0.0,
-            None,
-            np.where(inside, penalty.lower, 0.0),
-            np.where(inside, penalty.upper, 0.0),
-        ).in_units(units, scale)
-        start = coef * (units.norm / scale)
-        solution = _active_set.solve_path(source, free, np.zeros(1), max_iter, start).whole(len(coef))[0]
-        return np.clip(
-            solution[support] * (scale / units.norm[support]), penalty.lower[support], penalty.upper[support]
-        )
+        p = len(penalty.lower)
+        lower, upper, start = np.zeros((3, p))
+        lower[support], upper[support] = penalty.lower[support], penalty.upper[support]
+        start[support] = coef * (units.norm[support] / scale)
+        free = make_penalty(p, 0.0, 0.0, None, lower, upper).in_units(units, scale)
+        solution = _active_set.solve_path(source, free, np.zeros(1), max_iter, start).whole(p)[0]
+        refit = solution[support] * (scale / units.norm[support])
+        return np.clip(refit, lower[support], upper[support])
     gram, corrs, correlate = source.normal_equations(support)
     try:
         factor = _ridge.CholeskyInverse(gram, 0.0)
@@ -611,8 +628,7 @@ def _report(design, solved, lams, penalty, bounded, choice, factor, max_iter, to
     """Back to the original scale."""
     units = design.units
     q, n_lams = lams.shape
-    p = len(units.norm)
-    coefs = np.zeros((q, p, n_lams))
+    parts = []
     intercepts = np.empty((q, n_lams))
     objectives = np.empty((q, n_lams))
     gaps = np.empty((q, n_lams))
@@ -627,7 +643,7 @@ def _report(design, solved, lams, penalty, bounded, choice, factor, max_iter, to
         coef = solution.coefs[:, nonzero] * (scale / units.norm[used])
         if bounded:
             coef = np.clip(coef, penalty.lower[used], penalty.upper[used])  # the change of scale rounds
-        coefs[index, used] = coef.T
+        parts.append(Coefs(used, coef.T))
         intercepts[index] = target.mean - coef @ units.mean[used]
         magnitude = np.abs(coef)
         penalties = lams[index] * (
@@ -645,7 +661,8 @@ def _report(design, solved, lams, penalty, bounded, choice, factor, max_iter, to
             )
         )
     return Fit(
-        coefs,
+        len(units.norm),
+        tuple(parts),
         intercepts,
         objectives,
         gaps,

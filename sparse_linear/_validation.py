@@ -127,6 +127,16 @@ def check_alphas(alphas):
     return np.ascontiguousarray(np.sort(array)[::-1])
 
 
+def check_grid(eps, l1_ratio):
+    """The `eps` of an automatic grid of alphas, which is there for an l1 penalty only."""
+    eps = check_real(eps, "eps", low=0.0, high=1.0)
+    if eps == 0.0:
+        raise ValueError("eps must be positive, got 0: it is the ratio of the smallest to the largest alpha.")
+    if l1_ratio == 0.0:
+        raise ValueError("There is no largest alpha for l1_ratio=0 (ridge); give the alphas yourself.")
+    return eps
+
+
 def check_penalty_weights(values, n_features):
     """Penalty factors in [0, inf], shape (n_features,), or None."""
     if values is None:
@@ -204,14 +214,14 @@ _X_RULES = dict(  # noqa: C408
 )
 
 
-def check_training_data(estimator, X, y):
+def check_training_data(estimator, X, y, single=False):
     """X and y of a fit: X as float64/float32 ndarray or CSC/CSR container, y as it came (1-D or 2-D).
 
-    Sets ``n_features_in_`` and ``feature_names_in_`` on `estimator`.
+    Sets ``n_features_in_`` and ``feature_names_in_`` on `estimator`. With `single`, y must be one column.
     """
-    if not _is_ready(X, y):
+    if not _is_ready(X, y) or (single and y.ndim != 1):
         with _plain_words(X, y, type(estimator).__name__):
-            X, y = validate_data(estimator, X, y, multi_output=True, y_numeric=True, **_X_RULES)
+            X, y = validate_data(estimator, X, y, multi_output=not single, y_numeric=True, **_X_RULES)
             return canonical(X), check_target(y)
     estimator.n_features_in_ = X.shape[1]
     if hasattr(estimator, "feature_names_in_"):
@@ -219,20 +229,26 @@ def check_training_data(estimator, X, y):
     return X, y
 
 
-def _is_ready(X, y):
-    """Whether X and y are finite arrays of the right kind: there is nothing to convert or refuse.
+def is_plain(X):
+    """Whether X is a finite two-dimensional float array: there is nothing to convert or refuse.
 
     The general checks take longer than a small fit. A sum that overflows sends finite data to them, no harm
     done.
     """
-    if type(X) is not np.ndarray or type(y) is not np.ndarray or X.ndim != 2 or y.ndim not in (1, 2):
-        return False
-    if X.dtype not in (np.float64, np.float32) or y.dtype != np.float64:
-        return False
-    if X.size == 0 or y.size == 0 or len(X) != len(y):
+    if type(X) is not np.ndarray or X.ndim != 2 or X.dtype not in (np.float64, np.float32) or X.size == 0:
         return False
     with np.errstate(over="ignore", invalid="ignore"):
-        return bool(np.isfinite(X.sum(dtype=np.float64)) and np.isfinite(y.sum()))
+        return bool(np.isfinite(X.sum(dtype=np.float64)))
+
+
+def _is_ready(X, y):
+    """Whether X and y are finite arrays of the right kind."""
+    if type(y) is not np.ndarray or y.ndim not in (1, 2) or y.dtype != np.float64 or y.size == 0:
+        return False
+    if not is_plain(X) or len(X) != len(y):
+        return False
+    with np.errstate(over="ignore", invalid="ignore"):
+        return bool(np.isfinite(y.sum()))
 
 
 def check_path_data(X, y):
@@ -335,6 +351,9 @@ def check_sample_weight(sample_weight, n_samples):
 
 def check_prediction_data(estimator, X):
     """X of a predict call: as at the fit."""
+    named = hasattr(estimator, "feature_names_in_")
+    if not named and is_plain(X) and X.shape[1] == getattr(estimator, "n_features_in_", None):
+        return X
     check_is_fitted(estimator)
     with _plain_words(X):
         return validate_data(

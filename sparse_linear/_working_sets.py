@@ -13,6 +13,8 @@ from sparse_linear import _kernels
 
 # Features that get a Gram matrix and a factor: at most 2 x 512 MB, of what is used.
 LARGEST_FACTOR = 8192
+# A Gram matrix has room for so many from the start: 2 x 0.5 MB.
+SMALLEST = 256
 # Epochs of descent between two extrapolations.
 EPOCHS = 5
 # Descent solves the reduced problem to this share of the gap that is asked for on all features.
@@ -124,7 +126,7 @@ class FactorSet(FeatureSet):
         start, total = self.size, self.size + len(features)
         if total >= len(self.work.coef):
             # One place more than features: the solver parks a newcomer behind the last.
-            grown = allocate(max(total, min(2 * start, LARGEST_FACTOR)) + 1)
+            grown = allocate(max(total, min(max(2 * start, SMALLEST), LARGEST_FACTOR)) + 1)
             for new, old in zip(grown, self.work, strict=True):
                 used = (slice(0, start), slice(0, old.shape[-1]))[: old.ndim]
                 new[used] = old[used]

@@ -134,7 +134,7 @@ def test_source_from_moments_is_the_source_from_columns(container, fit_intercept
         assert source.target.mean == pytest.approx(columns.target.mean, rel=1e-13, abs=1e-15)
         gram, (corrs, square) = columns.extend(features), columns.correlate(np.zeros((1, P)))
         np.testing.assert_allclose(source.gram[:4, :4], gram[:4, :4], rtol=0, atol=1e-13)
-        np.testing.assert_allclose(source.corrs[:4], corrs[0, :4], rtol=0, atol=1e-13)
+        np.testing.assert_allclose(source.start[:4], corrs[0, :4], rtol=0, atol=1e-13)
         assert source.square == pytest.approx(square[0], rel=1e-13)
 
 
@@ -164,5 +164,5 @@ def test_constant_target_from_moments(fit_intercept):
     assert moments.target(0).scale == pytest.approx(0.0 if fit_intercept else 0.1, rel=1e-13)
     assert moments.target(1).scale == 0.0
     source = MomentSource(moments, 1)
-    assert not source.corrs.any()
+    assert not source.start.any()
     assert source.square == 0.0

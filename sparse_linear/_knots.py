@@ -1,0 +1,160 @@
+r"""The Lasso path from knot to knot, and what is read off it: an alpha for a size, or for a budget.
+
+Without a ridge penalty the solution is piecewise linear in ``lambda``: while the free features ``A`` and
+their signs stay the same,
+
+.. math::
+
+    w_A(\lambda - t) = w_A(\lambda) + t d, \qquad d = G_{AA}^{-1} (f_A \circ s_A), \qquad
+    v(\lambda - t) = v(\lambda) - t\, Z^T Z_A d ,
+
+with penalty factors ``f``, signs ``s`` and correlations ``v``. The piece ends where a free coefficient
+reaches the end of its face, or the correlation of a held one its threshold (Osborne, Presnell and Turlach
+2000, IMA J. Numer. Anal. 20; Efron et al. 2004, Ann. Statist. 32). What is free beyond that knot is not
+worked out from ties, as in these papers: the solver of this package finds the solution just below it.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from scipy import linalg
+
+from sparse_linear import _active_set, _kernels
+
+# How far below a knot, as a share of lambda, the next piece is looked for.
+BELOW = 1e-9
+# A correlation that approaches its threshold more slowly than this share of it stays where it is.
+PARALLEL = 1e-9
+
+
+class Knot(NamedTuple):
+    """A point of the path, in the units of the solvers."""
+
+    lam: float
+    coef: np.ndarray  # (p,)
+    free: np.ndarray  # (k,) features inside their face on the piece that ends here
+    rss: float
+
+
+def knots(source, penalty, lowest, max_rounds=1000):
+    """The knots of the path, in decreasing order of lambda.
+
+    Parameters
+    ----------
+    source : ColumnSource or MomentSource
+    penalty : Penalty
+        In the units of the source, without l2.
+    lowest : float
+        The path ends here, at the latest.
+    max_rounds : int
+
+    Yields
+    ------
+    Knot
+        The first is where the first penalised feature enters; the last is at `lowest`.
+    """
+    rules = np.column_stack(penalty)
+    movable = (penalty.l1 == 0.0) & ~penalty.excluded
+
+    def piece_from(lam, coef):
+        solution = _active_set.solve_path(source, penalty, np.array([lam]), max_rounds, coef)
+        coef = solution.whole(len(rules))[0]
+        free = [j for j in np.flatnonzero(movable | (coef != 0.0)) if _kernels.is_free(coef[j], rules[j])]
+        return _Piece(source, rules, lam, coef, np.array(free, dtype=np.int64))
+
+    lam = max(_active_set.largest_lambda(source, penalty, max_rounds), lowest)
+    piece = piece_from(lam, None)
+    coef = piece.coef
+    yield Knot(lam, coef, piece.free, piece.rss)
+    while lam > lowest:
+        inside = max(lam * (1.0 - BELOW), lowest)
+        piece = piece_from(inside, coef)
+        length = min(piece.length(), inside - lowest)
+        lam, coef = inside - length, piece.coef_at(length)
+        yield Knot(lam, coef, piece.free, piece.rss_at(length))
+
+
+class _Piece:
+    """One linear piece of the path, that begins in a solution."""
+
+    def __init__(self, source, rules, lam, coef, free):
+        self.rules, self.lam, self.coef, self.free = rules, lam, coef, free
+        pull = np.sign(coef[free]) * rules[free, 0]
+        gram, _, _ = source.normal_equations(free)
+        self.direction = linalg.solve(gram, pull, assume_a="pos") if len(free) else np.empty(0)
+        used = np.union1d(free, np.flatnonzero(coef))
+        ways = np.zeros((2, len(used)))
+        ways[0] = coef[used]
+        ways[1, np.searchsorted(used, free)] = self.direction
+        fitted, self.speed = source.products(used, ways)
+        self.corr = source.start - fitted
+        square = float(source.target.scale > 0.0)
+        self.rss = max(square - coef[used] @ (source.start[used] + self.corr[used]), 0.0)
+
+    def length(self):
+        """How far lambda can fall before something changes."""
+        low, high = np.array([_kernels.face(self.coef[j], self.rules[j]) for j in self.free]).reshape(-1, 2).T
+        end = np.where(self.direction > 0.0, high, low)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            leaving = np.where(self.direction != 0.0, (end - self.coef[self.free]) / self.direction, np.inf)
+        return min(leaving.min(initial=np.inf), self._entering())
+
+    def _entering(self):
+        l1, _, lower, upper = self.rules.T
+        held = np.ones(len(l1), dtype=bool)
+        held[self.free] = False
+        first = np.inf
+        # At zero a coefficient may leave upwards or downwards, at a bound only away from it.
+        for sign, bound in ((1.0, upper), (-1.0, lower)):
+            at_zero = held & (self.coef == 0.0) & (sign * bound > 0.0)
+            at_bound = held & (self.coef == bound) & (bound != 0.0)
+            gap = self.lam * l1 - sign * self.corr  # falls to zero at speed `closing`
+            closing = l1 - sign * self.speed
+            for mask, way in ((at_zero, 1.0), (at_bound, -1.0)):
+                candidates = np.flatnonzero(mask & (way * closing > PARALLEL * l1))
+                reach = gap[candidates] / closing[candidates]
+                reach = reach[reach > BELOW * self.lam]
+                first = min(first, reach.min(initial=np.inf))
+        return first
+
+    def coef_at(self, length):
+        """Coefficients where lambda has fallen by `length`."""
+        coef = self.coef.copy()
+        coef[self.free] += length * self.direction
+        ends = np.array([_kernels.face(self.coef[j], self.rules[j]) for j in self.free]).reshape(-1, 2)
+        reached = np.abs(coef[self.free, None] - ends) <= 1e-12 * np.abs(length * self.direction)[:, None]
+        for side in (0, 1):
+            at = reached[:, side] & np.isfinite(ends[:, side])
+            coef[self.free[at]] = ends[at, side]
+        return coef
+
+    def rss_at(self, length):
+        """Squared norm of the residual there."""
+        linear = self.direction @ self.corr[self.free]
+        quadratic = self.direction @ self.speed[self.free]
+        return max(self.rss - 2.0 * length * linear + length * length * quadratic, 0.0)
+
+
+def lambda_for_size(source, penalty, size):
+    """The smallest lambda down to which no more than `size` coefficients have been non-zero.
+
+    It lies above the knot where the next feature enters, by more than rounding; 0 if none does.
+    """
+    before = None
+    for knot in knots(source, penalty, 0.0):
+        if len(np.union1d(knot.free, np.flatnonzero(knot.coef))) > size and before is not None:
+            return before.lam * (1.0 + 0.1 * BELOW)
+        before = knot
+    return 0.0
+
+
+def lambda_for_norm(source, penalty, norm):
+    """The lambda at which the l1 penalty (for lambda 1) is `norm`; 0 if it is never reached."""
+    before, size_before = None, 0.0
+    for knot in knots(source, penalty, 0.0):
+        size = penalty.l1 @ np.abs(knot.coef)
+        if size >= norm and before is not None:
+            share = (norm - size_before) / (size - size_before) if size > size_before else 1.0
+            return before.lam + share * (knot.lam - before.lam)
+        before, size_before = knot, size
+    return 0.0
