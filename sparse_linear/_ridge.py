@@ -178,6 +178,28 @@ def _spectrum(matrix, eliminated, full):
     return Spectrum(largest, 1.0 / _largest_eigenvalue(inverse, rank), eliminated + rank, full)
 
 
+def exact_spectrum(design, l2):
+    """`Spectrum` from singular values of the data, in a copy: where their squares would not tell."""
+    columns = design.take(np.flatnonzero(np.isfinite(l2)))
+    l2 = l2[np.isfinite(l2)]
+    held, free = columns[l2 > 0.0], columns[l2 == 0.0]
+    if len(held) == 0:
+        return Spectrum(0.0, 0.0, basis(free).shape[1], True)
+    explained = basis(free) if len(free) else np.zeros((design.n, 0))
+    held = held - (held @ explained) @ explained.T
+    size = np.sqrt(np.einsum("ij,ij->i", held, held))
+    used = size > DEPENDENT
+    held, size = held[used], size[used]
+    unit = linalg.svdvals(held / size[:, None], check_finite=False)
+    rank = np.count_nonzero(unit > DEPENDENT * unit.max(initial=0.0))
+    values = linalg.svdvals(held / np.sqrt(l2[l2 > 0.0][used])[:, None], check_finite=False)
+    low = values[rank - 1] if rank else 0.0
+    top = values.max(initial=0.0)
+    return Spectrum(
+        float(top * top), float(low * low), rank + explained.shape[1], bool(rank == np.count_nonzero(l2))
+    )
+
+
 def _largest_eigenvalue(product, size):
     """Largest eigenvalue of a symmetric matrix by Lanczos' method, with full reorthogonalisation."""
     basis = np.zeros((min(LANCZOS_STEPS, size), size))

@@ -104,6 +104,28 @@ class Data:
             self.columns[index] = ColumnSource(self.design, self.Y[:, index])
         return self.columns[index]
 
+    def spectrum(self, penalty, standardize):
+        """`_ridge.Spectrum` of the data of the last fit, as its penalty on the scale of X sees them.
+
+        From the factorisation of the fit, or from singular values if it was singular. Without either, as for
+        bounds, from the moments; unknown if there are none.
+        """
+        if self.factor is not None:
+            return self.factor.spectrum()
+        units = self.design.units
+        if standardize:
+            penalty = penalty.per_standard_deviation(units.norm)
+        rules = penalty.in_units(units, 1.0)
+        l2 = np.where(rules.excluded, np.inf, rules.l2 / self.design.weight)
+        if not penalty.bounded and not sparse.issparse(self.design.X):
+            return _ridge.exact_spectrum(self.design, l2)
+        if self.moments is None:
+            return _ridge.UNKNOWN
+        try:
+            return _ridge.Primal(self.design, self.moments.gram, l2).spectrum()
+        except _ridge.SingularError:
+            return _ridge.UNKNOWN
+
     def forget(self):
         """Let go of what only another fit would use."""
         self.columns.clear()
@@ -583,6 +605,7 @@ class _QuadraticSolver:
         elif self.data.design.p > LARGEST_QR:
             solver, name = "svd", "singular values of X"
         self.choice = Choice(solver, False, f"{name}: the normal equations are singular to working precision")
+        self.factor = None
 
     def solve(self, values, lams, rules, corrs=None):
         """Coefficients (b, p), gaps, squared residuals and steps (b,) for unit targets (b, n).
