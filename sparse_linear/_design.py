@@ -132,6 +132,12 @@ class _Design:
             self.share = share / total
         self.root = np.sqrt(self.share)
 
+    def take_rows(self, features):
+        """Some columns of X, centred but neither weighted nor scaled, as an (n, k) array."""
+        columns = self.X[:, features]
+        columns = columns.toarray() if sparse.issparse(columns) else columns
+        return columns - self.units.mean[features]
+
     @property
     def effective_rows(self):
         """Number of rows with positive weight."""
@@ -277,16 +283,16 @@ class DenseDesign(_Design):
         mean, norm, _ = self.units
         factor = np.sqrt(scale) / norm
         top = factor.max(initial=0.0)
-        if self._direct and (np.abs(factor - top) <= 4.0 * _kernels.EPS * top).all():
-            if mean @ mean <= norm @ norm:
-                result = self.X @ self.X.T
-                across = self.X @ mean - 0.5 * (mean @ mean)
-                result -= across[:, None]
-                result -= across
-                result *= top * top
-                result *= self.root
-                result *= self.root[:, None]
-                return result
+        even = (np.abs(factor - top) <= 4.0 * _kernels.EPS * top).all()
+        if even and self._direct and mean @ mean <= norm @ norm:
+            result = self.X @ self.X.T
+            across = self.X @ mean - 0.5 * (mean @ mean)
+            result -= across[:, None]
+            result -= across
+            result *= top * top
+            result *= self.root
+            result *= self.root[:, None]
+            return result
         result = np.zeros((self.n, self.n))
         width = max(1, TILE // self.n)
         for left in range(0, self.p, width):

@@ -464,8 +464,8 @@ class Ridge(LinearModel):
         Which solver ran, and why; how it ended.
     rank_ : int
         Rank of the weighted, centred data. Columns of unit length count as dependent within 1e-7, or 1e-12
-        where the fit took singular values (`solver_` says so). -1 if unknown: after iterations, or with bounds
-        and wide X.
+        where the fit took singular values (`solver_` says so). -1 if unknown: after iterations, or with
+        bounds and wide X.
     condition_number_ : float
         Largest singular value over the smallest that is not zero, of the data as the penalty sees them: rows
         times :math:`\sqrt{s_i}`, columns centred, divided by :math:`\sqrt{p_j}` (and by their standard

@@ -112,6 +112,29 @@ class Moments(NamedTuple):
         size = (self.yy[index] + fitted) / self.weight + self.mean_y[index] ** 2 + intercepts**2
         return errors, bool((errors >= HALF * size).all())
 
+    def errors_of(self, targets, coefs, intercepts):
+        """`mean_squared_errors` of several targets, all features in use.
+
+        Parameters
+        ----------
+        targets : slice
+        coefs : ndarray of shape (k, b, p)
+        intercepts : ndarray of shape (k, b)
+
+        Returns
+        -------
+        errors : ndarray of shape (k, b)
+        sure : ndarray of shape (k,), bool
+        """
+        flat = coefs.reshape(-1, coefs.shape[2])
+        fitted = np.einsum("ij,ij->i", flat @ self.xx, flat).reshape(intercepts.shape)
+        yy, mean = self.yy[targets, None], self.mean_y[targets, None]
+        apart = yy - 2.0 * np.einsum("kbp,pk->kb", coefs, self.xy[:, targets]) + fitted
+        bias = mean - coefs @ self.mean_x - intercepts
+        errors = apart / self.weight + bias * bias
+        size = (yy + fitted) / self.weight + mean**2 + intercepts**2
+        return errors, (errors >= HALF * size).all(axis=1)
+
     @classmethod
     def empty(cls, p, q):
         """Moments of no rows."""
@@ -260,7 +283,7 @@ def _near(X, mean):
 
 
 def _syrk(X, total=None):
-    """The lower half of ``X^T X``, added to a matrix in Fortran order, which is overwritten; X is not copied."""
+    """The lower half of ``X^T X``, without a copy of X; added to a matrix in Fortran order, in place."""
     by_row = X.flags.c_contiguous
     more = {} if total is None else {"beta": 1.0, "c": total, "overwrite_c": True}
     return linalg.blas.dsyrk(1.0, X.T if by_row else X, trans=not by_row, lower=True, **more)

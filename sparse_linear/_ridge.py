@@ -41,6 +41,9 @@ REDUCED = 1e-14
 MANY = 12
 # Steps of Lanczos' method for the extreme eigenvalues of a Gram matrix; smaller matrices are diagonalised.
 LANCZOS_STEPS = 16
+# Elements of a tile of rows, and pairs of target and lambda, that are in work at a time.
+TILE = 1 << 18
+PAIRS = 4096
 
 
 class SingularError(Exception):
@@ -74,7 +77,7 @@ class Spectrum(NamedTuple):
         if self.largest == 0.0:
             return 1.0
         low = self.smallest if self.full or lam == 0.0 else 0.0
-        return float(np.sqrt((self.largest + lam) / (low + lam)))
+        return float(np.sqrt((self.largest + lam) / (low + lam))) if low + lam != 0.0 else np.inf
 
 
 UNKNOWN = Spectrum(np.nan, np.nan, -1, True)
@@ -160,8 +163,8 @@ def _spectrum(matrix, eliminated, full):
     full = full and rank == len(matrix)
     factor *= size[pivots - 1][:, None]
     if len(matrix) <= LANCZOS_STEPS:
-        values = linalg.eigvalsh(factor.T @ factor, check_finite=False)
-        return Spectrum(float(values[-1]), float(max(values[0], 0.0)), eliminated + rank, full)
+        values = np.square(linalg.svdvals(factor, check_finite=False))
+        return Spectrum(float(values[0]), float(values[-1]), eliminated + rank, full)
     largest = _largest_eigenvalue(lambda x: matrix @ x, len(matrix))
     if rank == len(matrix):
 
@@ -268,8 +271,14 @@ class Primal:
 
     def prepare(self, lams):
         """Factor the matrix for some lambdas (b,)."""
-        one = len(lams) == 1
-        self.inverse = CholeskyInverse(self.matrix, lams[0]) if one else EigenInverse(self.matrix, min(lams))
+        if len(lams) == 1:
+            self.inverse = CholeskyInverse(self.matrix, lams[0])
+        else:
+            self.diagonalise(min(lams))
+
+    def diagonalise(self, smallest_lam):
+        """Factor the matrix for all lambdas from some value on."""
+        self.inverse = EigenInverse(self.matrix, smallest_lam)
 
     def reduce(self, right):
         """Right-hand sides (b, p) in standard form, (b, m)."""
@@ -289,6 +298,13 @@ class Primal:
     def solve(self, right, lams):
         """``(Z^T Z + lambda D)^{-1}`` times right-hand sides (b, p), for a lambda each."""
         return self.expand(self.inverse(self.reduce(right), lams), right)
+
+    def path(self, right, lams):
+        """Solutions (k, b, p) for right-hand sides (k, p) and all lambdas (b,) that were prepared for."""
+        reduced, values, vectors = self.reduce(right), self.inverse.values, self.inverse.vectors
+        turned = (reduced @ vectors)[:, None, :] / (values + lams[:, None])
+        solved = turned.reshape(-1, len(values)) @ vectors.T
+        return self.expand(solved, np.repeat(right, len(lams), axis=0)).reshape(len(right), len(lams), -1)
 
     def refined(self, targets, lams, corrs=None):
         """`Refined` solutions for targets (b, n); `corrs` are their correlations, where they are known."""
@@ -318,6 +334,7 @@ class Dual:
 
     def __init__(self, design, l2):
         self.design = design
+        self.l2 = l2
         held = (l2 > 0.0) & np.isfinite(l2)
         with np.errstate(divide="ignore"):
             self.scale = np.where(held, 1.0 / l2, 0.0)
@@ -333,6 +350,7 @@ class Dual:
             self.matrix = half - (half @ self.explained) @ self.explained.T
 
     prepare = Primal.prepare
+    diagonalise = Primal.diagonalise
 
     def _project(self, rows):
         return rows - (rows @ self.explained) @ self.explained.T if len(self.free) else rows
@@ -459,7 +477,7 @@ class Refined(NamedTuple):
 
 
 def _refine(factor, design, targets, l2, lams, corrs):
-    """Solve with a factor, then correct by the gradient until that no longer matters; see `Primal.refined`."""
+    """Solve with a factor, then correct by the gradient until it no longer matters; see `Primal.refined`."""
     used = np.isfinite(l2)
     penalty = np.where(used, l2, 0.0) * lams[:, None]
     every = bool(used.all())
@@ -484,6 +502,159 @@ def _refine(factor, design, targets, l2, lams, corrs):
         coefs = coefs + np.where(worth[:, None], correction, 0.0)
         before = size
     return Refined(coefs, corrs, rss, step)
+
+
+# ---------------------------------------------------------------------------------------------
+# Rows left out
+# ---------------------------------------------------------------------------------------------
+
+
+class LeftOut(NamedTuple):
+    """What leaving out one row, and then the next, does to some targets.
+
+    The prediction for a row by the fit to all other rows misses its target by ``residual / slack``, exactly
+    (Golub, Heath and Wahba 1979, Technometrics 21, eq. 1.2, with weights and intercept).
+    """
+
+    rows: np.ndarray  # (t,)
+    targets: slice
+    residuals: np.ndarray  # (t, k, b), of the fits to all rows, in the units of y
+    slack: np.ndarray  # (t, b): one minus the leverage of the row
+
+
+def left_out_tall(factor, design, Y, levels, corrs, lams):
+    """`LeftOut` of all rows, from the (p, p) side; memory for a tile of them at a time.
+
+    Parameters
+    ----------
+    factor : Primal
+        Diagonalised.
+    design : DenseDesign or SparseDesign
+    Y : ndarray of shape (n, q)
+    levels : ndarray of shape (q,)
+        Weighted means of Y, or zeros without an intercept.
+    corrs : ndarray of shape (q, p)
+        ``Z^T`` times the centred targets, in their units.
+    lams : ndarray of shape (b,)
+
+    Yields
+    ------
+    LeftOut
+    """
+    mean, norm, _ = design.units
+    values, vectors = factor.inverse.values, factor.inverse.vectors
+    turn = factor.expand(vectors.T, np.zeros((len(values), design.p))) / norm
+    turned = factor.reduce(corrs) @ vectors
+    free = factor.free
+    start = factor.loose(corrs[:, free], None) if len(free) else None
+    shrink = 1.0 / (values[:, None] + lams)
+    height = max(64, TILE // max(design.p, 1))
+    is_sparse = sparse.issparse(design.X)
+    for top in range(0, design.n, height):
+        rows = np.arange(top, min(top + height, design.n))
+        some = design.X[rows[0] : rows[-1] + 1]
+        apart = some @ turn.T - turn @ mean if is_sparse else (some - mean) @ turn.T
+        share = design.share[rows]
+        y = Y[rows] - levels
+        with np.errstate(over="ignore", invalid="ignore"):  # rows without weight may hold anything
+            slack = 1.0 - share[:, None] * ((apart * apart) @ shrink + float(design.fit_intercept))
+        if len(free):
+            loose = some[:, free].toarray() if is_sparse else some[:, free]
+            loose = (loose - mean[free]) / norm[free]
+            y -= loose @ start.T
+            slack -= (share * np.einsum("ij,ij->i", loose, factor.loose(loose, None)))[:, None]
+        slack[share == 0.0] = 1.0
+        yield from _left_out(rows, y, apart, turned, shrink, slack)
+
+
+def _left_out(rows, y, apart, turned, shrink, slack):
+    """`LeftOut` of some rows, a few targets at a time."""
+    width = max(1, PAIRS // shrink.shape[1])
+    for first in range(0, len(turned), width):
+        targets = slice(first, min(first + width, len(turned)))
+        coefs = turned[targets].T[:, :, None] * shrink[:, None, :]
+        fitted = (apart @ coefs.reshape(len(shrink), -1)).reshape(len(rows), -1, shrink.shape[1])
+        yield LeftOut(rows, targets, y[:, targets, None] - fitted, slack)
+
+
+class KernelSpectrum:
+    """Ridge from inner products of rows: all lambdas, from one eigendecomposition.
+
+    With rows scaled by the roots of their weights, and columns without penalty (the intercept among them)
+    projected out, the answer is ``a = (K + lambda)^{-1} y``, and lambda times it the residual.
+
+    Parameters
+    ----------
+    kernel : ndarray of shape (n, n)
+        Inner products of all rows, columns divided by the roots of their penalties.
+    loose : ndarray of shape (n, f)
+        Columns without penalty, a column of ones for the intercept.
+    rows : ndarray of shape (m,)
+        The rows that are fitted.
+    weights : ndarray of shape (m,)
+        Their weights, positive.
+
+    Attributes
+    ----------
+    values : ndarray of shape (k,)
+        Eigenvalues.
+    fixed : int
+        Dimension of the span of the columns without penalty.
+    """
+
+    def __init__(self, kernel, loose, rows, weights):
+        self.kernel, self.loose, self.rows = kernel, loose, rows
+        self.root = np.sqrt(weights)
+        self.inner = kernel[np.ix_(rows, rows)] * self.root * self.root[:, None]
+        self.columns = loose[rows] * self.root[:, None]
+        explained = basis(self.columns.T) if loose.shape[1] else np.zeros((len(rows), 0))
+        self.fixed = explained.shape[1]
+        half = self.inner - explained @ (explained.T @ self.inner)
+        matrix = half - (half @ explained) @ explained.T
+        # What is projected out gets the largest eigenvalues, and is left behind with them.
+        top = 2.0 * np.abs(matrix).sum(axis=1).max(initial=0.0) + 1.0
+        values, vectors = eigen(matrix + top * (explained @ explained.T))
+        self.values = values[: len(values) - self.fixed]
+        self.vectors = vectors[:, : len(values) - self.fixed]
+
+    def left_out(self, Y, lams):
+        """`LeftOut` of the rows that are fitted, for targets (n, q)."""
+        turned = (Y[self.rows] * self.root[:, None]).T @ self.vectors
+        shrink = 1.0 / (self.values[:, None] + lams)
+        slack = lams * ((self.vectors * self.vectors) @ shrink)
+        nothing = np.zeros((len(self.rows), Y.shape[1]))
+        residual = lams / self.root[:, None, None]  # of a unit of `a`
+        for part in _left_out(self.rows, nothing, self.vectors, turned, shrink, slack):
+            yield part._replace(residuals=-part.residuals * residual)
+
+    def predict(self, Y, lams, others):
+        """Predictions (t, k, b) for other rows (t,), from targets (n, k) and lambdas (b,)."""
+        scaled = Y[self.rows] * self.root[:, None]
+        turned = self.vectors.T @ scaled
+        shares = turned[:, :, None] / (self.values[:, None, None] + lams)
+        flat = self.vectors @ shares.reshape(len(turned), -1)
+        found = (self.kernel[np.ix_(others, self.rows)] * self.root) @ flat
+        if self.columns.shape[1]:
+            left = lams * flat.reshape(len(scaled), -1, len(lams))
+            rest = (scaled[:, :, None] - left).reshape(flat.shape) - self.inner @ flat
+            found += (
+                self.loose[others] @ linalg.lstsq(self.columns, rest, cond=DEPENDENT, check_finite=False)[0]
+            )
+        return found.reshape(len(others), -1, len(lams))
+
+
+def degrees_of_freedom(values, fixed, lams):
+    """Effective degrees of freedom, the trace of the hat matrix: one for each lambda.
+
+    Parameters
+    ----------
+    values : ndarray of shape (k,)
+        Squares of the singular values of A.
+    fixed : int
+        Dimension of what is not penalised, the intercept included.
+    lams : ndarray of shape (b,)
+    """
+    return fixed + (values[:, None] / (values[:, None] + lams)).sum(axis=0)
 
 
 # ---------------------------------------------------------------------------------------------

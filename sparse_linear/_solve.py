@@ -524,6 +524,7 @@ def _fit_quadratic(data, moments, penalty, lams, max_iter, choice):
     distinct = np.unique(lams)
     groups = [distinct] if len(distinct) > _ridge.MANY else distinct[:, None]
     height = max(1, BATCH // max(design.n, p))
+    reported = choice
     for group in groups:
         solver = _QuadraticSolver(data, moments, l2, group, max_iter, choice)
         for top in range(0, q, max(1, height // n_lams)):
@@ -539,14 +540,16 @@ def _fit_quadratic(data, moments, penalty, lams, max_iter, choice):
                 if moments is not None:
                     corrs = np.array([moments.target(t).divided(moments.corrs[:, t]) for t in at[0]])
                 coefs[at], gaps[at], rss[at], rounds[at] = solver.solve(values[row], lams[at], rules, corrs)
-        choice = solver.choice
-    data.factor = solver.factor
+        data.factor = solver.factor
+        reported = solver.choice if solver.choice != choice else reported
+        if solver.choice == choice.after:
+            choice = solver.choice  # what took too long once is not tried again
     features = np.arange(p)
     solutions = [
         _active_set.Solutions(features, coefs[index], gaps[index], rss[index], rounds[index])
         for index in range(q)
     ]
-    return _Solved(targets, solutions), choice
+    return _Solved(targets, solutions), reported
 
 
 class _QuadraticSolver:
@@ -574,7 +577,8 @@ class _QuadraticSolver:
         self.l2, self.lams = l2, lams
         self.max_iter = max_iter
         self.choice = choice
-        self.factor = data.factor
+        known = data.factor is not None and np.array_equal(data.factor.l2, l2)
+        self.factor = data.factor if known else None
         self._prepare()
 
     def _prepare(self):

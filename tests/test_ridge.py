@@ -255,7 +255,9 @@ def test_iterations_stop_where_they_are_told():
         found, n_iter = _ridge.iterate(design, targets[:1], diagonal, design.units.norm, limit)
         assert n_iter <= limit
         assert np.isfinite(found).all()
-        assert np.isfinite(_ridge.Conjugate(design, diagonal, limit, True).refined(targets, np.ones(2))[0]).all()
+        assert np.isfinite(
+            _ridge.Conjugate(design, diagonal, limit, True).refined(targets, np.ones(2))[0]
+        ).all()
         with pytest.raises(_ridge.SlowError):
             _ridge.Conjugate(design, diagonal, limit, False).refined(targets, np.ones(2))
 
