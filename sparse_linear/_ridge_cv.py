@@ -20,9 +20,11 @@ from sparse_linear._estimators import LinearModel
 # Below this share of the largest eigenvalue, the smallest one (with its penalty) has lost half its digits to
 # the Gram matrix: such folds are fitted on the data.
 POOR = 1e-8
+# Limit of iterations or active-set rounds of fits that are not in closed form, as in `Ridge`.
+MAX_ITER = 10_000
 # A row whose leverage is nearer to one than this cannot be left out.
 PINNED = 1e-12
-# Scores that are functions of mean squared errors.
+# Scores of folds that are functions of mean squared errors; of leave-one-out, only None is.
 FROM_ERRORS = (None, "neg_mean_squared_error", "r2")
 
 
@@ -32,7 +34,6 @@ class Settings(NamedTuple):
     penalty: object  # _penalty.Penalty on the scale of X, for alpha = 1
     fit_intercept: bool
     standardize: bool
-    max_iter: int
     tol: float
 
 
@@ -94,7 +95,7 @@ class _Engine:
             settings.penalty,
             np.take_along_axis(alphas, order, axis=1),
             standardize=settings.standardize,
-            max_iter=settings.max_iter,
+            max_iter=MAX_ITER,
             sum_scaled=True,
             tol=settings.tol,
             watch=watch,
@@ -370,7 +371,8 @@ class RidgeCV(LinearModel):
     n_jobs : int or None, default=None
         How many folds are worked on at a time, in threads.
     standardize : bool, default=False
-        Penalise on the scale of columns with unit weighted standard deviation, in every fold its own.
+        Penalise on the scale of columns with unit weighted standard deviation, in every fold its own;
+        leave-one-out keeps that of all rows.
     penalty_weights : array-like of shape (n_features,), default=None
         Factor of each feature's penalty, from 0 (never penalised, exactly) to infinity (excluded). Groups of
         features with an alpha each (banded ridge) are groups with a weight each, see the example.
@@ -378,8 +380,6 @@ class RidgeCV(LinearModel):
         Restrict the coefficients to be non-negative; needs `cv`.
     bounds : pair (lower, upper), default=None
         Bounds of the coefficients; needs `cv`.
-    max_iter : int, default=None
-        As in `Ridge`.
     tol : float, default=1e-4
         As in `Ridge`.
     store_coef_path : bool or None, default=None
@@ -404,7 +404,7 @@ class RidgeCV(LinearModel):
         Mean squared errors on the rows left out; a mean over targets if they share their alpha.
     coef_path_ : ndarray of shape (n_features, n_alphas) or (n_targets, n_features, n_alphas)
     intercept_path_ : ndarray of shape (n_alphas,) or (n_targets, n_alphas)
-    coef_, intercept_, dual_gap_, objective_, n_iter_, status_, solver_, rank_, condition_number_,
+    coef_, intercept_, dual_gap_, objective_, status_, solver_, rank_, condition_number_,
     penalised_condition_number_, n_features_in_, feature_names_in_
         As in `Ridge`, of the fit to all rows.
 
@@ -458,7 +458,6 @@ class RidgeCV(LinearModel):
         penalty_weights=None,
         positive=False,
         bounds=None,
-        max_iter=None,
         tol=1e-4,
         store_coef_path=None,
     ):
@@ -475,7 +474,6 @@ class RidgeCV(LinearModel):
         self.penalty_weights = penalty_weights
         self.positive = positive
         self.bounds = bounds
-        self.max_iter = max_iter
         self.tol = tol
         self.store_coef_path = store_coef_path
 
@@ -508,7 +506,6 @@ class RidgeCV(LinearModel):
             self._checked_penalty(p, 0.0, 1.0),
             self.fit_intercept,
             self.standardize,
-            10_000 if self.max_iter is None else _validation.check_count(self.max_iter, "max_iter"),
             _validation.check_real(self.tol, "tol", low=0.0),
         )
         folds = _selection.make_folds(self.cv, X, y, weights, routed.splitter.split) if folded else None
@@ -522,7 +519,9 @@ class RidgeCV(LinearModel):
         if alphas is None:
             alphas = _grid(values, b)
         df = np.full(b, np.nan) if values is None else _ridge.degrees_of_freedom(values, fixed, alphas)
-        from_errors = isinstance(self.scoring, (str, type(None))) and self.scoring in FROM_ERRORS
+        from_errors = self.scoring is None or (
+            folded and isinstance(self.scoring, str) and self.scoring in FROM_ERRORS
+        )
         scoring = None
         if not from_errors:
             scoring = _selection.make_scoring(
@@ -613,7 +612,7 @@ class RidgeCV(LinearModel):
         return None, 0, None
 
     def _leave_one_out(self, engine, route, factor, alphas, df, scoring):
-        """Mean squared errors (q, b, 1), a table for each choice to be made, and what is known of all rows."""
+        """Mean squared errors (q, b, 1), a table for each choice to be made, what is known of all rows."""
         n, q, b = *engine.Y.shape, len(alphas)
         gcv = isinstance(self.cv, str)
         weights = engine.weights
@@ -708,14 +707,13 @@ class RidgeCV(LinearModel):
             result = _solve.take([path], [(0, at) for at in places])._replace(parts=parts)
         else:
             result = engine.fit(engine.data, best[:, None])
-        rounds = self._store(result, dtype, y)
-        self.n_iter_ = rounds if result.iterative else None
+        self._store(result, dtype, y)
         spectrum = engine.data.spectrum(engine.settings.penalty, self.standardize)
         self.rank_ = spectrum.rank
         self.condition_number_ = spectrum.condition()
         penalised = np.array([spectrum.condition(alpha) for alpha in best])
         self.penalised_condition_number_ = penalised if per_target else float(penalised[0])
-        _solve.warn_unconverged(result, engine.settings.tol, engine.settings.max_iter, stacklevel=5)
+        _solve.warn_unconverged(result, engine.settings.tol, MAX_ITER, stacklevel=5)
 
     def get_metadata_routing(self):
         """Where `sample_weight` and other metadata of a fit go: here, to the splitter and to the scorer."""
