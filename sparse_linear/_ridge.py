@@ -42,7 +42,7 @@ MANY = 12
 # Steps of Lanczos' method for the extreme eigenvalues of a Gram matrix; smaller matrices are diagonalised.
 LANCZOS_STEPS = 16
 # Elements of a tile of rows, and pairs of target and lambda, that are in work at a time.
-TILE = 1 << 18
+TILE = 1 << 20
 PAIRS = 4096
 
 

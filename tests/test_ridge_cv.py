@@ -197,10 +197,11 @@ def test_an_alpha_for_each_target(shape, cv):
     """What each target gets is what it gets alone."""
     X, y = data(shape, 4, seed=5)
     y[:, 1] = X @ np.cos(np.arange(shape[1]))  # no noise: another alpha
-    together = RidgeCV(ALPHAS, cv=cv, alpha_per_target=True, store_coef_path=True).fit(X, y)
+    alphas = np.geomspace(1e-4, 1e4, 9)
+    together = RidgeCV(alphas, cv=cv, alpha_per_target=True, store_coef_path=True).fit(X, y)
     assert len(np.unique(together.alpha_)) > 1
     for target in range(4):
-        alone = RidgeCV(ALPHAS, cv=cv).fit(X, y[:, target])
+        alone = RidgeCV(alphas, cv=cv).fit(X, y[:, target])
         assert together.alpha_[target] == alone.alpha_
         assert together.best_score_[target] == pytest.approx(alone.best_score_, rel=1e-9)
         np.testing.assert_allclose(together.coef_[target], alone.coef_, rtol=1e-9, atol=1e-12)
