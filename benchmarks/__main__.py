@@ -7,7 +7,8 @@ problem: one pass over X per ten alphas, the Gram matrix of the last support and
 it. A peer may live in another environment: --python adelie=/path/to/python.
 
 The second form, ``python -m benchmarks scaling``, doubles n, p, density, support and number of alphas, and
-fits exponents.
+fits exponents. The third, ``python -m benchmarks ridge``, is about closed forms: one fit, leave-one-out,
+folds and many targets.
 """
 
 import argparse
@@ -19,7 +20,7 @@ from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
-from . import measure, problems, report, scaling
+from . import measure, problems, report, ridge, scaling
 from .libraries import LIBRARIES, OURS
 
 
@@ -32,7 +33,7 @@ def arguments(words=None):
     add(
         "command",
         nargs="?",
-        choices=["gaps", "scaling"],
+        choices=["gaps", "scaling", "ridge"],
         default="gaps",
         help="what to measure (default: gaps)",
     )
@@ -100,6 +101,13 @@ def main(words=None):
         report.save(document, chosen.output / "scaling.json")
         if not chosen.no_plots:
             report.plot_scaling(document["axes"], chosen.output / "scaling.png")
+        return
+    if chosen.command == "ridge":
+        found = ridge.specs(chosen.data)
+        found = {name: spec for name, spec in found.items() if _matches(name, chosen.problems or "*")}
+        names = [name for name in ridge.LIBRARIES if _matches(name, chosen.libraries)]
+        document["problems"] = ridge.run(found, names, settings)
+        report.save(document, chosen.output / "ridge.json")
         return
     recipes = problems.specs(chosen.data, chosen.openml, chosen.libsvm)
     recipes = problems.choose(recipes, (chosen.problems or "table,more,openml,libsvm").split(","))

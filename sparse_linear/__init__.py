@@ -11,6 +11,7 @@ from sparse_linear._estimators import ElasticNet, Lasso, Ridge
 from sparse_linear._ic import ElasticNetIC, LassoIC
 from sparse_linear._path import Path, alpha_for, alpha_grid, enet_path, lasso_path, ridge_path
 from sparse_linear._ridge_cv import RidgeCV
+from sparse_linear._streaming import Moments
 
 __version__ = "0.1.0.dev0"
 
@@ -21,6 +22,7 @@ __all__ = [
     "Lasso",
     "LassoCV",
     "LassoIC",
+    "Moments",
     "Path",
     "Ridge",
     "RidgeCV",

@@ -21,7 +21,7 @@ from typing import NamedTuple
 import numpy as np
 
 from sparse_linear import _kernels
-from sparse_linear._working_sets import LARGEST_FACTOR, DescentSet, FactorSet, allocate
+from sparse_linear._working_sets import DescentSet, FactorSet, allocate, with_room
 
 # How many lambdas are verified in one pass over X.
 LOOK_AHEAD = 16
@@ -43,6 +43,7 @@ class Solutions(NamedTuple):
     gaps: np.ndarray  # (n_lams,)
     rss: np.ndarray  # (n_lams,) weighted squared norm of the residuals
     rounds: np.ndarray  # (n_lams,) int64
+    descent: bool = False  # whether coordinate descent took over
 
     def whole(self, p):
         """Coefficients of all features, (n_lams, p)."""
@@ -103,7 +104,7 @@ def begin(source, penalty, lam, max_rounds, coef=None, goal=_kernels.EXACT):
         loose |= coef != 0.0
     loose &= ~penalty.excluded
     first = np.flatnonzero(loose & ~working.member)
-    working = _with_room(working, len(first), goal)
+    working = with_room(working, len(first), goal)
     working.extend(first, corrs, coef)
     if coef is not None:
         start = coef[working.features]
@@ -115,14 +116,6 @@ def begin(source, penalty, lam, max_rounds, coef=None, goal=_kernels.EXACT):
         corrs = source.correlate(solved)[0][0]
         working.restart(solved[0], corrs)
     return working, corrs
-
-
-def _with_room(working, count, goal):
-    """The working set, without its factor if it will be too large for one with `count` more features."""
-    if working.size + count <= LARGEST_FACTOR or isinstance(working, DescentSet):
-        return working
-    working.drop_stale()
-    return working if working.size + count <= LARGEST_FACTOR else working.without_factor(goal)
 
 
 def largest_lambda(source, penalty, max_rounds=1000):
@@ -221,7 +214,7 @@ def solve_path(source, penalty, lams, max_rounds, coef=None, tol=_kernels.EXACT,
         if not complete:
             threshold = max(2.0 * batch[-1] - lam_before, 0.5 * batch[-1])
             candidates = working.candidates(corrs, threshold)
-            working = _with_room(working, len(candidates), goal)
+            working = with_room(working, len(candidates), goal)
             working.extend(candidates, corrs)
         coefs, counts = working.solve(batch, max_rounds, on_the_way=answers[position] < 0)
         keep = np.flatnonzero(wanted)
@@ -230,7 +223,7 @@ def solve_path(source, penalty, lams, max_rounds, coef=None, tol=_kernels.EXACT,
         for at, index in enumerate(keep):
             answer = answers[position + index]
             lacks = lacking[at] > 0 and answer >= 0
-            inexact = batch_gaps[at] > working.goal and answer >= 0 and counts[index] < max_rounds
+            inexact = not batch_gaps[at] <= working.goal and answer >= 0 and counts[index] < max_rounds
             if lacks or (inexact and tries < _kernels.REFINEMENTS):
                 failed = at
                 tries = 0 if lacks else tries + 1
@@ -260,7 +253,7 @@ def solve_path(source, penalty, lams, max_rounds, coef=None, tol=_kernels.EXACT,
             working.solve_more_closely()
         else:
             candidates = working.candidates(corrs, batch[done])
-            working = _with_room(working, len(candidates), goal)
+            working = with_room(working, len(candidates), goal)
             working.extend(candidates, corrs)
             look = max(2, failed + 1)
         position += done
@@ -269,4 +262,5 @@ def solve_path(source, penalty, lams, max_rounds, coef=None, tol=_kernels.EXACT,
     coefs = np.zeros((len(lams), len(features)))
     for row, (support, values) in zip(coefs, solutions, strict=True):
         row[np.searchsorted(features, support)] = values
-    return Solutions(features, coefs, gaps, rss, _summed(rounds, np.flatnonzero(answers >= 0)))
+    descent = isinstance(working, DescentSet)
+    return Solutions(features, coefs, gaps, rss, _summed(rounds, np.flatnonzero(answers >= 0)), descent)

@@ -15,6 +15,8 @@ from scipy import sparse
 
 from sparse_linear import _design, _moments, _path, _selection, _solve, _validation
 from sparse_linear._estimators import LinearModel
+from sparse_linear._moments import Sums
+from sparse_linear._streaming import check_moments
 
 
 class Settings(NamedTuple):
@@ -82,10 +84,34 @@ class _Engine:
         self.whole = _solve.Data(X, Y, sample_weight, settings.fit_intercept)
         self.train = self.test = None
 
+    @classmethod
+    def from_sums(cls, folds, penalties, settings):
+        """The same for folds of which nothing is left but the sums of their rows."""
+        engine = cls.__new__(cls)
+        engine.X = engine.Y = None
+        engine.folds = [None] * len(folds)
+        engine.penalties, engine.settings = penalties, settings
+        engine.whole = _solve.Data.from_sums(Sums.total(folds), settings.fit_intercept)
+        engine.unit_y = np.ones(len(folds[0].mean_y))
+        engine.test = folds
+        engine.train = [Sums.total(folds[:k] + folds[k + 1 :]) for k in range(len(folds))]
+        return engine
+
+    def _data(self, number):
+        """The rows that a fold is fitted on."""
+        if self.X is None:
+            return _solve.Data.from_sums(self.train[number], self.settings.fit_intercept)
+        weights = self.folds[number].weights(self.sample_weight, len(self.Y))
+        data = _solve.Data(self.X, self.Y, weights, self.settings.fit_intercept)
+        if self.train is not None:
+            data.moments = self._moment_design(self.train[number], data.design)
+            data.design.units = data.moments.units
+        return data
+
     def reduce(self, n_alphas):
         """Read the rows once, for the moments of all folds, if X is tall."""
         some = np.ones((1, n_alphas))
-        if not all(self.whole.choose(penalty, some).moments for penalty in self.penalties):
+        if self.X is None or not all(self.whole.choose(penalty, some).moments for penalty in self.penalties):
             return
         Y = self.Y
         if not self.weights.all():
@@ -108,7 +134,7 @@ class _Engine:
             _solve.fit(
                 data,
                 penalty,
-                np.tile(alphas, (data.Y.shape[1], 1)),
+                np.tile(alphas, (data.n_targets, 1)),
                 standardize=settings.standardize,
                 max_iter=settings.max_iter,
                 tol=settings.tol,
@@ -127,13 +153,7 @@ class _Engine:
         scoring : callable or None
             Maps fold, coefficients, intercepts and predictions to scores; None stands for minus the errors.
         """
-        fold = self.folds[number]
-        data = _solve.Data(
-            self.X, self.Y, fold.weights(self.sample_weight, len(self.Y)), self.settings.fit_intercept
-        )
-        if self.train is not None:
-            data.moments = self._moment_design(self.train[number], data.design)
-            data.design.units = data.moments.units
+        fold, data = self.folds[number], self._data(number)
         fits = self.fit(data, grids, watch)
         errors, scores = [], []
         for fit, penalty in zip(fits, self.penalties, strict=True):
@@ -158,7 +178,6 @@ class _Engine:
     def _errors(self, number, parts, intercepts):
         """Mean squared errors (q, b) on the rows that a fold leaves out."""
         errors = np.empty(intercepts.shape)
-        rows = self.folds[number].test
         for index, (part, level) in enumerate(zip(parts, intercepts, strict=True)):
             sure = False
             if self.test is not None:
@@ -167,7 +186,8 @@ class _Engine:
                     index, part.values / unit, part.features, level / unit
                 )
                 errors[index] *= unit * unit
-            if not sure:
+            if not sure and self.X is not None:
+                rows = self.folds[number].test
                 errors[index] = _squared_errors(self.X, self.Y[:, index], self.weights, rows, part, level)
         return errors
 
@@ -352,16 +372,45 @@ class ElasticNetCV(LinearModel):
         weights = _validation.check_sample_weight(sample_weight, n)
         routed = _validation.route(self, params, sample_weight, weights)
         folds = _selection.make_folds(self.cv, X, y, weights, routed.splitter.split)
-        Y = y.reshape(n, -1)
         penalties = [self._checked_penalty(p, ratio, 1.0 - ratio) for ratio in ratios]
-        engine = _Engine(X, Y, weights, folds, penalties, settings)
-        grids = self._grids(engine, ratios)
-        watch = _selection.Watch(
-            len(ratios) * len(grids[0]) * Y.shape[1] * (len(folds) + 1), type(self).__name__, self.verbose
-        )
+        engine = _Engine(X, y.reshape(n, -1), weights, folds, penalties, settings)
         scoring = _selection.make_scoring(
             self.scoring, self, routed.scorer.score, X, y, self.alpha_per_target
         )
+        return self._fit(engine, ratios, scoring, X.dtype, y.ndim == 1)
+
+    @_validation.atomic
+    def fit_moments(self, folds):
+        """Choose by cross-validation, and fit, given only the moments of the rows of each fold.
+
+        Parameters
+        ----------
+        folds : list of Moments
+            Each is left out in turn; `Moments.by_fold` makes them in one pass. `cv` does not apply, and
+            `scoring` must be None.
+
+        Returns
+        -------
+        self : object
+        """
+        settings, ratios = self._checked_settings()
+        if self.scoring is not None:
+            raise ValueError("scoring needs rows; moments know the mean squared error only (scoring=None).")
+        folds = [check_moments(fold) for fold in folds]
+        if len(folds) < 2:
+            raise ValueError(f"folds must be at least two Moments, got {len(folds)}.")
+        whole = sum(folds)
+        whole.describe(self)
+        penalties = [self._checked_penalty(whole.n_features, ratio, 1.0 - ratio) for ratio in ratios]
+        engine = _Engine.from_sums([fold.sums for fold in folds], penalties, settings)
+        return self._fit(engine, ratios, None, np.float64, whole.n_targets is None)
+
+    def _fit(self, engine, ratios, scoring, dtype, one_column):
+        """Fit and judge all folds, choose, and set the fitted attributes."""
+        settings = engine.settings
+        grids = self._grids(engine, ratios)
+        n_fits = len(ratios) * len(grids[0]) * engine.whole.n_targets * (len(engine.folds) + 1)
+        watch = _selection.Watch(n_fits, type(self).__name__, self.verbose)
 
         def work(number):
             if number < 0:
@@ -370,11 +419,11 @@ class ElasticNetCV(LinearModel):
                 return fits
             return engine.judge(number, grids, scoring, self.alpha_per_target, watch)
 
-        whole, *judged = _selection.in_threads(work, range(-1, len(folds)), self.n_jobs, watch)
-        self._choose(engine, ratios, grids, whole, judged, X.dtype, y)
+        whole, *judged = _selection.in_threads(work, range(-1, len(engine.folds)), self.n_jobs, watch)
+        self._choose(engine, ratios, grids, whole, judged, dtype, one_column)
         fits = [fit for some in (whole, *(fold.fits for fold in judged)) for fit in some]
         worst = max(fits, key=lambda fit: fit.relative_gaps.max())
-        _solve.warn_unconverged(worst, settings.tol, settings.max_iter, stacklevel=4)
+        _solve.warn_unconverged(worst, settings.tol, settings.max_iter, stacklevel=5)
         return self
 
     def _checked_settings(self):
@@ -412,7 +461,7 @@ class ElasticNetCV(LinearModel):
         engine.reduce(len(alphas))
         return [alphas] * len(ratios)
 
-    def _choose(self, engine, ratios, grids, whole, judged, dtype, y):
+    def _choose(self, engine, ratios, grids, whole, judged, dtype, one_column):
         """Set the fitted attributes."""
         relax = engine.settings.relax
         errors = np.stack([fold.errors for fold in judged], axis=-1)  # (ratios, relax, q, b, folds)
@@ -433,7 +482,7 @@ class ElasticNetCV(LinearModel):
             )
             tables.append(table)
             chosen.append(_selection.choose(self.criterion, table, ("l1_ratio", "relax")))
-        per_target = self.alpha_per_target and y.ndim == 2
+        per_target = self.alpha_per_target and not one_column
 
         def pick(values):
             return np.array(values) if per_target else values[0]
@@ -450,7 +499,7 @@ class ElasticNetCV(LinearModel):
         errors = errors if self.alpha_per_target else errors.mean(axis=2, keepdims=True)
         self.mse_path_ = np.squeeze(np.moveaxis(errors, 2, 0))
         places = [np.unravel_index(at, (len(ratios), len(relax), b)) for at in chosen]
-        q = engine.Y.shape[1]
+        q = engine.whole.n_targets
         places = places if len(places) == q else places * q
         paths = {
             ratio: list(engine.candidates(engine.whole, whole[ratio], engine.penalties[ratio]))
@@ -464,10 +513,10 @@ class ElasticNetCV(LinearModel):
             parts=tuple(part._replace(values=part.values[:, [b]]) for part, b in zip(parts, at, strict=True)),
             intercepts=levels[np.arange(q), at][:, None],
         )
-        rounds = self._store(result, dtype, y)
+        rounds = self._store(result, dtype, one_column)
         self.n_iter_ = int(rounds[0]) if q == 1 else rounds.tolist()
         coefs = _solve.whole(parts, result.p).astype(dtype, copy=False)
-        self.coef_path_, self.intercept_path_ = (coefs[0], levels[0]) if y.ndim == 1 else (coefs, levels)
+        self.coef_path_, self.intercept_path_ = (coefs[0], levels[0]) if one_column else (coefs, levels)
         if self.store_fold_coefs:
             self.fold_coefs_ = np.array([[fit.coefs for fit in fold.fits] for fold in judged], dtype=dtype)
             self.fold_intercepts_ = np.array([[fit.intercepts for fit in fold.fits] for fold in judged])

@@ -72,9 +72,10 @@ def read_only(array):
 
 
 def entries_of(X):
-    """The arrays of a CSC or CSR container, for compiled code."""
+    """The arrays of a CSC or CSR container, for compiled code; the same memory, with unsigned indices."""
     storage = _kernels.CSC if X.format == "csc" else _kernels.CSR
-    return storage(*(read_only(part) for part in (X.data, X.indices, X.indptr)))
+    indices = X.indices.view(f"u{X.indices.itemsize}")
+    return storage(*(read_only(part) for part in (X.data, indices, X.indptr)))
 
 
 def tiles(shape, strides):
@@ -114,12 +115,15 @@ class _Design:
         Weights that sum to one: ``s`` in the objective.
     root : ndarray of shape (n,)
         Their square roots.
+    even : bool
+        Whether all rows weigh the same, because no weights were given.
     """
 
     def __init__(self, X, sample_weight, fit_intercept):
         self.X = X
         self.n, self.p = X.shape
         self.fit_intercept = fit_intercept
+        self.even = sample_weight is None
         if sample_weight is None:
             self.weight = float(self.n)
             self.share = np.full(self.n, 1.0 / self.n)
@@ -142,6 +146,17 @@ class _Design:
     def effective_rows(self):
         """Number of rows with positive weight."""
         return int(np.count_nonzero(self.share))
+
+    @property
+    def known_units(self):
+        """`units` if they have been asked for, else None: what was derived from them holds on to them."""
+        return self.__dict__.get("units")
+
+    def rooted(self, rows):
+        """Rows (b, n) times `root`, in place: 0 without weight, even where they have overflowed."""
+        rows[:, self.share == 0.0] = 0.0
+        rows *= self.root
+        return rows
 
     def target(self, y):
         """One column of y: its `Target` and the unit vector that the solvers see, (n,)."""
@@ -246,6 +261,7 @@ class DenseDesign(_Design):
         result *= self._inverse
         return result
 
+    @np.errstate(over="ignore", invalid="ignore")  # in rows without weight
     def apply(self, coefs):
         """Linear combinations of all columns of Z: coefs of shape (b, p) -> (b, n)."""
         mean, norm, _ = self.units
@@ -258,16 +274,15 @@ class DenseDesign(_Design):
             for rows, columns in tiles(self.X.shape, self.X.strides):
                 tile = self.X[rows, columns] - mean[columns]
                 result[:, rows] += scaled[:, columns] @ tile.T
-        result *= self.root
-        return result
+        return self.rooted(result)
 
     def take(self, features):
         """Columns of Z as a (k, n) array, one feature per row."""
         mean, norm, _ = self.units
         block = np.array(self.X.T[features], dtype=np.float64, order="C")
         block -= mean[features, None]
+        block *= self.root  # before the division, which may overflow in a row without weight
         block /= norm[features, None]
-        block *= self.root
         return block
 
     def block(self):
@@ -298,8 +313,8 @@ class DenseDesign(_Design):
         for left in range(0, self.p, width):
             columns = slice(left, left + width)
             tile = self.X[:, columns] - mean[columns]
+            tile *= self.root[:, None]  # first, for the sake of rows without weight
             tile *= factor[columns]
-            tile *= self.root[:, None]
             result += tile @ tile.T
         return result
 
@@ -386,7 +401,7 @@ class SparseDesign(_Design):
     def units(self):
         """`Units` of the columns, in two passes over the stored entries."""
         mean, square, stored, count = _kernels.entry_moments(
-            self.entries, self.share, self.fit_intercept, self.p
+            self.entries, self.share[:1] if self.even else self.share, self.fit_intercept, self.p
         )
         # Rows without a stored entry hold zeros; where there is none, rounding must not invent one.
         absent = np.where(count < self.effective_rows, np.maximum(1.0 - stored, 0.0), 0.0)
@@ -408,6 +423,7 @@ class SparseDesign(_Design):
             result[:, self.far] = residuals @ self.far_columns.T
         return result
 
+    @np.errstate(over="ignore", invalid="ignore")  # in rows without weight
     def apply(self, coefs):
         """Linear combinations of all columns of Z: coefs of shape (b, p) -> (b, n)."""
         mean, norm, _ = self.units
@@ -415,20 +431,23 @@ class SparseDesign(_Design):
         scaled[:, self.far] = 0.0
         result = _kernels.entry_combination(self.entries, np.ascontiguousarray(scaled.T), self.n).T
         result -= (scaled @ mean)[:, None]
-        return result * self.root + coefs[:, self.far] @ self.far_columns
+        return self.rooted(result) + coefs[:, self.far] @ self.far_columns
 
     def take(self, features):
         """Columns of Z as a CSC array of shape (n, k), and the multiples of `root` still to be subtracted."""
         mean, norm, _ = self.units
         block = sparse.csc_array(self.X[:, features], dtype=np.float64)
-        block.data = block.data * self.root[block.indices]
+        block.data *= self.root[0] if self.even else self.root[block.indices]
         block.data /= np.repeat(norm[features], np.diff(block.indptr))
         shift = mean[features] / norm[features]
         far = np.flatnonzero(np.isin(features, self.far))
         if len(far):
-            block = block.tolil()
-            block[:, far] = self.far_columns[np.searchsorted(self.far, features[far])].T
-            block = block.tocsc()
+            data, indices = (np.split(part, block.indptr[1:-1]) for part in (block.data, block.indices))
+            for at in far:
+                data[at] = self.far_columns[np.searchsorted(self.far, features[at])]
+                indices[at] = np.arange(self.n)
+            indptr = np.cumsum([0, *map(len, data)])
+            block = sparse.csc_array((np.concatenate(data), np.concatenate(indices), indptr), block.shape)
             shift[far] = 0.0
         return block, shift
 
@@ -442,13 +461,14 @@ class SparseDesign(_Design):
         factor = np.sqrt(scale) / norm
         factor[self.far] = 0.0
         scaled = sparse.csr_array(self.X, dtype=np.float64, copy=True)
+        # The roots first, for the sake of rows without weight.
+        scaled.data *= np.repeat(self.root, np.diff(scaled.indptr))
         scaled.data *= factor[scaled.indices]
         shift = factor * mean
         result = (scaled @ scaled.T).toarray()
-        cross = scaled @ shift
-        result -= cross[:, None] + cross[None, :]
-        result += shift @ shift
-        result *= np.outer(self.root, self.root)
+        cross = np.outer(scaled @ shift, self.root)
+        result -= cross + cross.T
+        result += np.outer(self.root, self.root) * (shift @ shift)
         return result + (self.far_columns.T * scale[self.far]) @ self.far_columns
 
 
@@ -485,7 +505,7 @@ class _SparseBlock:
     def gather(self, features):
         """Gather more columns; returns what `SparseDesign.take` gave."""
         new, shift = self.design.take(features)
-        self.columns = sparse.hstack([self.columns, new], format="csc")
+        self.columns = sparse.hstack([self.columns, new], format="csc") if self.size else new
         self.shift = np.concatenate([self.shift, shift])
         return new, shift
 
@@ -533,6 +553,7 @@ class ColumnSource:
         self.features = np.empty(0, dtype=np.int64)  # those of the block
         self.left = None  # features and solver's state, Gram matrix included, of the path solved before
         self.images = {}  # feature -> inner products of its column with all columns
+        self.shortcut = True  # whether correlations may be computed from these
 
     @cached_property
     def start(self):
@@ -600,7 +621,7 @@ class ColumnSource:
         rss : ndarray of shape (b,)
         """
         used = np.flatnonzero(coefs.any(axis=0))
-        if 2 * len(used) <= len(coefs):
+        if self.shortcut and 2 * len(used) <= len(coefs):
             corrs, rss = self._from_products(coefs[:, used], used)
             # Sums over the coefficients round with their size, and differences with what they cancel.
             if np.abs(coefs).sum(axis=1).max() <= SHORT and rss.min() >= LEFT:

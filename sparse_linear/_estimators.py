@@ -9,6 +9,7 @@ from sklearn.base import BaseEstimator, MultiOutputMixin, RegressorMixin
 
 from sparse_linear import _path, _solve, _validation
 from sparse_linear._penalty import make_penalty
+from sparse_linear._streaming import Moments, check_moments
 
 
 @functools.cache
@@ -90,8 +91,11 @@ class LinearModel(MultiOutputMixin, RegressorMixin, BaseEstimator):
         lower, upper = _validation.check_bounds(self.bounds, self.positive, n_features)
         return make_penalty(n_features, l1, l2, weights, lower, upper)
 
-    def _store(self, result, dtype, y):
-        """Set the fitted attributes, in scikit-learn's shapes: those of one target lose their first axis."""
+    def _store(self, result, dtype, one_column):
+        """Set the fitted attributes, in scikit-learn's shapes: those of one target lose their first axis.
+
+        `one_column` says that y had one dimension.
+        """
         single = len(result.parts) == 1
         coef = result.coefs[:, :, 0].astype(dtype)
         gaps, objectives = result.gaps[:, 0], result.objectives[:, 0]
@@ -99,7 +103,7 @@ class LinearModel(MultiOutputMixin, RegressorMixin, BaseEstimator):
         self.coef_ = coef[0] if single else coef
         if self.fit_intercept:
             intercept = result.intercepts[:, 0].astype(dtype)
-            self.intercept_ = intercept[0] if y.ndim == 1 else intercept
+            self.intercept_ = intercept[0] if one_column else intercept
         else:
             self.intercept_ = 0.0
         self.dual_gap_ = gaps[0] if single else gaps
@@ -267,6 +271,69 @@ class ElasticNet(LinearModel):
         sklearn.exceptions.ConvergenceWarning
             If the certified gap is larger than `tol` allows.
         """
+        settings = self._checked_settings()
+        X, y = _validation.check_training_data(self, X, y)
+        n, p = X.shape
+        _validation.check_precompute(self.precompute, p)
+        weights = _validation.check_sample_weight(sample_weight, n)
+        targets = y.reshape(n, -1)
+        data = _solve.Data(X, targets, weights, self.fit_intercept)
+        vars(self).pop("moments_", None)
+        return self._fit(data, settings, self._start(targets.shape[1], p), X.dtype, y.ndim == 1)
+
+    @_validation.atomic
+    def fit_moments(self, moments):
+        """Fit to the moments of rows that need not be in memory, nor anywhere.
+
+        Parameters
+        ----------
+        moments : Moments
+
+        Returns
+        -------
+        self : object
+
+        Notes
+        -----
+        The certificate is computed from the moments, and allows for the rounding in them: `dual_gap_` bounds
+        the distance from the minimum for the rows themselves.
+        """
+        return self._fit_moments(moments)
+
+    @_validation.atomic
+    def partial_fit(self, X, y, sample_weight=None):
+        """Fit exactly to these rows and all those of earlier calls.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        y : array-like of shape (n_samples,) or (n_samples, n_targets)
+        sample_weight : array-like of shape (n_samples,), default=None
+
+        Returns
+        -------
+        self : object
+
+        Notes
+        -----
+        What is kept of the rows is in `moments_`, a `Moments`; to forget rows, subtract their moments and
+        call `fit_moments`. `fit` begins anew.
+        """
+        seen = vars(self).get("moments_", Moments())
+        X, y = _validation.check_training_data(self, X, y, reset=seen.n_samples == 0)
+        new = Moments().update(X, y, sample_weight)
+        new.feature_names = vars(self).get("feature_names_in_")
+        return self._fit_moments(seen + new)
+
+    def _fit_moments(self, moments):
+        settings = self._checked_settings()
+        check_moments(moments).describe(self)
+        self.moments_ = moments
+        data = _solve.Data.from_sums(moments.sums, self.fit_intercept)
+        return self._fit(data, settings, None, np.float64, moments.n_targets is None)
+
+    def _checked_settings(self):
+        """Alpha, l1_ratio, relax, tol and max_iter; the other parameters are checked too."""
         alpha = _validation.check_real(self.alpha, "alpha", low=0.0)
         l1_ratio = _validation.check_real(self.l1_ratio, "l1_ratio", low=0.0, high=1.0)
         relax = _validation.check_real(self.relax, "relax", low=0.0, high=1.0)
@@ -279,30 +346,29 @@ class ElasticNet(LinearModel):
             standardize=self.standardize,
         )
         _validation.check_choice(self.selection, "selection", ("cyclic", "random"))
-        X, y = _validation.check_training_data(self, X, y)
-        n, p = X.shape
-        _validation.check_precompute(self.precompute, p)
-        weights = _validation.check_sample_weight(sample_weight, n)
-        penalty = self._checked_penalty(p, l1_ratio, 1.0 - l1_ratio)
+        return alpha, l1_ratio, relax, tol, max_iter
+
+    def _fit(self, data, settings, start, dtype, single):
+        """Fit checked data; `single` says that y has one dimension."""
+        alpha, l1_ratio, relax, tol, max_iter = settings
+        penalty = self._checked_penalty(data.n_features, l1_ratio, 1.0 - l1_ratio)
         if alpha == 0.0:
-            _solve.warn_about_zero_alpha(stacklevel=4)
-        targets = y.reshape(n, -1)
-        data = _solve.Data(X, targets, weights, self.fit_intercept)
+            _solve.warn_about_zero_alpha(stacklevel=5)
         result = _solve.fit(
             data,
             penalty,
-            np.full((targets.shape[1], 1), alpha),
+            np.full((data.n_targets, 1), alpha),
             standardize=self.standardize,
             max_iter=max_iter,
-            start=self._start(targets.shape[1], p),
+            start=start,
             tol=tol,
         )
         if relax > 0.0:
             [(parts, intercepts)] = _solve.relaxed(data, result, penalty, np.array([relax]), max_iter)
             result = result._replace(parts=parts, intercepts=intercepts)
-        rounds = self._store(result, X.dtype, y)
+        rounds = self._store(result, dtype, single)
         self.n_iter_ = int(rounds[0]) if len(rounds) == 1 else rounds.tolist()
-        _solve.warn_unconverged(result, tol, max_iter, stacklevel=4)
+        _solve.warn_unconverged(result, tol, max_iter, stacklevel=5)
         return self
 
     def _start(self, n_targets, n_features):
@@ -434,7 +500,8 @@ class Ridge(LinearModel):
         Limit of iterations or active-set rounds; None stands for 10 000. Closed forms do not iterate.
     tol : float, default=1e-4
         Largest duality gap without a warning, in units of the mean square of the (centred) y. Answers are as
-        accurate as the data allow whatever `tol`.
+        accurate as the data allow whatever `tol`. With bounds or ``positive=True`` the active-set solver
+        runs, and `tol` means what it means in `ElasticNet`.
     solver : {"auto", "svd", "cholesky", "lsqr", "sparse_cg", "sag", "saga", "lbfgs"}, default="auto"
         "svd" takes singular values of a dense X (without bounds); "lsqr" and "sparse_cg" iterate (conjugate
         gradients) where X is sparse; all other names leave the choice to `sparse_linear`, which says in
@@ -569,7 +636,7 @@ class Ridge(LinearModel):
             wish=self.solver,
             tol=tol,
         )
-        rounds = self._store(result, X.dtype, y)
+        rounds = self._store(result, X.dtype, y.ndim == 1)
         self.n_iter_ = rounds if result.iterative else None
         spectrum = data.spectrum(penalty, self.standardize)
         self.rank_ = spectrum.rank

@@ -227,12 +227,12 @@ class ElasticNetIC(LinearModel):
         data = _solve.Data(X, y[:, None], weights, self.fit_intercept)
         if data.choose(penalty, np.ones((1, 100))).moments:
             data.reduce()
-        source, rows = data.source(0), data.design.weight
+        source, rows = data.source(0), data.weight
         usable = ~(penalty.excluded | source.units.constant)
         square = source.target.scale**2
         variance = self.noise_variance
         if variance is None:
-            if data.design.effective_rows < 2:
+            if data.n_rows < 2:
                 raise ValueError(
                     f"The noise variance cannot be estimated from one sample (n_samples = {n}, rows without "
                     "weight left out); give noise_variance, or more rows."
@@ -255,7 +255,7 @@ class ElasticNetIC(LinearModel):
             max_iter=max_iter,
             tol=tol,
         )
-        self.n_iter_ = int(self._store(result, X.dtype, y)[0])
+        self.n_iter_ = int(self._store(result, X.dtype, True)[0])
         _solve.warn_unconverged(result, tol, max_iter, stacklevel=4)
         return self
 

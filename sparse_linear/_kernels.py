@@ -505,12 +505,15 @@ def _rounding(work, m):
 
 @inner
 def _wanted_change(work, j, floor):
-    """The coordinate step of feature `j`, or 0 if it is within tolerance."""
-    curvature = work.gram[j, j]
-    change = coordinate_step(work.grad[j], curvature, work.coef[j], work.rule[j]) - work.coef[j]
-    if abs(change) * (curvature + work.rule[j, 1]) > KKT * work.rule[j, 0] + floor:
-        return change
-    return 0.0
+    """The coordinate step of feature `j`, or 0 if it is pulled that way within tolerance.
+
+    The pull counts, not the length of the step, which bounds may cut to nearly nothing.
+    """
+    coef, l1 = work.coef[j], work.rule[j, 0]
+    change = coordinate_step(work.grad[j], work.gram[j, j], coef, work.rule[j]) - coef
+    side = np.sign(change)
+    pull = side * (work.grad[j] - work.rule[j, 1] * coef) - (l1 if side * coef >= 0.0 else -l1)
+    return change if pull > KKT * l1 + floor else 0.0
 
 
 @inner
@@ -736,6 +739,8 @@ def _conjugate_term(u, coef, l1, l2, lower, upper):
         if l1 == 0.0:
             return abs(u) * max(abs(u), abs(coef))  # no penalty at all: see `duality_gaps`
         best = 0.0  # the feature that decides t is on its threshold, give or take a rounding
+    if best == coef:
+        return 0.0 * u  # NaN if u is; the penalty may be infinite
     return (l1 * (abs(coef) - abs(best)) + 0.5 * l2 * (coef - best) * (coef + best)) + u * (best - coef)
 
 
@@ -746,9 +751,10 @@ def _gap_at(t, corr, touched, count, coef, lam, rules, rss):
     for i in range(count):
         j = touched[i]
         u = t * corr[j]
-        if coef[j] != 0.0 or abs(u) > lam * rules[j, 0]:
+        if coef[j] != 0.0 or not abs(u) <= lam * rules[j, 0]:  # NaN counts
             l1, l2 = lam * rules[j, 0], lam * rules[j, 1]
-            gap += max(0.0, _conjugate_term(u, coef[j], l1, l2, rules[j, 2], rules[j, 3]))
+            # Numba's `max` is its first argument unless the second is larger: NaN comes first, to stay.
+            gap += max(_conjugate_term(u, coef[j], l1, l2, rules[j, 2], rules[j, 3]), 0.0)
     return gap
 
 
@@ -840,7 +846,7 @@ def duality_gaps(corrs, features, coefs, lams, rules, rss):
             size += abs(coefs[step, i])
         count = features.shape[0]
         for j in range(n_features):
-            if abs(corr[j]) > lam * rules[j, 0] and not member[j]:
+            if not (abs(corr[j]) <= lam * rules[j, 0] or member[j]):  # NaN is touched
                 touched[count] = j
                 count += 1
                 lacking[step] += _is_missing(corr[j], rules[j], lam, size)
@@ -854,7 +860,11 @@ def duality_gaps(corrs, features, coefs, lams, rules, rss):
 
 
 class CSC(NamedTuple):
-    """Entries stored by column."""
+    """Entries stored by column.
+
+    Indices are unsigned, here and below (`_design.entries_of` sees to it): compiled code checks every signed
+    one for a negative value.
+    """
 
     data: np.ndarray
     indices: np.ndarray
@@ -879,6 +889,25 @@ def _row_and_column(matrix, major, minor):
     if matrix.instance_class is CSC:
         return lambda matrix, major, minor: (minor, major)
     return lambda matrix, major, minor: (major, minor)
+
+
+@inner
+def _entry_dot(data, indices, start, stop, x):
+    """Sum of ``data[place] * x[indices[place]]`` for ``start <= place < stop``.
+
+    Four sums side by side, since an addition takes several cycles. Not a `leaf`: there the compiler makes
+    vectors of single entries of x, which takes twice the time.
+    """
+    a = b = c = d = 0.0
+    full = stop - (stop - start) % 4
+    for place in range(start, full, 4):
+        a += data[place] * x[indices[place]]
+        b += data[place + 1] * x[indices[place + 1]]
+        c += data[place + 2] * x[indices[place + 2]]
+        d += data[place + 3] * x[indices[place + 3]]
+    for place in range(full, stop):
+        a += data[place] * x[indices[place]]
+    return (a + b) + (c + d)
 
 
 # ---------------------------------------------------------------------------------------------
@@ -935,12 +964,10 @@ def _add_column(scale, columns, j, residual):
     return lambda scale, columns, j, residual: _add_sparse(scale, columns, j, residual)
 
 
-@leaf
+@inner
 def _sparse_product(columns, j, residual, offset):
-    total = offset * columns.shift[j]
-    for place in range(columns.indptr[j], columns.indptr[j + 1]):
-        total += columns.data[place] * residual[columns.indices[place]]
-    return total
+    start, stop = columns.indptr[j], columns.indptr[j + 1]
+    return offset * columns.shift[j] + _entry_dot(columns.data, columns.indices, start, stop, residual)
 
 
 @leaf
@@ -995,13 +1022,10 @@ def descend(columns, features, rules, lam, coef, residual, offset, history):
     return offset
 
 
-@leaf
+@inner
 def _product_of_columns(data, indices, indptr, x, result):
     for j in range(indptr.shape[0] - 1):
-        total = 0.0
-        for place in range(indptr[j], indptr[j + 1]):
-            total += data[place] * x[indices[place]]
-        result[j] += total
+        result[j] += _entry_dot(data, indices, indptr[j], indptr[j + 1], x)
 
 
 @leaf
@@ -1023,31 +1047,52 @@ def _vector_product(matrix, x, result):
     return lambda matrix, x, result: product(matrix.data, matrix.indices, matrix.indptr, x, result)
 
 
+@inner(fastmath={"contract"})
+def _products_of_columns(data, indices, indptr, rows, result):
+    width = rows.shape[1]
+    for j in range(indptr.shape[0] - 1):
+        start, stop = indptr[j], indptr[j + 1]
+        full = stop - (stop - start) % 4
+        # Four entries at a time, so that the sums are fetched and put back only once for them.
+        for place in range(start, full, 4):
+            e, f, g, h = indices[place], indices[place + 1], indices[place + 2], indices[place + 3]
+            s, t, u, v = data[place], data[place + 1], data[place + 2], data[place + 3]
+            for c in range(width):
+                result[j, c] += (s * rows[e, c] + t * rows[f, c]) + (u * rows[g, c] + v * rows[h, c])
+        for place in range(full, stop):
+            for c in range(width):
+                result[j, c] += data[place] * rows[indices[place], c]
+
+
+@inner(fastmath={"contract"})
+def _products_of_rows(data, indices, indptr, rows, result):
+    for i in range(indptr.shape[0] - 1):
+        for place in range(indptr[i], indptr[i + 1]):
+            for c in range(rows.shape[1]):
+                result[indices[place], c] += data[place] * rows[i, c]
+
+
+def matrix_product(matrix, rows, result):
+    """Add ``X^T rows`` to `result`, for several columns of `rows` at once."""
+    product = _products_of_columns if isinstance(matrix, CSC) else _products_of_rows
+    product(matrix.data, matrix.indices, matrix.indptr, rows, result)
+
+
+@overload(matrix_product, inline="always")
+def _matrix_product(matrix, rows, result):
+    product = _products_of_columns if matrix.instance_class is CSC else _products_of_rows
+    return lambda matrix, rows, result: product(matrix.data, matrix.indices, matrix.indptr, rows, result)
+
+
 @kernel
 def entry_product(matrix, rows, n_columns):
-    """``X^T rows`` for a dense ``rows`` of shape (n, b): an array of shape (n_columns, b), at O(b nnz).
-
-    Fastest for b = `LANES`, a number that the compiler knows.
-    """
+    """``X^T rows`` for a dense ``rows`` of shape (n, b): an array of shape (n_columns, b), at O(b nnz)."""
     result = np.zeros((n_columns, rows.shape[1]))
     if rows.shape[1] == 1:
         vector_product(matrix, rows[:, 0], result[:, 0])
-    elif rows.shape[1] == LANES:
-        _entry_product(matrix, rows, result, LANES)
     else:
-        _entry_product(matrix, rows, result, rows.shape[1])
+        matrix_product(matrix, rows, result)
     return result
-
-
-@part
-def _entry_product(matrix, rows, result, width):
-    """Add ``X^T rows`` to `result`; compiled for each `width` that is a constant."""
-    for major in range(matrix.indptr.shape[0] - 1):
-        for place in range(matrix.indptr[major], matrix.indptr[major + 1]):
-            i, j = row_and_column(matrix, major, matrix.indices[place])
-            value = matrix.data[place]
-            for c in range(width):
-                result[j, c] += value * rows[i, c]
 
 
 @kernel
@@ -1102,7 +1147,7 @@ def column_gram(matrix, share, result):
         indptr[:] = 0
         for j in range(place.shape[0]):
             for at in range(place[j], matrix.indptr[j + 1]):
-                i = matrix.indices[at] - first
+                i = np.int64(matrix.indices[at]) - first
                 if i >= some.shape[0]:
                     break
                 indptr[i + 1] += 1
@@ -1114,7 +1159,7 @@ def column_gram(matrix, share, result):
             data = np.empty(2 * size)
         for j in range(place.shape[0]):
             for at in range(place[j], matrix.indptr[j + 1]):
-                i = matrix.indices[at] - first
+                i = np.int64(matrix.indices[at]) - first
                 if i >= some.shape[0]:
                     break
                 indices[indptr[i]] = j
@@ -1128,6 +1173,12 @@ def column_gram(matrix, share, result):
         row_gram(CSR(data, indices, indptr[: some.shape[0] + 1]), some, result)
 
 
+@inner
+def _share_of(share, i):
+    """The share of row ``i``; a single one is that of every row, so that the row need not be looked up."""
+    return share[0] if share.shape[0] == 1 else share[i]
+
+
 @leaf
 def _moments_of_columns(data, indices, indptr, share, centred, mean, square, stored, count):
     for j in range(indptr.shape[0] - 1):
@@ -1135,13 +1186,14 @@ def _moments_of_columns(data, indices, indptr, share, centred, mean, square, sto
         middle = 0.0
         if centred:
             for place in range(start, stop):
-                middle += share[indices[place]] * data[place]
+                middle += _share_of(share, indices[place]) * data[place]
         total = 0.0
         weight = 0.0
         number = 0
         for place in range(start, stop):
-            part = share[indices[place]]
-            apart = data[place] - middle
+            part = _share_of(share, indices[place])
+            # The square of what a row without weight holds may overflow.
+            apart = data[place] - middle if part > 0.0 else 0.0
             total += part * apart * apart
             weight += part
             number += part > 0.0
@@ -1151,15 +1203,19 @@ def _moments_of_columns(data, indices, indptr, share, centred, mean, square, sto
 @leaf
 def _moments_of_rows(data, indices, indptr, share, centred, mean, square, stored, count):
     if centred:
-        _product_of_rows(data, indices, indptr, share, mean)
+        for i in range(indptr.shape[0] - 1):
+            for place in range(indptr[i], indptr[i + 1]):
+                mean[indices[place]] += _share_of(share, i) * data[place]
     for i in range(indptr.shape[0] - 1):
-        part = share[i]
+        part = _share_of(share, i)
+        if part == 0.0:
+            continue  # the square of what it holds may overflow
         for place in range(indptr[i], indptr[i + 1]):
             j = indices[place]
             apart = data[place] - mean[j]
             square[j] += part * apart * apart
             stored[j] += part
-            count[j] += part > 0.0
+            count[j] += 1
 
 
 def add_moments(matrix, share, centred, mean, square, stored, count):
@@ -1180,7 +1236,7 @@ def _add_moments(matrix, share, centred, mean, square, stored, count):
 def entry_moments(matrix, share, centred, n_columns):
     """Mean of every column (0 unless `centred`); of its stored entries squares about it, weight and number.
 
-    Entries of rows without weight do not count.
+    Entries of rows without weight do not count. ``share`` has shape (n,), or (1,) if all weigh the same.
     """
     mean = np.zeros(n_columns)
     square = np.zeros(n_columns)

@@ -1,6 +1,6 @@
 """Weighted sufficient statistics of rows: all that a linear model needs to know of tall data.
 
-`Moments` of two sets of rows add up to the moments of their union, and subtract again.  Every chunk of rows
+`Sums` of two sets of rows add up to those of their union, and subtract again.  Every chunk of rows
 is centred on its own mean and chunks are merged by the pairwise formula, so no digits are lost to a large
 mean.
 """
@@ -18,7 +18,22 @@ HALF = 1e-8
 MOST_PARTS = 64
 
 
-class Moments(NamedTuple):
+def _plus(a, b, x, y):
+    """``a + b + x y^T`` with one new array."""
+    total = np.multiply.outer(x, y)
+    total += a
+    total += b
+    return total
+
+
+def _times(a, scale):
+    """``scale a``, in place."""
+    if scale != 1.0:
+        a *= scale
+    return a
+
+
+class Sums(NamedTuple):
     """Weight, means and weighted cross products about the means of rows of X (p columns) and Y (q)."""
 
     count: int  # rows with positive weight
@@ -30,7 +45,7 @@ class Moments(NamedTuple):
     yy: np.ndarray  # (q,)
 
     def merged(self, other):
-        """Moments of both sets of rows together (Chan, Golub and LeVeque 1983, eq. 2.1)."""
+        """Sums of both sets of rows together (Chan, Golub and LeVeque 1983, eq. 2.1)."""
         if self.weight == 0.0:
             return other
         if other.weight == 0.0:
@@ -40,24 +55,24 @@ class Moments(NamedTuple):
         apart_x = other.mean_x - self.mean_x
         apart_y = other.mean_y - self.mean_y
         between = self.weight * share
-        return Moments(
+        return Sums(
             self.count + other.count,
             weight,
             self.mean_x + share * apart_x,
             self.mean_y + share * apart_y,
-            self.xx + other.xx + between * np.outer(apart_x, apart_x),
-            self.xy + other.xy + between * np.outer(apart_x, apart_y),
+            _plus(self.xx, other.xx, between * apart_x, apart_x),
+            _plus(self.xy, other.xy, between * apart_x, apart_y),
             self.yy + other.yy + between * apart_y * apart_y,
         )
 
     def without(self, other):
-        """Moments of the rows that are left when `other`, a part of them, is taken away again."""
+        """Sums of the rows that are left when `other`, a part of them, is taken away again."""
         weight = self.weight - other.weight
         share = other.weight / weight
         apart_x = other.mean_x - self.mean_x
         apart_y = other.mean_y - self.mean_y
         between = other.weight + other.weight * share
-        return Moments(
+        return Sums(
             self.count - other.count,
             weight,
             self.mean_x - share * apart_x,
@@ -69,7 +84,7 @@ class Moments(NamedTuple):
 
     @classmethod
     def total(cls, parts):
-        """Moments of many sets of rows together; equal means stay equal, so a constant column stays one."""
+        """Sums of many sets of rows together; equal means stay equal, so a constant column stays one."""
         parts = [part for part in parts if part.weight > 0.0]
         weights = np.array([part.weight for part in parts])
         weight = weights.sum()
@@ -137,25 +152,30 @@ class Moments(NamedTuple):
 
     @classmethod
     def empty(cls, p, q):
-        """Moments of no rows."""
+        """Sums of no rows."""
         return cls(0, 0.0, np.zeros(p), np.zeros(q), np.zeros((p, p)), np.zeros((p, q)), np.zeros(q))
 
     @classmethod
     def from_rows(cls, X, Y, weights):
-        """Moments of some dense rows; copies them."""
+        """Sums of some dense rows; copies them."""
         weight = weights.sum()
         p, q = X.shape[1], Y.shape[1]
         if weight == 0.0:
             return cls.empty(p, q)
         rows = np.empty((len(X), p + q))
-        rows[:, :p] = X
-        rows[:, p:] = Y
-        first = rows[weights.argmax()].copy()  # rows without weight may hold anything
-        rows -= first
+        # Any centre near the rows will do, as long as a constant column has it exactly.
+        first = np.concatenate([X[weights.argmax()], Y[weights.argmax()]]).astype(np.float64)
+        np.subtract(X, first[:p], out=rows[:, :p], dtype=np.float64)
+        np.subtract(Y, first[p:], out=rows[:, p:])
+        even = (weights == weights[0]).all()
+        if not even:
+            rows[weights == 0.0] = 0.0  # rows without weight may hold anything
         shift = weights @ rows
         shift /= weight
         rows -= shift
-        rows *= np.sqrt(weights)[:, None]
+        if not even:
+            rows *= np.sqrt(weights)[:, None]
+        scale = float(weights[0]) if even else 1.0
         mean = first + shift
         x, y = rows[:, :p], rows[:, p:]
         return cls(
@@ -163,14 +183,14 @@ class Moments(NamedTuple):
             float(weight),
             mean[:p],
             mean[p:],
-            x.T @ x,
-            x.T @ y,
-            (y * y).sum(axis=0),
+            _times(x.T @ x, scale),
+            _times(x.T @ y, scale),
+            scale * np.einsum("ij,ij->j", y, y),
         )
 
     @classmethod
     def from_sparse(cls, X, Y, weights):
-        """Moments of sparse rows, never densified; X is CSR or CSC."""
+        """Sums of sparse rows, never densified; X is CSR or CSC."""
         entries = _design.entries_of(X)
         p = X.shape[1]
         weight = weights.sum()
@@ -191,7 +211,7 @@ class Moments(NamedTuple):
 
     @classmethod
     def from_data(cls, X, Y, weights):
-        """Moments of a whole data set, a block of rows at a time.
+        """Sums of a whole data set, a block of rows at a time.
 
         Parameters
         ----------
@@ -206,7 +226,7 @@ class Moments(NamedTuple):
 
     @classmethod
     def from_dense(cls, X, Y, weights):
-        """Moments of dense rows that can be read twice: for the means, then for products about them.
+        """Sums of dense rows that can be read twice: for the means, then for products about them.
 
         The products are taken about the rounded means and corrected for the difference (the corrected
         two-pass algorithm; Chan, Golub and LeVeque 1983, eq. 1.7). A tile of X is copied at a time.
@@ -297,7 +317,7 @@ def _full(lower):
 
 
 def fold_moments(X, Y, weights, folds):
-    """Moments of the rows that each fold is fitted on, and of those that it is judged by.
+    """Sums of the rows that each fold is fitted on, and of those that it is judged by.
 
     Folds share rows. Where they cut the data into few parts (K folds into K), every row is read once and the
     moments of the parts are added up: additions lose no digits, even where a column is constant on the rows
@@ -313,22 +333,22 @@ def fold_moments(X, Y, weights, folds):
 
     Returns
     -------
-    train, test : list of Moments
-    whole : Moments
+    train, test : list of Sums
+    whole : Sums
         Of all rows.
     """
     n = len(weights)
     labels = _parts_of(folds, n)
     if labels is not None:
         parts = _moments_of_parts(X, Y, weights, labels)
-        train = [Moments.total([parts[a] for a in np.unique(labels[fold.train])]) for fold in folds]
-        test = [Moments.total([parts[a] for a in np.unique(labels[fold.test])]) for fold in folds]
-        return train, test, Moments.total(parts)
+        train = [Sums.total([parts[a] for a in np.unique(labels[fold.train])]) for fold in folds]
+        test = [Sums.total([parts[a] for a in np.unique(labels[fold.test])]) for fold in folds]
+        return train, test, Sums.total(parts)
 
     def of(rows, some):
-        return Moments.from_data(X[rows], Y[rows], some)
+        return Sums.from_data(X[rows], Y[rows], some)
 
-    whole = Moments.from_data(X, Y, weights)
+    whole = Sums.from_data(X, Y, weights)
     train, test = [], []
     for fold in folds:
         kept = fold.weights(weights, n)
@@ -359,10 +379,10 @@ def _parts_of(folds, n):
 
 
 def _moments_of_parts(X, Y, weights, labels):
-    """Moments of the rows with each label, in one pass over the rows."""
+    """Sums of the rows with each label, in one pass over the rows."""
     count = labels.max() + 1
     if sparse.issparse(X):
-        return [Moments.from_sparse(X, Y, np.where(labels == a, weights, 0.0)) for a in range(count)]
+        return [Sums.from_sparse(X, Y, np.where(labels == a, weights, 0.0)) for a in range(count)]
     n, p = X.shape
     found = [[] for _ in range(count)]
     height = count * max(_design.TILE // p, 256)
@@ -372,17 +392,17 @@ def _moments_of_parts(X, Y, weights, labels):
             rows = top + np.flatnonzero(inside == a)
             if rows[-1] - rows[0] == len(rows) - 1:
                 rows = slice(rows[0], rows[-1] + 1)  # no need to gather
-            part = Moments.from_rows(X[rows], Y[rows], weights[rows])
+            part = Sums.from_rows(X[rows], Y[rows], weights[rows])
             found[a] = [found[a][0].merged(part)] if found[a] else [part]
     return [part for (part,) in found]
 
 
 class MomentDesign:
-    """Moments in the units of the solvers: what is left of a tall X.
+    """Sums in the units of the solvers: what is left of a tall X.
 
     Parameters
     ----------
-    moments : Moments
+    moments : Sums
     fit_intercept : bool
     units : Units or None
         Of the columns, where they are known better than from the moments: those of sparse rows are centred by

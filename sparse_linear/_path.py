@@ -518,7 +518,7 @@ def alpha_for(
 def _alpha_for(data, penalty, standardize, n_nonzero, l1_norm):
     """`alpha_for` for checked input."""
     if standardize:
-        penalty = penalty.per_standard_deviation(data.design.units.norm)
+        penalty = penalty.per_standard_deviation(data.units.norm)
     source = data.source(0)
     scale = source.target.scale
     if scale == 0.0:
@@ -542,9 +542,9 @@ def _one_target(X, y):
 def make_grid(data, penalty, eps, n_alphas, standardize):
     """An automatic grid of alphas for checked input; leaves in `data` what the fit will use again."""
     if standardize:
-        penalty = penalty.per_standard_deviation(data.design.units.norm)
+        penalty = penalty.per_standard_deviation(data.units.norm)
     top = 0.0
-    for index in range(data.Y.shape[1]):
+    for index in range(data.n_targets):
         source = data.source(index)
         if source.target.scale > 0.0:
             in_units = penalty.in_units(source.units, source.target.scale)

@@ -41,6 +41,8 @@ REDUCED = 1e-14
 MANY = 12
 # Steps of Lanczos' method for the extreme eigenvalues of a Gram matrix; smaller matrices are diagonalised.
 LANCZOS_STEPS = 16
+# What is below this share of the square of a column is rounding of a Gram matrix.
+RANK_TOLERANCE = 1e-14
 # Elements of a tile of rows, and pairs of target and lambda, that are in work at a time.
 TILE = 1 << 20
 PAIRS = 4096
@@ -143,15 +145,16 @@ def _factor(matrix):
     return factor
 
 
-def _spectrum(matrix, eliminated, full):
-    """`Spectrum` of A from its Gram matrix.
+def _spectrum(matrix, before, eliminated, full):
+    """`Spectrum` of A from its Gram matrix; `before` is the diagonal that it had before the elimination.
 
     The rank is that of a Cholesky factor with pivots (LAPACK's dpstrf) on columns of unit length: singular
     values below 1e-7 of such columns count as zero, since the Gram matrix holds only their squares. The
     extreme eigenvalues come from `LANCZOS_STEPS` steps of Lanczos' method, usually right to a few per cent.
     """
-    size = np.sqrt(matrix.diagonal())
-    used = np.flatnonzero(size > 0.0)
+    square = matrix.diagonal()
+    used = np.flatnonzero(square > RANK_TOLERANCE * before)  # of the others, rounding is left
+    size = np.sqrt(np.maximum(square, 0.0))
     if len(used) == 0:
         return Spectrum(0.0, 0.0, eliminated, full)
     if len(used) < len(matrix):
@@ -268,6 +271,7 @@ class Primal:
             matrix = matrix - cross @ self.share.T
         self.matrix = matrix / self.root
         self.matrix /= self.root[:, None]
+        self.before = gram.diagonal()[self.held] / (self.root * self.root)
 
     def prepare(self, lams):
         """Factor the matrix for some lambdas (b,)."""
@@ -312,7 +316,7 @@ class Primal:
 
     def spectrum(self):
         """`Spectrum` of A."""
-        return _spectrum(self.matrix, len(self.free), True)
+        return _spectrum(self.matrix, self.before, len(self.free), True)
 
 
 class Dual:
@@ -339,6 +343,7 @@ class Dual:
         with np.errstate(divide="ignore"):
             self.scale = np.where(held, 1.0 / l2, 0.0)
         self.matrix = design.outer_gram(self.scale)
+        self.before = self.matrix.diagonal().copy()
         self.free = np.flatnonzero(l2 == 0.0)
         if len(self.free):
             columns = design.block()
@@ -386,7 +391,7 @@ class Dual:
     def spectrum(self):
         """`Spectrum` of A."""
         eliminated = self.explained.shape[1] if len(self.free) else 0
-        return _spectrum(self.matrix, eliminated, False)
+        return _spectrum(self.matrix, self.before, eliminated, False)
 
 
 class Conjugate:

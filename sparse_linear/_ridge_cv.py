@@ -707,7 +707,7 @@ class RidgeCV(LinearModel):
             result = _solve.take([path], [(0, at) for at in places])._replace(parts=parts)
         else:
             result = engine.fit(engine.data, best[:, None])
-        self._store(result, dtype, y)
+        self._store(result, dtype, y.ndim == 1)
         spectrum = engine.data.spectrum(engine.settings.penalty, self.standardize)
         self.rank_ = spectrum.rank
         self.condition_number_ = spectrum.condition()

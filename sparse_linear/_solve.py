@@ -11,9 +11,9 @@ import numpy as np
 from scipy import linalg, sparse
 from sklearn.exceptions import ConvergenceWarning
 
-from sparse_linear import _active_set, _kernels, _ridge
+from sparse_linear import _active_set, _kernels, _ridge, _working_sets
 from sparse_linear._design import ColumnSource, make_design
-from sparse_linear._moments import MomentDesign, Moments, MomentSource
+from sparse_linear._moments import MomentDesign, MomentSource, Sums
 from sparse_linear._penalty import make_penalty
 
 # A relative gap below this is rounding: a smaller `tol` cannot be told from it.
@@ -22,6 +22,11 @@ ROUNDING = 1e-13
 MOMENT_ERROR = 16.0 * np.finfo(np.float64).eps
 # Normal equations with more unknowns than this are not formed (they would take 3 GB).
 LARGEST_GRAM = 20_000
+# What is said of a solver that was not exact to the end.
+DESCENT = (
+    "accelerated coordinate descent, up to tol, from where more than "
+    f"{_working_sets.LARGEST_FACTOR} features were in play"
+)
 # More unknowns than this are not factored orthogonally.
 LARGEST_QR = 4_000
 # Sparse X: with at most this many unknowns, normal equations are formed without trying iterations first;
@@ -83,6 +88,41 @@ class Data:
         if moments is not None:
             self.design.units = moments.units
 
+    @classmethod
+    def from_sums(cls, sums, fit_intercept):
+        """Data of which nothing is left but the sums of its rows."""
+        data = cls.__new__(cls)
+        data.design = data.Y = None
+        data.columns = {}
+        data.factor = None
+        data.moments = MomentDesign(sums, fit_intercept)
+        return data
+
+    @property
+    def units(self):
+        """`Units` of the columns."""
+        return self.moments.units if self.design is None else self.design.units
+
+    @property
+    def weight(self):
+        """Sum of the sample weights."""
+        return self.moments.weight if self.design is None else self.design.weight
+
+    @property
+    def n_features(self):
+        """Columns of X."""
+        return len(self.moments.units.norm) if self.design is None else self.design.p
+
+    @property
+    def n_rows(self):
+        """Rows with positive weight."""
+        return self.moments.moments.count if self.design is None else self.design.effective_rows
+
+    @property
+    def n_targets(self):
+        """Columns of y."""
+        return len(self.moments.squares) if self.design is None else self.Y.shape[1]
+
     def reduce(self):
         """Take the moments of X and Y, for tall data."""
         if self.moments is not None:
@@ -91,10 +131,9 @@ class Data:
         if not design.share.all():
             Y = np.where(design.share[:, None] > 0.0, Y, 0.0)  # rows without weight may hold anything
         unit_y = target_units(Y)
-        units = design.units if sparse.issparse(design.X) else None
-        moments = Moments.from_data(design.X, Y / unit_y, design.share)
-        self.moments = MomentDesign(moments, design.fit_intercept, units, unit_y)
-        design.units = self.moments.units
+        sums = Sums.from_data(design.X, Y / unit_y, design.share)
+        self.moments = MomentDesign(sums, design.fit_intercept, design.known_units, unit_y)
+        design.units = self.moments.units  # those it had, if any
 
     def source(self, index):
         """What the active-set solver works on, for one target."""
@@ -133,6 +172,9 @@ class Data:
     def choose(self, penalty, lams, wish="auto"):
         """Which solver fits some `lams` (q, b) under a penalty on the scale of X."""
         design, used = self.design, ~penalty.excluded
+        l1 = bool((used & (penalty.l1 > 0.0)).any() and lams.any())
+        if design is None:
+            return Choice("active set", True, "exact active-set solver with coordinate steps, on moments")
         is_sparse = sparse.issparse(design.X)
         return select_solver(
             Problem(
@@ -140,7 +182,7 @@ class Data:
                 p=design.p,
                 sparse=is_sparse,
                 far=is_sparse and len(design.far) > 0,
-                l1=bool((used & (penalty.l1 > 0.0)).any() and lams.any()),
+                l1=l1,
                 bounded=penalty.bounded,
                 penalised=bool((used & (penalty.l2 > 0.0)).any() and lams.all()),
                 n_lams=lams.shape[1],
@@ -296,27 +338,26 @@ def fit(
     -------
     Fit
     """
-    design = data.design
     if sum_scaled:
-        penalty = penalty._replace(l2=penalty.l2 / design.weight)
+        penalty = penalty._replace(l2=penalty.l2 / data.weight)
     choice = data.choose(penalty, lams, wish)
     if choice.moments:
         data.reduce()
-    if not np.isfinite(design.units.norm).all():
-        at = int(np.argmax(~np.isfinite(design.units.norm)))
+    if not np.isfinite(data.units.norm).all():
+        at = int(np.argmax(~np.isfinite(data.units.norm)))
         raise ValueError(
             f"X must hold values below 1e150, but the squares of column {at} overflow; divide it."
         )
     bounded = penalty.bounded
     if standardize:
-        penalty = penalty.per_standard_deviation(design.units.norm)
+        penalty = penalty.per_standard_deviation(data.units.norm)
     if choice.solver == "active set":
-        solved = _fit_active_set(data, penalty, lams, max_iter, start, tol, watch)
+        solved, choice = _fit_active_set(data, penalty, lams, max_iter, start, tol, watch, choice)
     else:
         moments = data.moments if choice.moments else None
         solved, choice = _fit_quadratic(data, moments, penalty, lams, max_iter, choice)
-    factor = 2.0 * design.weight if sum_scaled else 1.0
-    return _report(design, solved, lams, penalty, bounded, choice, factor, max_iter, tol)
+    factor = 2.0 * data.weight if sum_scaled else 1.0
+    return _report(data.units, solved, lams, penalty, bounded, choice, factor, max_iter, tol)
 
 
 class _Solved(NamedTuple):
@@ -326,39 +367,51 @@ class _Solved(NamedTuple):
     solutions: list  # of _active_set.Solutions
 
 
-def _fit_active_set(data, penalty, lams, max_iter, start, tol, watch):
+def _fit_active_set(data, penalty, lams, max_iter, start, tol, watch, choice):
     targets, solutions = [], []
-    design, Y = data.design, data.Y
-    for index in range(Y.shape[1]):
+    for index in range(data.n_targets):
         source = data.source(index)
         units, scale = source.units, source.target.scale or 1.0
         in_units = penalty.in_units(units, scale)
         coef = None if start is None else start[index] * (units.norm / scale)
         solution = _active_set.solve_path(source, in_units, lams[index], max_iter, coef, tol, watch)
         if data.moments is not None:
-            solution = _certified(design, Y[:, index], in_units, lams[index], max_iter, solution)
-        solution = _with_slip(design, Y[:, index], in_units, lams[index], solution)
+            solution = _certified(data, index, in_units, lams[index], max_iter, solution)
+        solution = _with_slip(data, index, in_units, lams[index], solution)
         targets.append(source.target)
         solutions.append(solution)
-    return _Solved(targets, solutions)
+    if any(solution.descent for solution in solutions):
+        choice = choice._replace(reason=f"{choice.reason}; {DESCENT}")
+    return _Solved(targets, solutions), choice
 
 
-def _certified(design, y, penalty, lams, max_iter, solution):
+def _certified(data, index, penalty, lams, max_iter, solution):
     """Solutions from moments: those whose certificate rounding could touch are certified on X itself.
 
     The moments are right up to a few units of rounding, so the correlations computed from them are within
-    ``error`` of those of the data, and the gap within ``doubt`` (from `_kernels.duality_gaps`: the share t
-    falls by error / l1, each term of a coefficient grows by error |w_j|).
+    ``error`` of those of the data, and the gap within ``doubt``, from the terms of `_kernels.duality_gaps`:
+    each grows by error times the coefficients that it compares, |w_j| and, without any penalty, a bound. A
+    ridge term is a square, ``(u - l1 - l2 w)^2 / (2 l2)``, and so is that of t, which falls by error / l1
+    (where there is no l2): the root of all squares grows at most by that of the squared errors.
     """
     length = np.abs(solution.coefs).sum(axis=1)
     error = MOMENT_ERROR * (1.0 + length)
+    used, ridge = ~penalty.excluded, penalty.l2 > 0.0
+    ends = np.maximum(-penalty.lower, penalty.upper)
+    ends = ends.sum(where=used & ~ridge & (penalty.l1 == 0.0) & np.isfinite(ends))
     with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
-        smallest = penalty.l1.min(initial=np.inf, where=penalty.l1 > 0.0)
+        curved = (1.0 / penalty.l2).sum(where=used & ridge)
+        smallest = penalty.l1.min(initial=np.inf, where=used & ~ridge & (penalty.l1 > 0.0))
         tightest = error / (lams * smallest)
-        doubt = 2.0 * error * length + 0.5 * tightest * tightest * solution.rss
+        squared = 0.5 * (error * error * curved / lams + tightest * tightest * solution.rss)
+        doubt = error * (2.0 * length + ends) + squared + 2.0 * np.sqrt(solution.gaps * squared)
     sure = doubt <= _kernels.EXACT
     if sure.all():
         return solution
+    if data.design is None:
+        # Nothing better is to be had than the bound; at lambda = 0, `_with_slip` finds its own.
+        return solution._replace(gaps=solution.gaps + np.where(sure | (lams == 0.0), 0.0, doubt))
+    design, y = data.design, data.Y[:, index]
     again = np.flatnonzero(~sure)
     gaps, rss = solution.gaps.copy(), solution.rss.copy()
     coefs, rounds = solution.coefs.copy(), solution.rounds.copy()  # of all features
@@ -367,7 +420,7 @@ def _certified(design, y, penalty, lams, max_iter, solution):
     worse = again[~(gaps[again] <= _kernels.EXACT)]
     if len(worse):
         better = _active_set.solve_path(source, penalty, lams[worse], max_iter, coefs[worse[0]])
-        gain = better.gaps < gaps[worse]
+        gain = ~(better.gaps >= gaps[worse])  # also over a gap that is NaN
         chosen = worse[gain]
         coefs[chosen] = better.whole(design.p)[gain]
         gaps[chosen], rss[chosen] = better.gaps[gain], better.rss[gain]
@@ -375,7 +428,7 @@ def _certified(design, y, penalty, lams, max_iter, solution):
     return solution._replace(coefs=coefs, gaps=gaps, rss=rss, rounds=rounds)
 
 
-def _with_slip(design, y, penalty, lams, solution):
+def _with_slip(data, index, penalty, lams, solution):
     """Gaps for a dual point that is orthogonal to the features without any penalty.
 
     For one such feature `_kernels.duality_gaps` will do; several that are nearly dependent can hide a
@@ -394,6 +447,10 @@ def _with_slip(design, y, penalty, lams, solution):
         if len(free) > LARGEST_QR:
             gaps[some] = 0.5 * solution.rss[some]  # the dual point zero
             continue
+        if data.design is None:
+            gaps[some] = _slip_of_moments(data.source(index), free, penalty, lams[some], solution, some)
+            continue
+        design, y = data.design, data.Y[:, index]
         basis = _ridge.basis(_columns(design, free))
         with np.errstate(over="ignore", invalid="ignore"):  # where rounding has driven a solution away
             coefs = solution.whole(design.p)[some]
@@ -402,6 +459,21 @@ def _with_slip(design, y, penalty, lams, solution):
         found, _ = _gaps_of(design, residuals - slip @ basis.T, penalty, lams[some], coefs)
         gaps[some] = found + 0.5 * np.einsum("ij,ij->i", slip, slip)
     return solution._replace(gaps=gaps)
+
+
+def _slip_of_moments(source, free, penalty, lams, solution, some):
+    """The same from moments: the projection by the Gram matrix of the features without any penalty."""
+    coefs = solution.whole(len(penalty.l1))[some]
+    corrs = source.start - coefs @ source.gram
+    values, vectors = linalg.eigh(source.gram[np.ix_(free, free)])
+    kept = values > _ridge.DEPENDENT * values.max(initial=0.0)
+    parts = corrs[:, free] @ vectors[:, kept]
+    slip = np.einsum("ij,ij,j->i", parts, parts, 1.0 / values[kept])
+    corrs = corrs - (parts / values[kept]) @ vectors[:, kept].T @ source.gram[free]
+    rss = np.maximum(solution.rss[some] - slip, 0.0)
+    features = np.arange(coefs.shape[1])
+    gaps, _ = _kernels.duality_gaps(corrs, features, coefs, lams, np.column_stack(penalty), rss)
+    return gaps + 0.5 * slip
 
 
 def _columns(design, features):
@@ -470,7 +542,7 @@ def relaxed(data, fit, penalty, relax, max_iter):
                 before = support
                 found = _refit(source, penalty, part.features[support], coef[support], max_iter)
             values[support, at] = found
-        refits.append((values, source.target.mean - data.design.units.mean[part.features] @ values))
+        refits.append((values, source.target.mean - data.units.mean[part.features] @ values))
     for amount in relax:
         if amount == 0.0:
             yield fit.parts, fit.intercepts
@@ -651,9 +723,8 @@ class _QuadraticSolver:
         return _ridge.iterate(design, values, diagonal, norm, self.max_iter)
 
 
-def _report(design, solved, lams, penalty, bounded, choice, factor, max_iter, tol):
+def _report(units, solved, lams, penalty, bounded, choice, factor, max_iter, tol):
     """Back to the original scale."""
-    units = design.units
     q, n_lams = lams.shape
     parts = []
     intercepts = np.empty((q, n_lams))

@@ -214,14 +214,17 @@ _X_RULES = dict(  # noqa: C408
 )
 
 
-def check_training_data(estimator, X, y, single=False):
+def check_training_data(estimator, X, y, single=False, reset=True):
     """X and y of a fit: X as float64/float32 ndarray or CSC/CSR container, y as it came (1-D or 2-D).
 
-    Sets ``n_features_in_`` and ``feature_names_in_`` on `estimator`. With `single`, y must be one column.
+    Sets ``n_features_in_`` and ``feature_names_in_`` on `estimator`. With `single`, y must be one column;
+    without `reset`, X must have the columns of the fit before.
     """
-    if not _is_ready(X, y) or (single and y.ndim != 1):
+    if not reset or not _is_ready(X, y) or (single and y.ndim != 1):
         with _plain_words(X, y, type(estimator).__name__):
-            X, y = validate_data(estimator, X, y, multi_output=not single, y_numeric=True, **_X_RULES)
+            X, y = validate_data(
+                estimator, X, y, reset=reset, multi_output=not single, y_numeric=True, **_X_RULES
+            )
             return canonical(X), check_target(y)
     estimator.n_features_in_ = X.shape[1]
     if hasattr(estimator, "feature_names_in_"):
@@ -332,8 +335,11 @@ def canonical(X):
     return view
 
 
-def check_sample_weight(sample_weight, n_samples):
-    """Weights as a float64 array of shape (n_samples,), or None; a number weighs every row alike."""
+def check_sample_weight(sample_weight, n_samples, some=True):
+    """Weights as a float64 array of shape (n_samples,), or None; a number weighs every row alike.
+
+    With `some`, one of them must be positive.
+    """
     if sample_weight is None:
         return None
     if isinstance(sample_weight, numbers.Real):
@@ -344,7 +350,7 @@ def check_sample_weight(sample_weight, n_samples):
         raise ValueError(
             f"sample_weight must not be negative, got {weights[at]:g} in row {at}; 0 leaves a row out."
         )
-    if not weights.any():
+    if some and not weights.any():
         raise ValueError("sample_weight is zero for every row; give at least one row a positive weight.")
     return weights
 

@@ -69,6 +69,7 @@ class FeatureSet:
 
     def solve_more_closely(self):
         """Called when the gap on all features was too large although none of them was missing."""
+        self.source.shortcut = False
 
     def verify(self, coefs, lams):
         """Correlations, residual norms, gaps, and for each solution how many features outside are missing."""
@@ -124,9 +125,8 @@ class FactorSet(FeatureSet):
         if len(features) == 0:
             return
         start, total = self.size, self.size + len(features)
-        if total >= len(self.work.coef):
-            # One place more than features: the solver parks a newcomer behind the last.
-            grown = allocate(max(total, min(max(2 * start, SMALLEST), LARGEST_FACTOR)) + 1)
+        if total > len(self.work.coef):
+            grown = allocate(max(total, min(max(2 * start, SMALLEST), LARGEST_FACTOR)))
             for new, old in zip(grown, self.work, strict=True):
                 used = (slice(0, start), slice(0, old.shape[-1]))[: old.ndim]
                 new[used] = old[used]
@@ -161,7 +161,7 @@ class FactorSet(FeatureSet):
         self.member[self.features[stale]] = False
         self.features = self.features[places]
         self.source.keep(places)
-        old, work = self.work, allocate(len(places) + 1)
+        old, work = self.work, allocate(len(places))
         m, k = len(places), self.free
         work.gram[:m, :m] = old.gram[np.ix_(places, places)]
         for name in ("target", "grad", "coef", "base", "rule", "held"):
@@ -244,7 +244,13 @@ class DescentSet(FeatureSet):
 
     def solve_more_closely(self):
         """From now on, to a smaller share of the gap."""
+        super().solve_more_closely()
         self.inner *= SHARE
+
+    def verify(self, coefs, lams):
+        """As in `FeatureSet`; a solution that is close enough lacks nothing."""
+        corrs, rss, gaps, lacking = super().verify(coefs, lams)
+        return corrs, rss, gaps, np.where(gaps <= self.goal, 0, lacking)
 
     def _solve_one(self, lam, max_epochs, goal):
         """Solve for one lambda in place, up to a gap; returns the number of epochs."""
@@ -318,3 +324,11 @@ class DescentSet(FeatureSet):
 def _square(x):
     """Squared norm; for a vector this short BLAS threads would cost more than they save."""
     return np.einsum("i,i->", x, x)
+
+
+def with_room(working, count, goal):
+    """The working set, without its factor if it will be too large for one with `count` more features."""
+    if working.size + count <= LARGEST_FACTOR or isinstance(working, DescentSet):
+        return working
+    working.drop_stale()
+    return working if working.size + count <= LARGEST_FACTOR else working.without_factor(goal)

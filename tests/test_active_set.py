@@ -6,7 +6,7 @@ from scipy import sparse
 
 from sparse_linear import _active_set, _kernels, _working_sets
 from sparse_linear._design import ColumnSource, make_design
-from sparse_linear._moments import MomentDesign, Moments, MomentSource
+from sparse_linear._moments import MomentDesign, MomentSource, Sums
 from sparse_linear._penalty import make_penalty
 from tests import oracles
 
@@ -40,7 +40,7 @@ class Case:
             source = ColumnSource(design, y)
             source.all_at_once = not self.screened
         else:
-            moments = Moments.from_data(X, y[:, None], design.share)
+            moments = Sums.from_data(X, y[:, None], design.share)
             units = design.units if sparse.issparse(X) else None
             source = MomentSource(MomentDesign(moments, fit_intercept, units), 0)
         return source
@@ -224,7 +224,7 @@ def test_thresholds_follow_the_bounds():
 @pytest.fixture
 def few(monkeypatch):
     """As if more than five features were too many for a factor."""
-    monkeypatch.setattr(_active_set, "LARGEST_FACTOR", 5)
+    monkeypatch.setattr(_working_sets, "LARGEST_FACTOR", 5)
 
 
 DESCENT = {
@@ -312,10 +312,41 @@ def test_stale_features_leave_before_the_factor_does(monkeypatch, container):
     expected, found = case.solve(lams)
     support = np.count_nonzero(expected, axis=1).max()
     assert (found.gaps <= 1e-13).all()
-    monkeypatch.setattr(_active_set, "LARGEST_FACTOR", support + 55)
+    monkeypatch.setattr(_working_sets, "LARGEST_FACTOR", support + 55)
     drop, dropped = _working_sets.FactorSet.drop_stale, []
     monkeypatch.setattr(_working_sets.FactorSet, "drop_stale", lambda self: (dropped.append(1), drop(self)))
     coefs, again = case.solve(lams)
     assert dropped
     assert (again.gaps <= 1e-13).all(), "with descent they would be larger"
     np.testing.assert_allclose(coefs, expected, rtol=0, atol=1e-10)
+
+
+@pytest.mark.parametrize("share", [1.5, 0.5])
+def test_descent_asks_for_nothing_where_the_gap_is_small_enough(share):
+    """A feature outside that violates its condition is missing only if the gap exceeds the goal."""
+    X, y = oracles.numbers(30, 40, seed=15)
+    source = ColumnSource(make_design(X, None, True), y)
+    working = _working_sets.FactorSet(source, make_penalty(40, 1.0, 0.0), 1.0)
+    working.extend(np.arange(3), working.target)
+    working = working.without_factor(1.0)
+    coefs, lams = np.zeros((1, 3)), np.array([0.5 * np.abs(working.source.start).max()])
+    _, _, gaps, _ = working.verify(coefs, lams)
+    working.goal = share * gaps[0]
+    _, _, _, lacking = working.verify(coefs, lams)
+    assert (lacking[0] > 0) == (share < 1.0)
+
+
+def test_refinement_passes_over_the_data(monkeypatch):
+    """Where inner products of columns are not good enough for the gap, the residual itself is correlated."""
+    exact, rng = ColumnSource._from_products, np.random.default_rng(0)
+
+    def rough(self, coefs, used):
+        corrs, rss = exact(self, coefs, used)
+        return corrs + 1e-5 * coefs.any() * rng.standard_normal(corrs.shape), rss
+
+    monkeypatch.setattr(ColumnSource, "_from_products", rough)
+    X, y = oracles.numbers(30, 400, seed=16)
+    case = Case(X, y, make_penalty(400, 1.0, 0.0))
+    coefs, found = case.solve(np.geomspace(0.99, 0.9, 16) * case.first_lambda())
+    assert coefs.any()
+    assert (found.gaps <= 1e-12).all()

@@ -74,10 +74,10 @@ timed("ElasticNet, bounds", lambda: ElasticNet(alpha=0.1, bounds=(-1.0, 1.0)).fi
 timed("Lasso, penalty weights", lambda: Lasso(alpha=0.1, penalty_weights=[0, 1, 1, 2, np.inf, 1]).fit(X, y))
 timed("Lasso, two targets", lambda: Lasso(alpha=0.1).fit(X, np.column_stack([y, -y])))
 timed("paths", lambda: (lasso_path(wide, y[:20]), enet_path(X, y, n_alphas=9), ridge_path(X, y, [1.0, 0.1])))
-sparse_linear._active_set.LARGEST_FACTOR = 5
+sparse_linear._working_sets.LARGEST_FACTOR = 5
 for container in (np.asarray, sparse.csc_array):
     timed("descent", lambda: lasso_path(container(wide), y[:20], tol=0.1))
-sparse_linear._active_set.LARGEST_FACTOR = 8192
+sparse_linear._working_sets.LARGEST_FACTOR = 8192
 timed("path, warm start", lambda: enet_path(X, y, alphas=[0.5, 0.1], coef_init=np.ones(6)))
 timed("grid", lambda: alpha_grid(sparse.csc_array(spread), y))
 json.dump(

@@ -28,13 +28,13 @@ COVERED = 0.95
 
 def by_descent(fit):
     """Fit as if hardly a feature fitted into a factor."""
-    from sparse_linear import _active_set
+    from sparse_linear import _working_sets
 
-    largest, _active_set.LARGEST_FACTOR = _active_set.LARGEST_FACTOR, 2
+    largest, _working_sets.LARGEST_FACTOR = _working_sets.LARGEST_FACTOR, 2
     try:
         return fit()
     finally:
-        _active_set.LARGEST_FACTOR = largest
+        _working_sets.LARGEST_FACTOR = largest
 
 
 def problems():

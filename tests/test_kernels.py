@@ -3,6 +3,7 @@
 import itertools
 from dataclasses import replace
 
+import numba
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -339,6 +340,25 @@ def test_duality_gap_is_primal_minus_dual(seed, l2, limits):
         assert certificate(Z, y, base, 0.1, coef) == pytest.approx(expected, rel=1e-6, abs=1e-15)
 
 
+@pytest.mark.parametrize("coef", [0.0, 0.3])
+@pytest.mark.parametrize("rule", [(1.0, 0.0, -INF, INF), (0.0, 1.0, -1.0, 1.0), (0.0, 0.0, -INF, INF)])
+@pytest.mark.parametrize("member", [True, False])
+def test_what_is_not_a_number_is_no_certificate(rule, coef, member):
+    """A correlation that is NaN makes a gap that is NaN, whether its feature is in the set or not."""
+    corrs, base = np.array([[0.1, np.nan]]), np.array([(1.0, 0.0, -INF, INF), rule])
+    features = np.arange(1 + member)
+    coefs = np.array([[0.0, coef]])[:, features]
+    gaps, _ = _kernels.duality_gaps(corrs, features, coefs, np.array([0.5]), base, np.ones(1))
+    assert np.isnan(gaps[0])
+
+
+@pytest.mark.parametrize("l1", [0.0, 1.0])
+def test_an_infinite_penalty_on_zero_adds_nothing(l1):
+    """The penalty of a column of length 1e-160 overflows; its coefficient is 0, its share of the gap too."""
+    gap = certificate(np.eye(2), np.array([0.0, 0.9]), rules(2, l1=l1, l2=INF), 0.5, np.zeros(2))
+    assert gap == 0.0
+
+
 def test_duality_gap_at_the_threshold():
     """The feature that decides the scale of the dual point ends on its threshold, give or take a rounding."""
     for seed in range(100):
@@ -454,12 +474,17 @@ def test_moments_of_sparse_columns(kind, storage, centred):
     np.testing.assert_allclose(square, (share[:, None] * there * (dense - mean) ** 2).sum(axis=0), rtol=1e-13)
     np.testing.assert_allclose(stored, share @ there, rtol=1e-13)
     np.testing.assert_array_equal(count, (there & (share > 0)[:, None]).sum(axis=0))
+    X.data[np.isin(sparse.coo_array(X).coords[0], [1, 5])] = -1e300
+    again = _kernels.entry_moments(storage(X.data, X.indices, X.indptr), share, centred, 5)
+    for found, expected in zip(again, (mean, square, stored, count), strict=True):
+        np.testing.assert_array_equal(found, expected)
 
 
 @pytest.mark.parametrize("rows", [2, 4, 9, 1024])
 def test_gram_of_sparse_entries(monkeypatch, rows):
     """``X^T diag(share) X`` from either storage, an empty row and an empty column among them."""
-    monkeypatch.setattr(_kernels, "ROWS", rows)  # seen where kernels are interpreted
+    if numba.config.DISABLE_JIT:  # compiled, it would go into the cache, and be slow for whoever fits next
+        monkeypatch.setattr(_kernels, "ROWS", rows)
     for n in (9, 3000):
         dense = oracles.holes(n, 5)[0]
         dense[3] = dense[:, 1] = 0.0
@@ -501,3 +526,11 @@ def test_rows_and_columns_trade_places():
     for major, minor in itertools.product(range(2), repeat=2):
         assert _kernels.row_and_column(_kernels.CSR(*empty), major, minor) == (major, minor)
         assert _kernels.row_and_column(_kernels.CSC(*empty), major, minor) == (minor, major)
+
+
+def test_a_tiny_box_is_left_where_the_gradient_points():
+    """Bounds of a column of tiny length leave no room to move; it goes to the right end all the same."""
+    gram, corr = np.eye(3), np.array([0.5, -0.5, 0.05])
+    base = rules(3, l1=0.1, lower=-1e-18, upper=1e-17)
+    coefs, *_ = solve(gram, corr, base, [1.0])
+    np.testing.assert_array_equal(coefs[0], [1e-17, -1e-18, 0.0])

@@ -1,11 +1,11 @@
-"""Moments against explicit sums in extended precision, and as a monoid."""
+"""Sums against explicit sums in extended precision, and as a monoid."""
 
 import numpy as np
 import pytest
 from scipy import sparse
 
 from sparse_linear import _design
-from sparse_linear._moments import MomentDesign, Moments, MomentSource
+from sparse_linear._moments import MomentDesign, MomentSource, Sums
 from tests import oracles
 
 N, P, Q = 30, 5, 2
@@ -30,11 +30,11 @@ def data(seed=0):
 
 
 def direct(X, Y, weights):
-    """Moments from the definition, in extended precision."""
+    """Sums from the definition, in extended precision."""
     X, Y, w = oracles.dense(X), oracles.dense(Y), weights.astype(oracles.LONG)
     mean_x, mean_y = w @ X / w.sum(), w @ Y / w.sum()
     x, y = X - mean_x, Y - mean_y
-    return Moments(
+    return Sums(
         np.count_nonzero(weights),
         w.sum(),
         mean_x,
@@ -69,7 +69,7 @@ def test_moments_are_the_sums_they_stand_for(container, weighted):
     X = CONTAINERS[container](X)
     weights = weights if weighted else np.full(N, 1.0 / N)
     before = oracles.dense(X)
-    assert_same(Moments.from_data(X, Y, weights), direct(X, Y, weights))
+    assert_same(Sums.from_data(X, Y, weights), direct(X, Y, weights))
     np.testing.assert_array_equal(oracles.dense(X), before)
 
 
@@ -81,25 +81,25 @@ def test_blocks_of_rows_do_not_matter(monkeypatch, height, offset):
     X, Y = X + offset, Y - offset
     weights[:7] = 0.0
     whole = direct(X, Y, weights)
-    total = Moments.empty(P, Q)
+    total = Sums.empty(P, Q)
     for top in range(0, N, height):
         rows = slice(top, top + height)
-        total = total.merged(Moments.from_rows(X[rows], Y[rows], weights[rows]))
+        total = total.merged(Sums.from_rows(X[rows], Y[rows], weights[rows]))
     # The mean of a block is a float64, known to eps times its size.
     accuracy = 1e-13 + 10 * np.finfo(float).eps * offset
     assert_same(total, whole, accuracy)
     monkeypatch.setattr(_design, "TILE", 1)
-    assert_same(Moments.from_data(X, Y, weights), whole, accuracy)
+    assert_same(Sums.from_data(X, Y, weights), whole, accuracy)
 
 
 def test_moments_are_a_commutative_monoid():
     """``a + b = b + a``, ``(a + b) + c = a + (b + c)``, and no rows at all change nothing."""
     X, Y, weights = data()
-    a, b, c = (Moments.from_rows(X[i::3], Y[i::3], weights[i::3]) for i in range(3))
+    a, b, c = (Sums.from_rows(X[i::3], Y[i::3], weights[i::3]) for i in range(3))
     whole = direct(X, Y, weights)
     for total in (a.merged(b).merged(c), a.merged(b.merged(c)), c.merged(a).merged(b)):
         assert_same(total, whole)
-    empty = Moments.empty(P, Q)
+    empty = Sums.empty(P, Q)
     assert empty.merged(a) is a
     assert a.merged(empty) is a
 
@@ -110,7 +110,7 @@ def test_targets_far_from_zero(kind, offset):
     """The digits of y that survive in y itself survive in the moments."""
     X, Y, weights = data()
     Y = Y + offset
-    assert_same(Moments.from_data(kind(X), Y, weights), direct(X, Y, weights), 1e-12)
+    assert_same(Sums.from_data(kind(X), Y, weights), direct(X, Y, weights), 1e-12)
 
 
 @pytest.mark.parametrize("fit_intercept", [True, False])
@@ -122,7 +122,7 @@ def test_source_from_moments_is_the_source_from_columns(container, fit_intercept
     X = CONTAINERS[container](X)
     design = _design.make_design(X, weights, fit_intercept)
     units = design.units if sparse.issparse(X) else None
-    moments = MomentDesign(Moments.from_data(X, Y, design.share), fit_intercept, units)
+    moments = MomentDesign(Sums.from_data(X, Y, design.share), fit_intercept, units)
     np.testing.assert_array_equal(moments.units.constant, [False] * 4 + [True])
     np.testing.assert_allclose(moments.units.norm, design.units.norm, rtol=1e-13)
     np.testing.assert_allclose(moments.units.mean, design.units.mean, rtol=1e-13, atol=1e-15)
@@ -149,7 +149,7 @@ def test_a_row_without_weight_has_no_say(container, value):
     X = CONTAINERS[container](X)
     design = _design.make_design(X, weights, True)
     units = design.units if sparse.issparse(X) else None
-    moments = MomentDesign(Moments.from_data(X, Y, design.share), True, units)
+    moments = MomentDesign(Sums.from_data(X, Y, design.share), True, units)
     for constant in (design.units.constant, moments.units.constant):
         np.testing.assert_array_equal(constant, [False, True, False, False, False])
 
@@ -160,7 +160,7 @@ def test_constant_target_from_moments(fit_intercept):
     X, Y, weights = data()
     Y[:, 0] = 0.1
     Y[:, 1] = 0.0
-    moments = MomentDesign(Moments.from_data(X, Y, weights), fit_intercept)
+    moments = MomentDesign(Sums.from_data(X, Y, weights), fit_intercept)
     assert moments.target(0).scale == pytest.approx(0.0 if fit_intercept else 0.1, rel=1e-13)
     assert moments.target(1).scale == 0.0
     source = MomentSource(moments, 1)

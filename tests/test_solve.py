@@ -7,7 +7,8 @@ import pytest
 from scipy import sparse
 from sklearn.exceptions import ConvergenceWarning
 
-from sparse_linear import ElasticNet, Lasso, Ridge, _solve, enet_path, ridge_path
+from sparse_linear import ElasticNet, Lasso, Ridge, _solve, _working_sets, enet_path, ridge_path
+from sparse_linear._penalty import make_penalty
 from tests import oracles
 
 ROUTES = {
@@ -213,3 +214,65 @@ def test_an_exact_fit_says_so(estimator):
     assert re.match(r"optimal to rounding: relative duality gap \d\.\de-\d\d", model.status_)
     square = np.var(y) * (2 * len(y) if isinstance(estimator, Ridge) else 1)
     assert model.dual_gap_ <= 1e-13 * square
+
+
+def test_units_in_use_stay():
+    """What a design has derived from its units is not left behind when moments could give others."""
+    X, y = oracles.numbers(40, 5)
+    X += 1e3
+    data = _solve.Data(X, y[:, None], None, True)
+    design = data.design
+    design.correlate(y[None])
+    units = design.units
+    _solve.fit(data, make_penalty(5, 1.0, 0.0), np.array([[0.1]]))
+    assert design.units is units
+
+
+@pytest.mark.parametrize("alpha", [1e-3, 1e-20])
+@pytest.mark.parametrize("limits", [(-1e3, 1e3), (0.0, np.inf)])
+@pytest.mark.parametrize("weights", [(0.0, 1.0), (1.0, 1.0)])
+def test_moments_certify_what_the_data_would(alpha, limits, weights):
+    """Under a tiny ridge penalty the rounding of correlations matters: the gap is never below that of X."""
+    X, y = oracles.numbers(200, 8, correlation=2.0)
+    penalty = make_penalty(8, 0.0, 1.0, np.where(np.arange(8) == 3, *weights), *limits)
+    data = _solve.Data(X, y[:, None], None, True)
+    design = data.design
+    lams = np.array([alpha])
+    found = _solve.fit(data, penalty, lams[None])
+    target, values = design.target(y)
+    in_units = penalty.in_units(design.units, target.scale)
+    coefs = found.coefs[0].T * design.units.norm / target.scale
+    truth, _ = _solve._gaps_on_data(design, values, in_units, lams, coefs)
+    assert found.relative_gaps[0, 0] / 2.0 >= truth[0] - 1e-12
+
+
+@pytest.mark.parametrize("container", [np.asarray, np.asfortranarray, sparse.csc_array, sparse.csr_array])
+@pytest.mark.parametrize("shape", [(40, 5), (20, 90)])
+@pytest.mark.parametrize("size", [1e-9, 1.0])
+def test_rows_without_weight_may_hold_anything_finite(container, shape, size):
+    """Neither squares nor products of what they hold, nor a fit to it, may reach an answer."""
+    X, y = oracles.holes(*shape)
+    X *= size
+    weights = np.where(np.arange(len(y)) % 4 == 1, 0.0, 1.0)
+    models = [
+        Lasso(0.1 * size),
+        Lasso(0.01 * size, positive=True, standardize=True),
+        Ridge(0.1),
+        Ridge(0.1, solver="lsqr"),
+        Ridge(1e-3, bounds=(-1.0, 1.0), standardize=True),
+        Ridge(0.1, penalty_weights=np.where(np.arange(shape[1]) == 2, 0.0, 1.0)),
+    ]
+    for model in models:
+        expected = model.fit(container(X), y, weights).coef_
+        wild = X.copy()
+        wild[weights == 0.0] = 1e300 * np.where(np.arange(shape[1]) % 2, 1.0, -1.0)
+        found = model.fit(container(wild), np.where(weights > 0.0, y, -1e300), weights)
+        np.testing.assert_allclose(found.coef_, expected, rtol=1e-9, atol=1e-12 * np.abs(expected).max())
+
+
+def test_descent_is_named_where_it_ran(monkeypatch):
+    """`solver_` does not call exact what was not."""
+    X, y = oracles.numbers(60, 300)
+    assert "descent, up to tol" not in Lasso(0.01).fit(X, y).solver_
+    monkeypatch.setattr(_working_sets, "LARGEST_FACTOR", 5)
+    assert "descent, up to tol" in Lasso(0.01, tol=1e-3).fit(X, y).solver_

@@ -308,7 +308,7 @@ def idle(monkeypatch):
 
     monkeypatch.setattr(_solve, "fit", work)
     monkeypatch.setattr(_active_set, "solve_path", work)
-    monkeypatch.setattr(_moments.Moments, "from_data", work)
+    monkeypatch.setattr(_moments.Sums, "from_data", work)
     for design in (_design.DenseDesign, _design.SparseDesign):
         monkeypatch.setattr(design, "units", property(work))
         for name in ("target", "correlate", "apply", "take", "block"):

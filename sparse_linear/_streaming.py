@@ -1,0 +1,359 @@
+"""`Moments`: data that no memory holds, reduced to what a linear model needs of it, in one pass.
+
+The moments of chunks add up, and so do those of files, days, workers and folds; every estimator fits them
+exactly.
+"""
+
+import numbers
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+from scipy import sparse
+
+from sparse_linear import _design, _validation
+from sparse_linear._moments import Sums
+
+# The layout of a saved file.
+FORMAT = 1
+
+
+class Moments:
+    """Weighted count, means, and cross products about the means, of rows of X and y.
+
+    All that a linear model needs to know of data with many more rows than columns: ``(p, p)`` numbers,
+    however many rows. Every chunk is centred on its own mean and chunks are merged by the pairwise formula
+    (Chan, Golub and LeVeque 1983, eq. 2.1), so that no digits are lost to large means.
+
+    Attributes
+    ----------
+    n_samples : int
+        Rows with positive weight.
+    weight : float
+        Sum of the sample weights.
+    n_features : int or None
+        None as long as there are no rows.
+    feature_names : ndarray of shape (n_features,) or None
+        Column names, if X came with names.
+    n_targets : int or None
+        None if y is one-dimensional.
+
+    See Also
+    --------
+    Lasso.fit_moments, Ridge.fit_moments, LassoCV.fit_moments : Fit to moments.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sparse_linear import Lasso, Moments
+    >>> rng = np.random.default_rng(0)
+    >>> def chunks():
+    ...     for _ in range(10):
+    ...         X = rng.normal(size=(1000, 5))
+    ...         yield X, X[:, 0] - 2.0 * X[:, 3] + rng.normal(size=1000)
+    >>> moments = Moments.from_chunks(chunks())
+    >>> moments.n_samples
+    10000
+    >>> Lasso(alpha=0.1).fit_moments(moments).coef_.round(1)
+    array([ 0.9,  0. ,  0. , -1.9,  0. ])
+    """
+
+    def __init__(self):
+        self.sums = None
+        self.feature_names = None
+        self.n_targets = None
+
+    # -- making ------------------------------------------------------------------------------
+
+    @classmethod
+    def from_data(cls, X, y, sample_weight=None):
+        """Moments of X and y, which are read once, in blocks of rows.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            An array, memory map or data frame; or anything with a `shape` and slices of rows that NumPy can
+            turn into arrays. Only two blocks of it are in memory at a time.
+        y : array-like of shape (n_samples,) or (n_samples, n_targets)
+        sample_weight : array-like of shape (n_samples,), default=None
+
+        Returns
+        -------
+        Moments
+        """
+        return cls.from_chunks(_blocks(X, y, sample_weight))
+
+    @classmethod
+    def from_chunks(cls, chunks):
+        """Moments of chunks of rows, which are read one after the other while the one before is worked on.
+
+        Parameters
+        ----------
+        chunks : iterable of (X, y) or (X, y, sample_weight)
+
+        Returns
+        -------
+        Moments
+        """
+        total = cls()
+        for chunk in _ahead(chunks):
+            total.update(*_parts(chunk, 3))
+        return total
+
+    @classmethod
+    def by_fold(cls, chunks, n_folds=5):
+        """Moments of the folds of a cross-validation, in one pass over the rows.
+
+        Parameters
+        ----------
+        chunks : iterable of (X, y), (X, y, sample_weight) or (X, y, sample_weight, fold)
+            `fold` holds the number of each row's fold, from 0 to ``n_folds - 1`` (and `sample_weight` may be
+            None). Without it, the rows are dealt out in turn: row ``i`` goes to fold ``i % n_folds``.
+        n_folds : int, default=5
+
+        Returns
+        -------
+        list of Moments
+        """
+        n_folds = _validation.check_count(n_folds, "n_folds")
+        folds = [cls() for _ in range(n_folds)]
+        seen = 0
+        for chunk in _ahead(chunks):
+            X, y, weight, label = _parts(chunk, 4)
+            n = X.shape[0] if hasattr(X, "shape") else len(X)
+            if label is None:
+                label = np.arange(seen, seen + n) % n_folds
+            label = _checked_labels(label, n, n_folds)
+            seen += n
+            for fold, moments in enumerate(folds):
+                rows = np.flatnonzero(label == fold)
+                if len(rows):
+                    moments.update(
+                        _take(X, rows), _take(y, rows), None if weight is None else np.asarray(weight)[rows]
+                    )
+        return folds
+
+    def update(self, X, y, sample_weight=None):
+        """Add rows, in place.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        y : array-like of shape (n_samples,) or (n_samples, n_targets)
+        sample_weight : array-like of shape (n_samples,), default=None
+
+        Returns
+        -------
+        self : Moments
+        """
+        if np.shape(X)[0] == 0:
+            return self
+        names = _names(X)
+        X, y = _validation.check_path_data(X, y)
+        weights = _validation.check_sample_weight(sample_weight, len(y), some=False)
+        weights = np.ones(len(y)) if weights is None else weights
+        new = Moments()
+        new.feature_names = names
+        new.n_targets = None if y.ndim == 1 else y.shape[1]
+        new.sums = Sums.from_data(X, y.reshape(len(y), -1), weights)
+        if not np.isfinite(new.sums.xx.sum()):
+            raise ValueError("X holds values whose squares overflow; divide its columns.")
+        self._take_over(self + new)
+        return self
+
+    def _take_over(self, other):
+        self.sums, self.feature_names, self.n_targets = other.sums, other.feature_names, other.n_targets
+
+    def describe(self, estimator):
+        """Set on an estimator what a fit says about its input."""
+        estimator.n_features_in_ = self.n_features
+        if self.feature_names is not None:
+            estimator.feature_names_in_ = self.feature_names
+        elif hasattr(estimator, "feature_names_in_"):
+            del estimator.feature_names_in_
+
+    # -- algebra -----------------------------------------------------------------------------
+
+    def __add__(self, other):
+        """Moments of both sets of rows together; in any order the same, up to rounding."""
+        if isinstance(other, numbers.Number) and other == 0:
+            return self  # what `sum` begins with
+        if not isinstance(other, Moments):
+            return NotImplemented
+        if self.sums is None or other.sums is None:
+            return other if self.sums is None else self
+        return self._with(other, self.sums.merged(other.sums))
+
+    __radd__ = __add__
+
+    def __sub__(self, other):
+        """Moments of the rows that are left when `other`, some of them, are taken away again."""
+        if not isinstance(other, Moments):
+            return NotImplemented
+        if other.sums is None:
+            return self
+        if self.sums is None or self.sums.count <= other.sums.count or self.sums.weight <= other.sums.weight:
+            raise ValueError(
+                f"Taking away {other.n_samples} rows (weight {other.weight:g}) from {self.n_samples} "
+                f"(weight {self.weight:g}) would leave nothing; only a part can be taken away."
+            )
+        left = self._with(other, self.sums.without(other.sums))
+        spread = left.sums.xx.diagonal()
+        if (spread < -1e-8 * self.sums.xx.diagonal()).any():
+            raise ValueError("The rows to take away are not among these: a variance would become negative.")
+        np.einsum("ii->i", left.sums.xx)[:] = np.maximum(spread, 0.0)
+        return left
+
+    def _with(self, other, sums):
+        """New moments of the same columns."""
+        for what, mine, theirs in (
+            ("n_features", self.n_features, other.n_features),
+            ("n_targets", self.n_targets, other.n_targets),
+        ):
+            if mine != theirs:
+                raise ValueError(f"Moments must agree in {what} to be combined, got {mine} and {theirs}.")
+        if not _same_names(self.feature_names, other.feature_names):
+            raise ValueError(
+                f"Moments must agree in their feature names, got {_first_difference(self, other)}; bring the "
+                "columns of all chunks into the same order."
+            )
+        result = Moments()
+        result.sums = sums
+        result.feature_names = self.feature_names
+        result.n_targets = self.n_targets
+        return result
+
+    # -- looking -----------------------------------------------------------------------------
+
+    @property
+    def n_samples(self):
+        """Rows with positive weight."""
+        return 0 if self.sums is None else self.sums.count
+
+    @property
+    def weight(self):
+        """Sum of the sample weights."""
+        return 0.0 if self.sums is None else self.sums.weight
+
+    @property
+    def n_features(self):
+        """Columns of X."""
+        return None if self.sums is None else len(self.sums.mean_x)
+
+    def __repr__(self):
+        return (
+            f"Moments(n_samples={self.n_samples}, n_features={self.n_features}, n_targets={self.n_targets})"
+        )
+
+    # -- keeping -----------------------------------------------------------------------------
+
+    def save(self, file):
+        """Write to an NPZ file (a path, or a file open for writing)."""
+        if self.sums is None:
+            raise ValueError("There are no rows in these moments; there is nothing to save.")
+        names = np.empty(0, dtype=str) if self.feature_names is None else self.feature_names.astype(str)
+        targets = -1 if self.n_targets is None else self.n_targets
+        np.savez(file, format=FORMAT, n_targets=targets, feature_names=names, **self.sums._asdict())
+
+    @classmethod
+    def load(cls, file):
+        """Read what `save` has written; nothing in the file is executed."""
+        with np.load(file, allow_pickle=False) as content:
+            if "format" not in content or int(content["format"]) != FORMAT:
+                raise ValueError(f"{file!r:.60} does not hold moments in a format that this version reads.")
+            parts = {name: content[name] for name in Sums._fields}
+            names, targets = content["feature_names"], int(content["n_targets"])
+        parts.update(count=int(parts["count"]), weight=float(parts["weight"]))
+        result = cls()
+        result.sums = Sums(**parts)
+        result.feature_names = names.astype(object) if len(names) else None
+        result.n_targets = None if targets < 0 else targets
+        return result
+
+
+def check_moments(moments):
+    """Moments of some rows."""
+    if not isinstance(moments, Moments):
+        raise TypeError(
+            f"moments must be Moments, got {moments!r:.60}; Moments.from_data(X, y) makes them of data."
+        )
+    if moments.n_samples == 0:
+        raise ValueError("moments hold no rows with positive weight; there is nothing to fit.")
+    return moments
+
+
+def _parts(chunk, most):
+    """A chunk as a tuple of `most` entries, None for those that are missing."""
+    if not isinstance(chunk, (tuple, list)) or not 2 <= len(chunk) <= most:
+        names = "(X, y), (X, y, sample_weight)" + (" or (X, y, sample_weight, fold)" if most == 4 else "")
+        raise ValueError(f"Every chunk must be a tuple {names}, got {chunk!r:.60}.")
+    return (*chunk, *[None] * (most - len(chunk)))
+
+
+def _ahead(chunks):
+    """The same chunks, each fetched in a thread while the one before is in use."""
+    chunks = iter(chunks)
+    end = object()
+    with ThreadPoolExecutor(1) as reader:
+        coming = reader.submit(next, chunks, end)
+        while (chunk := coming.result()) is not end:
+            coming = reader.submit(next, chunks, end)
+            yield chunk
+
+
+def _blocks(X, y, sample_weight):
+    """Blocks of rows of at most 16 MB, as arrays of their own."""
+    n = X.shape[0] if hasattr(X, "shape") else len(X)
+    if len(y) != n:
+        raise ValueError(f"X and y must have the same number of rows, got {n} and {len(y)}.")
+    if sample_weight is not None:
+        sample_weight = _validation.check_sample_weight(sample_weight, n)
+    width = X.shape[1] if hasattr(X, "shape") and len(X.shape) > 1 else 1
+    height = max(1, 8 * _design.TILE // max(1, width))
+    if sparse.issparse(X):
+        X = X.tocsr()
+    for top in range(0, n, height):
+        rows = slice(top, top + height)
+        block = _take(X, rows)
+        if isinstance(block, np.memmap) or not (sparse.issparse(block) or hasattr(block, "columns")):
+            block = np.array(block)  # this reads it
+        yield block, _take(y, rows), None if sample_weight is None else sample_weight[rows]
+
+
+def _take(data, rows):
+    """Rows of an array, sparse matrix, data frame or series, given by a slice or by their numbers."""
+    if hasattr(data, "iloc"):
+        return data.iloc[rows]
+    return data[rows] if hasattr(data, "shape") else np.asarray(data)[rows]
+
+
+def _names(X):
+    """Names of the columns, if all are strings."""
+    columns = getattr(X, "columns", None)
+    if columns is None or not all(isinstance(name, str) for name in columns):
+        return None
+    return np.array(list(columns), dtype=object)
+
+
+def _same_names(a, b):
+    return (a is None and b is None) or (a is not None and b is not None and np.array_equal(a, b))
+
+
+def _first_difference(a, b):
+    if a.feature_names is None or b.feature_names is None:
+        return "names for some of them only"
+    at = int(np.argmax(a.feature_names != b.feature_names))
+    return f"{a.feature_names[at]!r} and {b.feature_names[at]!r} for column {at}"
+
+
+def _checked_labels(label, n, n_folds):
+    label = np.asarray(label)
+    if (
+        label.shape != (n,)
+        or label.dtype.kind not in "iu"
+        or (n and not 0 <= label.min() <= label.max() < n_folds)
+    ):
+        raise ValueError(
+            f"fold must hold one number from 0 to {n_folds - 1} for each of the {n} rows of a chunk, "
+            f"got {label!r:.60}."
+        )
+    return label
