@@ -12,6 +12,8 @@ it. A peer may live in another environment: --python adelie=/path/to/python.
 cross-validation, and grid search. scikit-learn runs at its default tolerance and at 1e-7; every fit of every
 fold is certified, its errors on the rows left out are compared with ours, and our times with that of a single
 path and of one X'X. The ratios there are of the fastest runs.
+
+``python -m benchmarks ridge`` is about closed forms: one fit, leave-one-out, folds and many targets.
 """
 
 import argparse
@@ -23,7 +25,7 @@ from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
-from . import crossval, measure, problems, report, scaling
+from . import crossval, measure, problems, report, ridge, scaling
 from .libraries import LIBRARIES, OURS
 
 
@@ -36,7 +38,7 @@ def arguments(words=None):
     add(
         "command",
         nargs="?",
-        choices=["gaps", "scaling", "cv"],
+        choices=["gaps", "scaling", "cv", "ridge"],
         default="gaps",
         help="what to measure (default: gaps)",
     )
@@ -108,6 +110,13 @@ def main(words=None):
         report.save(document, chosen.output / "scaling.json")
         if not chosen.no_plots:
             report.plot_scaling(document["axes"], chosen.output / "scaling.png")
+        return
+    if chosen.command == "ridge":
+        found = ridge.specs(chosen.data)
+        found = {name: spec for name, spec in found.items() if _matches(name, chosen.problems or "*")}
+        names = [name for name in ridge.LIBRARIES if _matches(name, chosen.libraries)]
+        document["problems"] = ridge.run(found, names, settings)
+        report.save(document, chosen.output / "ridge.json")
         return
     recipes = problems.specs(chosen.data, chosen.openml, chosen.libsvm)
     patterns = chosen.problems or ("cv" if choosing else "table,more,openml,libsvm")

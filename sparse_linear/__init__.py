@@ -1,8 +1,8 @@
 """Exact, fast and complete L1/L2-regularised linear models with scikit-learn's interface.
 
-Estimators: `Lasso`, `ElasticNet`, `Ridge`; `LassoCV`, `ElasticNetCV`, which choose their parameters by
-cross-validation, and `LassoIC`, `ElasticNetIC`, by an information criterion. Functions: `lasso_path`,
-`enet_path`, `ridge_path`, `alpha_grid`, `alpha_for`.
+Estimators: `Lasso`, `ElasticNet`, `Ridge`; `LassoCV`, `ElasticNetCV`, `RidgeCV`, which choose their
+parameters by cross-validation, and `LassoIC`, `ElasticNetIC`, by an information criterion. Functions:
+`lasso_path`, `enet_path`, `ridge_path`, `alpha_grid`, `alpha_for`.
 ``python -m sparse_linear`` compares them with scikit-learn's.
 """
 
@@ -10,6 +10,7 @@ from sparse_linear._cv import ElasticNetCV, LassoCV
 from sparse_linear._estimators import ElasticNet, Lasso, Ridge
 from sparse_linear._ic import ElasticNetIC, LassoIC
 from sparse_linear._path import Path, alpha_for, alpha_grid, enet_path, lasso_path, ridge_path
+from sparse_linear._ridge_cv import RidgeCV
 from sparse_linear._streaming import Moments
 
 __version__ = "0.1.0.dev0"
@@ -24,6 +25,7 @@ __all__ = [
     "Moments",
     "Path",
     "Ridge",
+    "RidgeCV",
     "__version__",
     "alpha_for",
     "alpha_grid",

@@ -136,6 +136,12 @@ class _Design:
             self.share = share / total
         self.root = np.sqrt(self.share)
 
+    def take_rows(self, features):
+        """Some columns of X, centred but neither weighted nor scaled, as an (n, k) array."""
+        columns = self.X[:, features]
+        columns = columns.toarray() if sparse.issparse(columns) else columns
+        return columns - self.units.mean[features]
+
     @property
     def effective_rows(self):
         """Number of rows with positive weight."""
@@ -284,15 +290,31 @@ class DenseDesign(_Design):
         return _DenseBlock(self)
 
     def outer_gram(self, scale):
-        """``Z diag(scale) Z^T``, an (n, n) matrix, accumulated over tiles of columns."""
+        """``Z diag(scale) Z^T``, an (n, n) matrix.
+
+        Accumulated over tiles of columns; or in one product, where X itself can be multiplied: all columns
+        have the same factor, and their means are smaller than their spread.
+        """
         mean, norm, _ = self.units
+        factor = np.sqrt(scale) / norm
+        top = factor.max(initial=0.0)
+        even = (np.abs(factor - top) <= 4.0 * _kernels.EPS * top).all()
+        if even and self._direct and mean @ mean <= norm @ norm:
+            result = self.X @ self.X.T
+            across = self.X @ mean - 0.5 * (mean @ mean)
+            result -= across[:, None]
+            result -= across
+            result *= top * top
+            result *= self.root
+            result *= self.root[:, None]
+            return result
         result = np.zeros((self.n, self.n))
         width = max(1, TILE // self.n)
         for left in range(0, self.p, width):
             columns = slice(left, left + width)
             tile = self.X[:, columns] - mean[columns]
             tile *= self.root[:, None]  # first, for the sake of rows without weight
-            tile *= np.sqrt(scale[columns]) / norm[columns]
+            tile *= factor[columns]
             result += tile @ tile.T
         return result
 

@@ -8,7 +8,7 @@ mean.
 from typing import NamedTuple
 
 import numpy as np
-from scipy import sparse
+from scipy import linalg, sparse
 
 from sparse_linear import _design, _kernels
 
@@ -127,6 +127,29 @@ class Sums(NamedTuple):
         size = (self.yy[index] + fitted) / self.weight + self.mean_y[index] ** 2 + intercepts**2
         return errors, bool((errors >= HALF * size).all())
 
+    def errors_of(self, targets, coefs, intercepts):
+        """`mean_squared_errors` of several targets, all features in use.
+
+        Parameters
+        ----------
+        targets : slice
+        coefs : ndarray of shape (k, b, p)
+        intercepts : ndarray of shape (k, b)
+
+        Returns
+        -------
+        errors : ndarray of shape (k, b)
+        sure : ndarray of shape (k,), bool
+        """
+        flat = coefs.reshape(-1, coefs.shape[2])
+        fitted = np.einsum("ij,ij->i", flat @ self.xx, flat).reshape(intercepts.shape)
+        yy, mean = self.yy[targets, None], self.mean_y[targets, None]
+        apart = yy - 2.0 * np.einsum("kbp,pk->kb", coefs, self.xy[:, targets]) + fitted
+        bias = mean - coefs @ self.mean_x - intercepts
+        errors = apart / self.weight + bias * bias
+        size = (yy + fitted) / self.weight + mean**2 + intercepts**2
+        return errors, (errors >= HALF * size).all(axis=1)
+
     @classmethod
     def empty(cls, p, q):
         """Sums of no rows."""
@@ -201,12 +224,105 @@ class Sums(NamedTuple):
             return cls.from_sparse(X, Y, weights)
         p = X.shape[1]
         kept = np.flatnonzero(weights)
+        if 2 * len(kept) >= len(weights):
+            return cls.from_dense(X, Y, weights)
         height = max(_design.TILE // p, 256)
         total = cls.empty(p, Y.shape[1])
         for top in range(0, len(kept), height):
             rows = _as_slice(kept[top : top + height])
             total = total.merged(cls.from_rows(X[rows], Y[rows], weights[rows]))
         return total
+
+    @classmethod
+    def from_dense(cls, X, Y, weights):
+        """Sums of dense rows that can be read twice: for the means, then for products about them.
+
+        The products are taken about the rounded means and corrected for the difference (the corrected
+        two-pass algorithm; Chan, Golub and LeVeque 1983, eq. 1.7). A tile of X is copied at a time.
+        """
+        weight = float(weights.sum())
+        (n, p), q = X.shape, Y.shape[1]
+        if weight == 0.0:
+            return cls.empty(p, q)
+        first = int(np.argmax(weights))
+        even = weights.min() == weights.max()
+        count = int(np.count_nonzero(weights))
+        mean_y = Y[first] + weights @ np.where(weights[:, None] > 0.0, Y - Y[first], 0.0) / weight
+        contiguous = X.flags.c_contiguous or X.flags.f_contiguous
+        if contiguous and X.dtype == np.float64:
+            mean_x = weights @ X / weight
+        else:
+            mean_x = X[first] + sum(s @ x for x, _, s in _tiles(X, Y, weights, X[first], mean_y)) / weight
+        if even and contiguous and X.dtype == np.float64 and _near(X, mean_x):
+            xx, y = _full(_syrk(X)), Y - mean_y
+            if (2.0 * n * mean_x * mean_x <= xx.diagonal()).all():
+                # Each column is nearer to zero than its spread: centring costs a digit at most.
+                y *= weights[first]
+                xx -= np.outer(n * mean_x, mean_x)
+                xx *= weights[first]
+                left_y = y.sum(axis=0)
+                xy, yy = X.T @ y - np.outer(mean_x, left_y), np.einsum("ij,ij->j", y, y) / weights[first]
+                return cls(count, weight, mean_x, mean_y, xx, xy, yy)
+        xx, xy, yy = np.zeros((p, p), order="F"), np.zeros((p, q)), np.zeros(q)
+        left_x, left_y = np.zeros(p), np.zeros(q)
+        for x, y, s in _tiles(X, Y, weights, mean_x, mean_y):
+            left_x += s @ x
+            left_y += s @ y
+            if not even:
+                root = np.sqrt(s)[:, None]
+                x *= root
+                y *= root
+            xx = _syrk(x, xx)
+            xy += x.T @ y
+            yy += np.einsum("ij,ij->j", y, y)
+        xx = _full(xx)
+        if even:
+            xx *= weights[first]
+            xy *= weights[first]
+            yy *= weights[first]
+        left_x /= weight
+        left_y /= weight
+        xx -= np.outer(weight * left_x, left_x)
+        xy -= np.outer(weight * left_x, left_y)
+        yy -= weight * left_y * left_y
+        np.fill_diagonal(xx, np.maximum(xx.diagonal(), 0.0))  # rounding
+        return cls(count, weight, mean_x + left_x, mean_y + left_y, xx, xy, np.maximum(yy, 0.0))
+
+
+def _tiles(X, Y, weights, mean_x, mean_y):
+    """Deviations from the means, and weights, tile by tile; rows without weight may hold anything: 0 here."""
+    n, p = X.shape
+    height = min(n, max(_design.TILE // p, 256))
+    missing = not weights.all()
+    x, y = np.empty((height, p)), np.empty((height, Y.shape[1]))
+    for top in range(0, n, height):
+        rows = slice(top, min(top + height, n))
+        k = rows.stop - top
+        np.subtract(X[rows], mean_x, out=x[:k])
+        np.subtract(Y[rows], mean_y, out=y[:k])
+        if missing:
+            x[:k][weights[rows] == 0.0] = y[:k][weights[rows] == 0.0] = 0.0
+        yield x[:k], y[:k], weights[rows]
+
+
+def _near(X, mean):
+    """Whether some rows suggest that all columns are nearer to zero than their spread."""
+    some = X[:: max(1, len(X) // 100)]
+    return bool((mean * mean <= some.var(axis=0)).all())
+
+
+def _syrk(X, total=None):
+    """The lower half of ``X^T X``, without a copy of X; added to a matrix in Fortran order, in place."""
+    by_row = X.flags.c_contiguous
+    more = {} if total is None else {"beta": 1.0, "c": total, "overwrite_c": True}
+    return linalg.blas.dsyrk(1.0, X.T if by_row else X, trans=not by_row, lower=True, **more)
+
+
+def _full(lower):
+    """A symmetric matrix from its lower half."""
+    matrix = np.tril(lower)
+    matrix += np.tril(lower, -1).T
+    return matrix
 
 
 def _as_slice(rows):
@@ -286,10 +402,17 @@ def _moments_of_parts(X, Y, weights, labels):
         return [Sums.from_sparse(X, Y, np.where(labels == a, weights, 0.0)) for a in range(count)]
     n, p = X.shape
     found = [[] for _ in range(count)]
+    scattered = []
+    for a in range(count):
+        rows = _as_slice(np.flatnonzero(labels == a))
+        if isinstance(rows, slice):
+            found[a] = [Sums.from_dense(X[rows], Y[rows], weights[rows])]
+        else:
+            scattered.append(a)
     height = count * max(_design.TILE // p, 256)
-    for top in range(0, n, height):
+    for top in range(0, n if scattered else 0, height):
         inside = labels[top : top + height]
-        for a in np.unique(inside):
+        for a in np.intersect1d(inside, scattered):
             rows = _as_slice(top + np.flatnonzero(inside == a))
             part = Sums.from_rows(X[rows], Y[rows], weights[rows])
             found[a] = [found[a][0].merged(part)] if found[a] else [part]

@@ -1,21 +1,31 @@
 """Closed-form solutions of the quadratic problem: no l1 penalty, no bounds.
 
-With ``D = lambda diag(l2)`` the minimiser solves ``(Z^T Z + D) v = Z^T y``.  Which form of it is solved is
-decided in `_solve.select_solver`:
+With ``D = lambda diag(l2)`` the minimiser solves ``(Z^T Z + D) v = Z^T y``.  Columns without a penalty are
+eliminated exactly and the others divided by ``sqrt(l2)``, which leaves the *standard form*
 
-``cholesky``   the (p, p) normal equations, from `Moments`, for tall data;
-``dual``       the (n, n) system ``(Z_P D_P^{-1} Z_P^T + I) a = y``, ``v = D^{-1} Z^T a``, for wide data;
-``svd``        singular values of Z, for ``lambda = 0``;
-``qr``         an orthogonal factorisation of Z and D^(1/2), where the normal equations have lost the answer;
-``lsmr``       Krylov iterations (Fong and Saunders 2011) for large sparse X, with the centring implicit.
+    minimise  |t - A u|^2 + lambda |u|^2.
 
-The first two refine: the gradient is computed anew from the data and the same factor gives the correction,
-so that the error is that of the data (cond(X) eps), not that of the normal equations (cond(X)^2 eps) (Björck
-1987, on the corrected seminormal equations).
+One factorisation of ``A^T A`` or ``A A^T``, whichever is smaller, then answers every target, and one
+eigendecomposition every lambda.  `factorise` makes one of
+
+``Primal``      ``A^T A``, from `Moments` or from columns, for tall data;
+``Dual``        ``A A^T``, for wide data;
+``Conjugate``   conjugate gradients, for large sparse data, with the centring implicit.
+
+Their `refined` solves for some targets and lambdas, and corrects the solutions until the gradient, computed
+anew from the data each time, vanishes: so the error is that of the data (cond(X) eps), not that of the normal
+equations (cond(X)^2 eps) (Björck 1987, on the corrected seminormal equations). Where the
+normal equations have lost the answer, or nothing is penalised, there remain
+
+``qr``          an orthogonal factorisation of Z and D^(1/2);
+``svd``         singular values of Z;
+``lsmr``        Krylov iterations (Fong and Saunders 2011) on sparse X.
 """
 
+from typing import NamedTuple
+
 import numpy as np
-from scipy import linalg
+from scipy import linalg, sparse
 from scipy.sparse.linalg import LinearOperator, lsmr
 
 # Corrections are made until the last one is below this share of the solution, at most REFINEMENTS times.
@@ -25,25 +35,198 @@ REFINEMENTS = 4
 DEPENDENT = 1e-12
 # Below this reciprocal condition number a factor of the normal equations cannot be refined.
 SINGULAR = 1e-13
+# Conjugate gradients stop at this share of the first gradient; the rest is left to another round.
+REDUCED = 1e-14
+# From this many lambdas on, an eigendecomposition is cheaper than a Cholesky factor for each.
+MANY = 12
+# Steps of Lanczos' method for the extreme eigenvalues of a Gram matrix; smaller matrices are diagonalised.
+LANCZOS_STEPS = 16
+# What is below this share of the square of a column is rounding of a Gram matrix.
+RANK_TOLERANCE = 1e-14
+# Elements of a tile of rows, and pairs of target and lambda, that are in work at a time.
+TILE = 1 << 20
+PAIRS = 4096
 
 
 class SingularError(Exception):
     """The normal equations are singular to working precision."""
 
 
-def _factor(matrix):
-    """Cholesky factor of a symmetric matrix (overwritten); raises if it is nearly singular."""
-    norm = np.abs(matrix).sum(axis=0).max(initial=0.0)
-    if not np.isfinite(norm):
+class SlowError(Exception):
+    """Iterations take longer than a factorisation would."""
+
+
+class Spectrum(NamedTuple):
+    """What is known of the singular values of A, the data as a uniform penalty sees them.
+
+    Attributes
+    ----------
+    largest, smallest : float
+        Squares of the largest singular value, and of the smallest one that is not zero.
+    rank : int
+        Number of singular values that are not zero, and of columns that were eliminated.
+    full : bool
+        Whether A has as many singular values as columns, so that the penalty is not alone in any direction.
+    """
+
+    largest: float
+    smallest: float
+    rank: int
+    full: bool
+
+    def condition(self, lam=0.0):
+        """Condition number of A, or of A with ``lambda^(1/2)`` times the identity below it."""
+        if self.largest == 0.0:
+            return 1.0
+        low = self.smallest if self.full or lam == 0.0 else 0.0
+        return float(np.sqrt((self.largest + lam) / (low + lam))) if low + lam != 0.0 else np.inf
+
+
+UNKNOWN = Spectrum(np.nan, np.nan, -1, True)
+
+
+# ---------------------------------------------------------------------------------------------
+# Symmetric matrices
+# ---------------------------------------------------------------------------------------------
+
+
+class CholeskyInverse:
+    """``(M + lambda I)^{-1}`` for one lambda; unknowns are scaled to a unit diagonal first."""
+
+    def __init__(self, matrix, lam):
+        diagonal = matrix.diagonal() + lam
+        if not (np.isfinite(diagonal).all() and (diagonal > 0.0).all()):
+            raise SingularError
+        self.scale = 1.0 / np.sqrt(diagonal)
+        scaled = matrix * self.scale
+        scaled *= self.scale[:, None]
+        scaled[np.diag_indices_from(scaled)] = 1.0
+        self.factor = _factor(scaled)
+
+    def __call__(self, rows, lams):
+        """Solve for right-hand sides (b, k); `lams` are all the one that the factor was made for."""
+        if rows.shape[1] == 0:
+            return rows
+        solved, _ = linalg.lapack.dpotrs(self.factor, (rows * self.scale).T, lower=1)
+        return solved.T * self.scale
+
+
+class EigenInverse:
+    """``(M + lambda I)^{-1}`` for any lambda, from eigenvalues and eigenvectors."""
+
+    def __init__(self, matrix, smallest_lam):
+        self.values, self.vectors = eigen(matrix)
+        if not self.values.min(initial=np.inf) + smallest_lam > SINGULAR * self.values.max(initial=0.0):
+            raise SingularError
+
+    def __call__(self, rows, lams):
+        """Solve for right-hand sides (b, k) with a lambda each, (b,)."""
+        turned = rows @ self.vectors
+        turned /= self.values + lams[:, None]
+        return turned @ self.vectors.T
+
+
+def eigen(matrix):
+    """Eigenvalues (not negative) and eigenvectors of a symmetric positive semidefinite matrix."""
+    if not np.isfinite(matrix).all():
         raise SingularError
-    try:
-        factor = linalg.cholesky(matrix, lower=True, overwrite_a=True, check_finite=False)
-    except linalg.LinAlgError as error:
-        raise SingularError from error
+    driver = "evr" if len(matrix) < 200 else "evd"  # the latter is faster, but starts threads for little
+    values, vectors = linalg.eigh(matrix, driver=driver, check_finite=False)
+    return np.maximum(values, 0.0), vectors
+
+
+def _factor(matrix):
+    """Cholesky factor of a symmetric matrix of unit diagonal (overwritten); raises if nearly singular."""
+    if len(matrix) == 0:
+        return matrix  # which LAPACK would not take
+    norm = np.abs(matrix).sum(axis=0).max()
+    factor, failed = linalg.lapack.dpotrf(matrix.T, lower=1, overwrite_a=1, clean=0)
+    if failed or not np.isfinite(norm):
+        raise SingularError
     rcond, _ = linalg.lapack.dpocon(factor, norm, uplo="L")
     if not rcond >= SINGULAR:
         raise SingularError
     return factor
+
+
+def _spectrum(matrix, before, eliminated, full):
+    """`Spectrum` of A from its Gram matrix; `before` is the diagonal that it had before the elimination.
+
+    The rank is that of a Cholesky factor with pivots (LAPACK's dpstrf) on columns of unit length: singular
+    values below 1e-7 of such columns count as zero, since the Gram matrix holds only their squares. The
+    extreme eigenvalues come from `LANCZOS_STEPS` steps of Lanczos' method, usually right to a few per cent.
+    """
+    square = matrix.diagonal()
+    used = np.flatnonzero(square > RANK_TOLERANCE * before)  # of the others, rounding is left
+    size = np.sqrt(np.maximum(square, 0.0))
+    if len(used) == 0:
+        return Spectrum(0.0, 0.0, eliminated, full)
+    if len(used) < len(matrix):
+        matrix, size = matrix[np.ix_(used, used)], size[used]
+    scaled = matrix / size / size[:, None]
+    tol = 16.0 * len(used) * np.finfo(np.float64).eps
+    factor, pivots, rank, _ = linalg.lapack.dpstrf(scaled, tol=tol, lower=1)
+    factor = np.tril(factor[:, :rank])
+    full = full and rank == len(matrix)
+    factor *= size[pivots - 1][:, None]
+    if len(matrix) <= LANCZOS_STEPS:
+        values = np.square(linalg.svdvals(factor, check_finite=False))
+        return Spectrum(float(values[0]), float(values[-1]), eliminated + rank, full)
+    largest = _largest_eigenvalue(lambda x: matrix @ x, len(matrix))
+    if rank == len(matrix):
+
+        def inverse(x):
+            half = linalg.blas.dtrsv(factor, x, lower=1)
+            return linalg.blas.dtrsv(factor, half, lower=1, trans=1)
+
+    else:
+        small = linalg.lapack.dpotrf(factor.T @ factor, lower=1)[0]
+
+        def inverse(x):
+            return linalg.lapack.dpotrs(small, x, lower=1)[0]
+
+    return Spectrum(largest, 1.0 / _largest_eigenvalue(inverse, rank), eliminated + rank, full)
+
+
+def exact_spectrum(design, l2):
+    """`Spectrum` from singular values of the data, in a copy: where their squares would not tell."""
+    columns = design.take(np.flatnonzero(np.isfinite(l2)))
+    l2 = l2[np.isfinite(l2)]
+    held, free = columns[l2 > 0.0], columns[l2 == 0.0]
+    if len(held) == 0:
+        return Spectrum(0.0, 0.0, basis(free).shape[1], True)
+    explained = basis(free) if len(free) else np.zeros((design.n, 0))
+    held = held - (held @ explained) @ explained.T
+    size = np.sqrt(np.einsum("ij,ij->i", held, held))
+    used = size > DEPENDENT
+    held, size = held[used], size[used]
+    unit = linalg.svdvals(held / size[:, None], check_finite=False)
+    rank = np.count_nonzero(unit > DEPENDENT * unit.max(initial=0.0))
+    values = linalg.svdvals(held / np.sqrt(l2[l2 > 0.0][used])[:, None], check_finite=False)
+    low = values[rank - 1] if rank else 0.0
+    top = values.max(initial=0.0)
+    return Spectrum(
+        float(top * top), float(low * low), rank + explained.shape[1], bool(rank == np.count_nonzero(l2))
+    )
+
+
+def _largest_eigenvalue(product, size):
+    """Largest eigenvalue of a symmetric matrix by Lanczos' method, with full reorthogonalisation."""
+    basis = np.zeros((min(LANCZOS_STEPS, size), size))
+    x = np.cos(np.arange(size) ** 2)  # any vector that is not special
+    diagonal, beside = [], []
+    for step in range(len(basis)):
+        length = np.sqrt(x @ x)
+        if step and not length > 1e-12 * abs(diagonal[0]):
+            break
+        if step:
+            beside.append(length)
+        basis[step] = x / length
+        x = product(basis[step])
+        diagonal.append(float(basis[step] @ x))
+        for _ in range(2):
+            x -= (basis[: step + 1] @ x) @ basis[: step + 1]
+    return float(linalg.eigvalsh_tridiagonal(np.array(diagonal), np.array(beside)).max())
 
 
 def basis(columns):
@@ -53,100 +236,439 @@ def basis(columns):
     return left[:, :rank]
 
 
-def _refined(solve, gradient, start):
-    """Apply `solve` to the gradient until the correction no longer matters; returns solution and steps."""
-    solution = start
-    before = np.inf
-    for step in range(REFINEMENTS):
-        correction = solve(gradient(solution))
-        size = np.abs(correction).max(initial=0.0)
-        if not size < 0.5 * before:
-            return solution, step + 1  # rounding: no longer getting smaller
-        solution = solution + correction
-        if size <= ACCURATE * np.abs(solution).max(initial=0.0):
-            return solution, step + 1
-        before = size
-    return solution, REFINEMENTS
+# ---------------------------------------------------------------------------------------------
+# One factorisation
+# ---------------------------------------------------------------------------------------------
 
 
-def cholesky(gram, gradient, diagonal, n_targets):
-    """Normal equations ``(gram + diag(diagonal)) v = gradient(0)``.
-
-    Parameters
-    ----------
-    gram : ndarray of shape (p, p)
-    gradient : callable
-        Maps coefficients (q, p) to ``Z^T (y - Z v) - diagonal * v``, (q, p).
-    diagonal : ndarray of shape (p,)
-    n_targets : int
-
-    Returns
-    -------
-    coefs : ndarray of shape (q, p)
-    n_iter : int
-        Number of solves.
-    """
-    # Unknowns are scaled to a unit diagonal: penalties of different size do not make the system singular.
-    scale = 1.0 / np.sqrt(np.diag(gram) + diagonal)
-    matrix = gram * scale
-    matrix *= scale[:, None]
-    matrix[np.diag_indices_from(matrix)] = 1.0
-    factor = _factor(matrix)
-
-    def solve(right):
-        return linalg.cho_solve((factor, True), right.T, check_finite=False).T
-
-    start = np.zeros((n_targets, len(diagonal)))
-    solution, steps = _refined(solve, lambda unknowns: scale * gradient(scale * unknowns), start)
-    return scale * solution, steps
-
-
-def dual(design, targets, diagonal, gradient):
-    """The (n, n) system for wide data; columns without penalty are projected out exactly.
+class Primal:
+    """Normal equations in standard form.
 
     Parameters
     ----------
     design : DenseDesign or SparseDesign
-    targets : ndarray of shape (q, n)
-    diagonal : ndarray of shape (p,)
-        Ridge penalties; zero for columns without one. Excluded columns are infinite.
-    gradient : callable
-        As in `cholesky`.
+    gram : ndarray of shape (p, p)
+        ``Z^T Z``; not modified.
+    l2 : ndarray of shape (p,)
+        Ridge penalties for ``lambda = 1``: zero for columns without one, infinite for those left out.
+
+    Attributes
+    ----------
+    matrix : ndarray of shape (m, m)
+        ``A^T A`` for the m columns that are penalised.
     """
-    penalised = diagonal > 0.0
-    with np.errstate(divide="ignore"):
-        inverse = np.where(penalised, 1.0 / diagonal, 0.0)
-    kernel = design.outer_gram(inverse)
-    free = np.flatnonzero(~penalised)
-    columns = design.block()
-    if len(free):
-        columns.extend(free)
-        loose = columns.combine(np.eye(len(free)))
-        explained = basis(loose)
-        # P K P with P = I - Q Q^T: what the unpenalised columns explain is nobody else's.
-        half = kernel - explained @ (explained.T @ kernel)
-        kernel = half - (half @ explained) @ explained.T
-    kernel[np.diag_indices_from(kernel)] += 1.0
-    factor = _factor(kernel)
 
-    def project(rows):
-        return rows - (rows @ explained) @ explained.T if len(free) else rows
+    iterative = False
 
-    def respond(rows):
-        """Coefficients that fit targets (q, n)."""
-        shares = project(linalg.cho_solve((factor, True), project(rows).T, check_finite=False).T)
-        coefs = design.correlate(shares) * inverse
+    def __init__(self, design, gram, l2):
+        self.design = design
+        self.l2 = l2
+        self.held = np.flatnonzero((l2 > 0.0) & np.isfinite(l2))
+        self.free = np.flatnonzero(l2 == 0.0)
+        self.root = np.sqrt(l2[self.held])
+        self.p = len(l2)
+        matrix = gram if len(self.held) == self.p else gram[np.ix_(self.held, self.held)]
+        if len(self.free):
+            self.loose = CholeskyInverse(gram[np.ix_(self.free, self.free)], 0.0)
+            cross = gram[np.ix_(self.held, self.free)]
+            self.share = self.loose(cross, None)  # of each held column, explained by the free ones: (m, f)
+            matrix = matrix - cross @ self.share.T
+        self.matrix = matrix / self.root
+        self.matrix /= self.root[:, None]
+        self.before = gram.diagonal()[self.held] / (self.root * self.root)
+
+    def prepare(self, lams):
+        """Factor the matrix for some lambdas (b,)."""
+        if len(lams) == 1:
+            self.inverse = CholeskyInverse(self.matrix, lams[0])
+        else:
+            self.diagonalise(min(lams))
+
+    def diagonalise(self, smallest_lam):
+        """Factor the matrix for all lambdas from some value on."""
+        self.inverse = EigenInverse(self.matrix, smallest_lam)
+
+    def reduce(self, right):
+        """Right-hand sides (b, p) in standard form, (b, m)."""
+        part = right[:, self.held]
+        if len(self.free):
+            part = part - right[:, self.free] @ self.share.T
+        return part / self.root
+
+    def expand(self, reduced, right):
+        """Solutions (b, p) from those in standard form (b, m) and the right-hand sides."""
+        result = np.zeros((len(reduced), self.p))
+        result[:, self.held] = part = reduced / self.root
+        if len(self.free):
+            result[:, self.free] = self.loose(right[:, self.free], None) - part @ self.share
+        return result
+
+    def solve(self, right, lams):
+        """``(Z^T Z + lambda D)^{-1}`` times right-hand sides (b, p), for a lambda each."""
+        return self.expand(self.inverse(self.reduce(right), lams), right)
+
+    def path(self, right, lams):
+        """Solutions (k, b, p) for right-hand sides (k, p) and all lambdas (b,) that were prepared for."""
+        reduced, values, vectors = self.reduce(right), self.inverse.values, self.inverse.vectors
+        turned = (reduced @ vectors)[:, None, :] / (values + lams[:, None])
+        solved = turned.reshape(-1, len(values)) @ vectors.T
+        return self.expand(solved, np.repeat(right, len(lams), axis=0)).reshape(len(right), len(lams), -1)
+
+    def refined(self, targets, lams, corrs=None):
+        """`Refined` solutions for targets (b, n); `corrs` are their correlations, where they are known."""
+        return _refine(self, self.design, targets, self.l2, lams, corrs)
+
+    def spectrum(self):
+        """`Spectrum` of A."""
+        return _spectrum(self.matrix, self.before, len(self.free), True)
+
+
+class Dual:
+    """``A A^T`` for wide data; columns without penalty are projected out exactly.
+
+    Parameters
+    ----------
+    design : DenseDesign or SparseDesign
+    l2 : ndarray of shape (p,)
+        As in `Primal`.
+
+    Attributes
+    ----------
+    matrix : ndarray of shape (n, n)
+        ``A A^T``.
+    """
+
+    iterative = False
+
+    def __init__(self, design, l2):
+        self.design = design
+        self.l2 = l2
+        held = (l2 > 0.0) & np.isfinite(l2)
+        with np.errstate(divide="ignore"):
+            self.scale = np.where(held, 1.0 / l2, 0.0)
+        self.matrix = design.outer_gram(self.scale)
+        self.before = self.matrix.diagonal().copy()
+        self.free = np.flatnonzero(l2 == 0.0)
+        if len(self.free):
+            columns = design.block()
+            columns.gather(self.free)
+            self.loose = columns.combine(np.eye(len(self.free)))
+            self.explained = basis(self.loose)
+            # P K P with P = I - Q Q^T: what the unpenalised columns explain is nobody else's.
+            half = self.matrix - self.explained @ (self.explained.T @ self.matrix)
+            self.matrix = half - (half @ self.explained) @ self.explained.T
+
+    prepare = Primal.prepare
+    diagonalise = Primal.diagonalise
+
+    def _project(self, rows):
+        return rows - (rows @ self.explained) @ self.explained.T if len(self.free) else rows
+
+    def _expand(self, shares, targets):
+        """Coefficients (b, p) from dual ones (b, n), and the targets without what they explain."""
+        coefs = self.design.correlate(shares) * self.scale
+        rest = targets - self.design.apply(coefs)
+        if len(self.free):
+            more = linalg.lstsq(self.loose.T, rest.T, cond=DEPENDENT, check_finite=False)[0].T
+            coefs[:, self.free] = more
+            rest = rest - more @ self.loose
+        return coefs, rest
+
+    def refined(self, targets, lams, corrs=None):
+        """As `Primal.refined`: the residual ``r`` of the answer is lambda times the dual coefficients."""
+        shares = self._project(self.inverse(self._project(targets), lams))
+        before = np.full(len(targets), np.inf)
+        for step in range(1, REFINEMENTS + 1):
+            coefs, rest = self._expand(shares, targets)
+            if step == REFINEMENTS:
+                break
+            slip = self._project(rest) - lams[:, None] * shares
+            correction = self._project(self.inverse(slip, lams))
+            size = np.abs(correction).max(axis=1)
+            worth = (size > ACCURATE * np.abs(shares).max(axis=1)) & (size < 0.5 * before)
+            if not worth.any():
+                break
+            shares = shares + np.where(worth[:, None], correction, 0.0)
+            before = size
+        return Refined(coefs, self.design.correlate(rest), np.einsum("ij,ij->i", rest, rest), step)
+
+    def spectrum(self):
+        """`Spectrum` of A."""
+        eliminated = self.explained.shape[1] if len(self.free) else 0
+        return _spectrum(self.matrix, self.before, eliminated, False)
+
+
+class Conjugate:
+    """Conjugate gradients on the normal equations, the unknowns scaled to a unit diagonal.
+
+    All right-hand sides are iterated on at once, so that each pass over X serves them all (Hestenes and
+    Stiefel 1952; the scaling is Jacobi's preconditioner).
+
+    Parameters
+    ----------
+    design : SparseDesign
+    l2 : ndarray of shape (p,)
+        As in `Primal`.
+    limit : int
+        Iterations, all calls together.
+    patient : bool
+        Whether the end of the iterations is an answer; else it raises `SlowError`.
+    """
+
+    iterative = True
+
+    def __init__(self, design, l2, limit, patient):
+        self.design = design
+        self.l2 = l2
+        self.used = np.isfinite(l2)
+        self.penalty = np.where(self.used, l2, 0.0)
+        self.left = limit
+        self.patient = patient
+        self.goal = None
+
+    def prepare(self, lams):
+        """Nothing is factored."""
+
+    def _curve(self, rows):
+        """``Z^T Z`` times rows (b, p), on the stored entries themselves where they allow it."""
+        design = self.design
+        if design.X.dtype != np.float64 or not sparse.issparse(design.X) or len(design.far):
+            return design.correlate(design.apply(rows))
+        mean, norm, _ = design.units
+        scaled = rows / norm
+        columns = scaled.T if len(rows) > 1 else scaled[0]  # SciPy is faster with a vector
+        weighted = (design.X @ columns - columns.T @ mean).T * design.share
+        curved = (design.X.T @ weighted.T).T - np.multiply.outer(weighted.sum(axis=-1), mean)
+        return np.reshape(curved, rows.shape) / norm
+
+    def solve(self, right, lams):
+        """As `Primal.solve`, up to `REDUCED` times the first gradient that was given."""
+        diagonal = lams[:, None] * self.penalty
+        scale = np.where(self.used, 1.0 / (1.0 + diagonal), 0.0)  # columns of Z have unit length
+        solution = np.zeros_like(right)
+        rest = right
+        toward = scaled = rest * scale
+        square = np.einsum("ij,ij->i", rest, scaled)
+        if self.goal is None:
+            self.goal = REDUCED * REDUCED * square
+        while (square > self.goal).any():
+            if self.left <= 0:
+                if self.patient:
+                    break
+                raise SlowError
+            self.left -= 1
+            image = self._curve(toward)
+            image += diagonal * toward
+            bend = np.einsum("ij,ij->i", toward, image)
+            step = np.divide(square, bend, out=np.zeros_like(square), where=bend > 0.0)[:, None]
+            solution += step * toward
+            rest = rest - step * image
+            scaled = rest * scale
+            before, square = square, np.einsum("ij,ij->i", rest, scaled)
+            growth = np.divide(square, before, out=np.zeros_like(square), where=before > 0.0)
+            toward = scaled + growth[:, None] * toward
+        return solution
+
+    refined = Primal.refined
+
+    def spectrum(self):
+        """Not known: X has only been iterated on."""
+        return UNKNOWN
+
+
+class Refined(NamedTuple):
+    """Solutions, with what a certificate needs to know of them."""
+
+    coefs: np.ndarray  # (b, p)
+    corrs: np.ndarray  # (b, p) correlations of all columns with the residuals
+    rss: np.ndarray  # (b,) squared norms of the residuals
+    steps: int  # how often the factor was used
+
+
+def _refine(factor, design, targets, l2, lams, corrs):
+    """Solve with a factor, then correct by the gradient until it no longer matters; see `Primal.refined`."""
+    used = np.isfinite(l2)
+    penalty = np.where(used, l2, 0.0) * lams[:, None]
+    every = bool(used.all())
+
+    def within(gradient):
+        return gradient if every else np.where(used, gradient, 0.0)
+
+    coefs = factor.solve(within(design.correlate(targets) if corrs is None else corrs), lams)
+    before = np.full(len(targets), np.inf)
+    for step in range(1, REFINEMENTS + 1):
+        residuals = targets - design.apply(coefs)
+        corrs = design.correlate(residuals)
+        rss = np.einsum("ij,ij->i", residuals, residuals)
+        if step == REFINEMENTS:
+            break
+        correction = factor.solve(within(corrs - penalty * coefs), lams)
+        size = np.abs(correction).max(axis=1)
+        # Not where it is too small to matter, nor where rounding keeps it from getting smaller.
+        worth = (size > ACCURATE * np.abs(coefs).max(axis=1)) & (size < 0.5 * before)
+        if not worth.any():
+            break
+        coefs = coefs + np.where(worth[:, None], correction, 0.0)
+        before = size
+    return Refined(coefs, corrs, rss, step)
+
+
+# ---------------------------------------------------------------------------------------------
+# Rows left out
+# ---------------------------------------------------------------------------------------------
+
+
+class LeftOut(NamedTuple):
+    """What leaving out one row, and then the next, does to some targets.
+
+    The prediction for a row by the fit to all other rows misses its target by ``residual / slack``, exactly
+    (Golub, Heath and Wahba 1979, Technometrics 21, eq. 1.2, with weights and intercept).
+    """
+
+    rows: np.ndarray  # (t,)
+    targets: slice
+    residuals: np.ndarray  # (t, k, b), of the fits to all rows, in the units of y
+    slack: np.ndarray  # (t, b): one minus the leverage of the row
+
+
+def left_out_tall(factor, design, Y, levels, corrs, lams):
+    """`LeftOut` of all rows, from the (p, p) side; memory for a tile of them at a time.
+
+    Parameters
+    ----------
+    factor : Primal
+        Diagonalised.
+    design : DenseDesign or SparseDesign
+    Y : ndarray of shape (n, q)
+    levels : ndarray of shape (q,)
+        Weighted means of Y, or zeros without an intercept.
+    corrs : ndarray of shape (q, p)
+        ``Z^T`` times the centred targets, in their units.
+    lams : ndarray of shape (b,)
+
+    Yields
+    ------
+    LeftOut
+    """
+    mean, norm, _ = design.units
+    values, vectors = factor.inverse.values, factor.inverse.vectors
+    turn = factor.expand(vectors.T, np.zeros((len(values), design.p))) / norm
+    turned = factor.reduce(corrs) @ vectors
+    free = factor.free
+    start = factor.loose(corrs[:, free], None) if len(free) else None
+    shrink = 1.0 / (values[:, None] + lams)
+    height = max(64, TILE // max(design.p, 1))
+    is_sparse = sparse.issparse(design.X)
+    for top in range(0, design.n, height):
+        rows = np.arange(top, min(top + height, design.n))
+        some = design.X[rows[0] : rows[-1] + 1]
+        apart = some @ turn.T - turn @ mean if is_sparse else (some - mean) @ turn.T
+        share = design.share[rows]
+        y = Y[rows] - levels
+        with np.errstate(over="ignore", invalid="ignore"):  # rows without weight may hold anything
+            slack = 1.0 - share[:, None] * ((apart * apart) @ shrink + float(design.fit_intercept))
         if len(free):
-            rest = rows - design.apply(coefs)
-            coefs[:, free] = linalg.lstsq(loose.T, rest.T, cond=DEPENDENT, check_finite=False)[0].T
-        return coefs
+            loose = some[:, free].toarray() if is_sparse else some[:, free]
+            loose = (loose - mean[free]) / norm[free]
+            y -= loose @ start.T
+            slack -= (share * np.einsum("ij,ij->i", loose, factor.loose(loose, None)))[:, None]
+        slack[share == 0.0] = 1.0
+        yield from _left_out(rows, y, apart, turned, shrink, slack)
 
-    def solve(right):
-        # Woodbury: (Z^T Z + D)^{-1} = D^{-1} - D^{-1} Z^T (Z D^{-1} Z^T + I)^{-1} Z D^{-1}.
-        direct = right * inverse
-        return direct - respond(design.apply(direct))
 
-    return _refined(solve, gradient, respond(targets))
+def _left_out(rows, y, apart, turned, shrink, slack):
+    """`LeftOut` of some rows, a few targets at a time."""
+    width = max(1, PAIRS // shrink.shape[1])
+    for first in range(0, len(turned), width):
+        targets = slice(first, min(first + width, len(turned)))
+        coefs = turned[targets].T[:, :, None] * shrink[:, None, :]
+        fitted = (apart @ coefs.reshape(len(shrink), -1)).reshape(len(rows), -1, shrink.shape[1])
+        yield LeftOut(rows, targets, y[:, targets, None] - fitted, slack)
+
+
+class KernelSpectrum:
+    """Ridge from inner products of rows: all lambdas, from one eigendecomposition.
+
+    With rows scaled by the roots of their weights, and columns without penalty (the intercept among them)
+    projected out, the answer is ``a = (K + lambda)^{-1} y``, and lambda times it the residual.
+
+    Parameters
+    ----------
+    kernel : ndarray of shape (n, n)
+        Inner products of all rows, columns divided by the roots of their penalties.
+    loose : ndarray of shape (n, f)
+        Columns without penalty, a column of ones for the intercept.
+    rows : ndarray of shape (m,)
+        The rows that are fitted.
+    weights : ndarray of shape (m,)
+        Their weights, positive.
+
+    Attributes
+    ----------
+    values : ndarray of shape (k,)
+        Eigenvalues.
+    fixed : int
+        Dimension of the span of the columns without penalty.
+    """
+
+    def __init__(self, kernel, loose, rows, weights):
+        self.kernel, self.loose, self.rows = kernel, loose, rows
+        self.root = np.sqrt(weights)
+        self.inner = kernel[np.ix_(rows, rows)] * self.root * self.root[:, None]
+        self.columns = loose[rows] * self.root[:, None]
+        explained = basis(self.columns.T) if loose.shape[1] else np.zeros((len(rows), 0))
+        self.fixed = explained.shape[1]
+        half = self.inner - explained @ (explained.T @ self.inner)
+        matrix = half - (half @ explained) @ explained.T
+        # What is projected out gets the largest eigenvalues, and is left behind with them.
+        top = 2.0 * np.abs(matrix).sum(axis=1).max(initial=0.0) + 1.0
+        values, vectors = eigen(matrix + top * (explained @ explained.T))
+        self.values = values[: len(values) - self.fixed]
+        self.vectors = vectors[:, : len(values) - self.fixed]
+
+    def left_out(self, Y, lams):
+        """`LeftOut` of the rows that are fitted, for targets (n, q)."""
+        turned = (Y[self.rows] * self.root[:, None]).T @ self.vectors
+        shrink = 1.0 / (self.values[:, None] + lams)
+        slack = lams * ((self.vectors * self.vectors) @ shrink)
+        nothing = np.zeros((len(self.rows), Y.shape[1]))
+        residual = lams / self.root[:, None, None]  # of a unit of `a`
+        for part in _left_out(self.rows, nothing, self.vectors, turned, shrink, slack):
+            yield part._replace(residuals=-part.residuals * residual)
+
+    def predict(self, Y, lams, others):
+        """Predictions (t, k, b) for other rows (t,), from targets (n, k) and lambdas (b,)."""
+        scaled = Y[self.rows] * self.root[:, None]
+        turned = self.vectors.T @ scaled
+        shares = turned[:, :, None] / (self.values[:, None, None] + lams)
+        flat = self.vectors @ shares.reshape(len(turned), -1)
+        found = (self.kernel[np.ix_(others, self.rows)] * self.root) @ flat
+        if self.columns.shape[1]:
+            left = lams * flat.reshape(len(scaled), -1, len(lams))
+            rest = (scaled[:, :, None] - left).reshape(flat.shape) - self.inner @ flat
+            found += (
+                self.loose[others] @ linalg.lstsq(self.columns, rest, cond=DEPENDENT, check_finite=False)[0]
+            )
+        return found.reshape(len(others), -1, len(lams))
+
+
+def degrees_of_freedom(values, fixed, lams):
+    """Effective degrees of freedom, the trace of the hat matrix: one for each lambda.
+
+    Parameters
+    ----------
+    values : ndarray of shape (k,)
+        Squares of the singular values of A.
+    fixed : int
+        Dimension of what is not penalised, the intercept included.
+    lams : ndarray of shape (b,)
+    """
+    return fixed + (values[:, None] / (values[:, None] + lams)).sum(axis=0)
+
+
+# ---------------------------------------------------------------------------------------------
+# Without normal equations
+# ---------------------------------------------------------------------------------------------
 
 
 def svd(design, targets, diagonal, norm):

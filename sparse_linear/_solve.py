@@ -29,6 +29,16 @@ DESCENT = (
 )
 # More unknowns than this are not factored orthogonally.
 LARGEST_QR = 4_000
+# Sparse X: with at most this many unknowns, normal equations are formed without trying iterations first;
+# with at most this many, many lambdas share their eigendecomposition.
+SMALL_GRAM = 500
+LARGEST_SPECTRUM = 4_000
+# Conjugate gradients are given this many iterations, and as many more as take the time of a Cholesky factor;
+# `COST_RATIO` is the work per stored entry and iteration in units of m^3 / 3 for m unknowns.
+PATIENCE = 50
+COST_RATIO = 360
+# Elements of targets, residuals or coefficients that are in work at a time: 64 MB.
+BATCH = 1 << 23
 
 
 class Problem(NamedTuple):
@@ -43,14 +53,17 @@ class Problem(NamedTuple):
     penalised: bool  # some feature in use has a ridge penalty
     n_lams: int
     wish: str  # the solver a user asked for
+    stored: int = 0  # entries of a sparse X
 
 
 class Choice(NamedTuple):
     """A solver: how it is called inside, where it takes X from, and what it is, in words."""
 
-    solver: str  # "active set", "cholesky", "dual", "qr", "svd", "lsmr"
+    solver: str  # "active set", "cholesky", "dual", "cg", "qr", "svd", "lsmr"
     moments: bool  # whether X is reduced to its moments first
     reason: str
+    limit: float = np.inf  # of iterations, if something else takes over after that many
+    after: object = None  # the Choice that takes over
 
 
 class Data:
@@ -71,6 +84,7 @@ class Data:
         self.Y = Y
         self.moments = moments
         self.columns = {}  # target -> ColumnSource
+        self.factor = None  # of the last quadratic fit
         if moments is not None:
             self.design.units = moments.units
 
@@ -80,6 +94,7 @@ class Data:
         data = cls.__new__(cls)
         data.design = data.Y = None
         data.columns = {}
+        data.factor = None
         data.moments = MomentDesign(sums, fit_intercept)
         return data
 
@@ -128,6 +143,28 @@ class Data:
             self.columns[index] = ColumnSource(self.design, self.Y[:, index])
         return self.columns[index]
 
+    def spectrum(self, penalty, standardize):
+        """`_ridge.Spectrum` of the data of the last fit, as its penalty on the scale of X sees them.
+
+        From the factorisation of the fit, or from singular values if it was singular. Without either, as for
+        bounds, from the moments; unknown if there are none.
+        """
+        if self.factor is not None:
+            return self.factor.spectrum()
+        units = self.design.units
+        if standardize:
+            penalty = penalty.per_standard_deviation(units.norm)
+        rules = penalty.in_units(units, 1.0)
+        l2 = np.where(rules.excluded, np.inf, rules.l2 / self.design.weight)
+        if not penalty.bounded and not sparse.issparse(self.design.X):
+            return _ridge.exact_spectrum(self.design, l2)
+        if self.moments is None:
+            return _ridge.UNKNOWN
+        try:
+            return _ridge.Primal(self.design, self.moments.gram, l2).spectrum()
+        except _ridge.SingularError:
+            return _ridge.UNKNOWN
+
     def forget(self):
         """Let go of what only another fit would use."""
         self.columns.clear()
@@ -150,6 +187,7 @@ class Data:
                 penalised=bool((used & (penalty.l2 > 0.0)).any() and lams.all()),
                 n_lams=lams.shape[1],
                 wish=wish,
+                stored=design.X.nnz if is_sparse else 0,
             )
         )
 
@@ -204,10 +242,11 @@ def select_solver(problem):
         └─ no: quadratic
            ├─ no penalty:  dense: svd;  sparse: cholesky if p <= n, else lsmr
            ├─ "svd" was asked for and X is dense: svd
-           ├─ sparse, and large both ways or an iterative solver was asked for: lsmr
+           ├─ both n and p too large for a factor, or an iterative solver was asked for and X is sparse: cg
+           ├─ sparse, and a factor takes longer than some iterations: cg, and a factor if they do not do
            ├─ p <= n: cholesky of the (p, p) system
-           ├─ n < p:  cholesky of the (n, n) system ("dual")
-           └─ neither fits: lsmr
+           └─ n < p:  cholesky of the (n, n) system ("dual")
+        Many lambdas share an eigendecomposition of either system instead of a Cholesky factor each.
         A system that is singular to working precision goes to qr (sparse X: lsmr; very wide X: svd).
 
     Parameters
@@ -227,8 +266,6 @@ def select_solver(problem):
         if tall and not problem.far:
             return Choice("active set", True, f"{what}, on the moments of X because X is tall (n={n}, p={p})")
         return Choice("active set", False, f"{what}, on working sets of the columns of X (n={n}, p={p})")
-    wish = problem.wish
-    iterative = wish in ("lsqr", "sparse_cg")
     if not problem.penalised:
         if problem.sparse and (p > n or problem.far):
             return Choice(
@@ -236,17 +273,26 @@ def select_solver(problem):
             )
         if not problem.sparse:
             return Choice("svd", False, "singular values of X: no penalty; the shortest solution")
-    if wish == "svd" and not problem.sparse:
+    if problem.wish == "svd" and not problem.sparse:
         return Choice("svd", False, "singular values of X, as asked for")
-    if problem.sparse and (iterative or min(n, p) > 2000):
-        return Choice("lsmr", False, "LSMR iterations with implicit centring: X is sparse and large")
+    direct = None
     if p <= n and p <= LARGEST_GRAM:
-        return Choice(
-            "cholesky", not problem.far, f"Cholesky factor of the {p} x {p} normal equations, refined on X"
-        )
-    if n <= LARGEST_GRAM:
-        return Choice("dual", False, f"Cholesky factor of the {n} x {n} dual system, refined on X")
-    return Choice("lsmr", False, "LSMR iterations with implicit centring: X is large in both directions")
+        reason = f"Cholesky factor of the {p} x {p} normal equations, refined on X"
+        direct = Choice("cholesky", not problem.far, reason)
+    elif n <= LARGEST_GRAM:
+        direct = Choice("dual", False, f"Cholesky factor of the {n} x {n} dual system, refined on X")
+    if not problem.penalised:
+        return direct or Choice("lsmr", False, "LSMR iterations: no penalty, and X is sparse")
+    name = "conjugate gradients with implicit centring, scaled by the diagonal"
+    if direct is None or (problem.sparse and problem.wish in ("lsqr", "sparse_cg")):
+        why = "X is large in both directions" if direct is None else "as asked for"
+        return Choice("cg", False, f"{name}: {why}")
+    smaller = min(n, p)
+    if problem.sparse and smaller > SMALL_GRAM and (problem.n_lams == 1 or smaller > LARGEST_SPECTRUM):
+        limit = PATIENCE + smaller**3 / (COST_RATIO * problem.stored)
+        after = direct._replace(reason=f"{direct.reason}, after {limit:.0f} conjugate gradients did not do")
+        return Choice("cg", False, f"{name}: X is sparse, and it took few of them", limit, after)
+    return direct
 
 
 def fit(
@@ -309,7 +355,7 @@ def fit(
         solved, choice = _fit_active_set(data, penalty, lams, max_iter, start, tol, watch, choice)
     else:
         moments = data.moments if choice.moments else None
-        solved, choice = _fit_quadratic(data.design, moments, data.Y, penalty, lams, max_iter, choice)
+        solved, choice = _fit_quadratic(data, moments, penalty, lams, max_iter, choice)
     factor = 2.0 * data.weight if sum_scaled else 1.0
     return _report(data.units, solved, lams, penalty, bounded, choice, factor, max_iter, tol)
 
@@ -445,9 +491,13 @@ def _gaps_on_data(design, values, penalty, lams, coefs):
 def _gaps_of(design, residuals, penalty, lams, coefs):
     """Duality gaps of solutions for given dual points (b, n), and the squared norms of these."""
     rss = np.einsum("ij,ij->i", residuals, residuals)
+    return _gaps_from(design.correlate(residuals), penalty, lams, coefs, rss), rss
+
+
+def _gaps_from(corrs, penalty, lams, coefs, rss):
+    """Duality gaps (b,) from the correlations of all features with the dual points, and their norms."""
     features = np.arange(coefs.shape[1])
-    corrs = design.correlate(residuals)
-    return _kernels.duality_gaps(corrs, features, coefs, lams, np.column_stack(penalty), rss)[0], rss
+    return _kernels.duality_gaps(corrs, features, coefs, lams, np.column_stack(penalty), rss)[0]
 
 
 def take(fits, places):
@@ -522,78 +572,156 @@ def _refit(source, penalty, support, coef, max_iter):
         return np.clip(refit, lower[support], upper[support])
     gram, corrs, correlate = source.normal_equations(support)
     try:
-        solution, _ = _ridge.cholesky(gram, lambda rows: correlate(rows[0])[None], np.zeros(len(support)), 1)
-        solution = solution[0]
+        factor = _ridge.CholeskyInverse(gram, 0.0)
+        solution = factor(corrs[None], None)[0]
+        solution += factor(correlate(solution)[None], None)[0]  # what rounding left in the Gram matrix
     except _ridge.SingularError:
         solution = linalg.lstsq(gram, corrs, cond=_ridge.DEPENDENT, check_finite=False)[0]
     return solution * (scale / units.norm[support])
 
 
-def _fit_quadratic(design, moments, Y, penalty, lams, max_iter, choice):
-    """Quadratic problems: targets that share a lambda are solved together."""
+def _fit_quadratic(data, moments, penalty, lams, max_iter, choice):
+    """Quadratic problems: one factorisation for all targets that share a lambda, or for all lambdas.
+
+    Targets are solved in batches of at most `BATCH` elements, whatever their number.
+    """
+    design, Y = data.design, data.Y
     q, n_lams = lams.shape
-    pairs = [design.target(Y[:, index]) for index in range(q)]
-    values = np.array([unit for _, unit in pairs])
-    units = design.units
-    in_units = penalty.in_units(units, 1.0)
-    p = len(in_units.l2)
+    rules = penalty.in_units(design.units, 1.0)
+    l2 = np.where(rules.excluded, np.inf, rules.l2)
+    p = len(l2)
     coefs = np.zeros((q, n_lams, p))
+    gaps, rss = np.empty((2, q, n_lams))
     rounds = np.zeros((q, n_lams), dtype=np.int64)
-    reason = choice.reason
-    for lam in np.unique(lams):
-        targets, places = np.nonzero(lams == lam)
-        diagonal = np.where(in_units.excluded, np.inf, lam * in_units.l2)
-        found, n_iter, used = _solve_quadratic(
-            design, moments, values[targets], diagonal, units.norm, max_iter, choice
-        )
-        found[:, in_units.excluded] = 0.0
-        coefs[targets, places] = found
-        rounds[targets, places] = n_iter
-        reason = used.reason if used.reason != choice.reason else reason
-    solutions = []
-    for index in range(q):
-        gaps, rss = _gaps_on_data(design, values[index], in_units, lams[index], coefs[index])
-        solutions.append(_active_set.Solutions(np.arange(p), coefs[index], gaps, rss, rounds[index]))
-    return _Solved([target for target, _ in pairs], solutions), choice._replace(reason=reason)
+    targets = [None] * q
+    distinct = np.unique(lams)
+    groups = [distinct] if len(distinct) > _ridge.MANY else distinct[:, None]
+    height = max(1, BATCH // max(design.n, p))
+    reported = choice
+    for group in groups:
+        solver = _QuadraticSolver(data, moments, l2, group, max_iter, choice)
+        for top in range(0, q, max(1, height // n_lams)):
+            some = slice(top, top + max(1, height // n_lams))
+            pairs = [design.target(y) for y in Y[:, some].T]
+            targets[some] = [target for target, _ in pairs]
+            values = np.array([unit for _, unit in pairs])
+            rows, places = np.nonzero(np.isin(lams[some], group))
+            for first in range(0, len(rows), height):
+                row, place = rows[first : first + height], places[first : first + height]
+                at = top + row, place
+                corrs = None
+                if moments is not None:
+                    corrs = np.array([moments.target(t).divided(moments.corrs[:, t]) for t in at[0]])
+                coefs[at], gaps[at], rss[at], rounds[at] = solver.solve(values[row], lams[at], rules, corrs)
+        data.factor = solver.factor
+        reported = solver.choice if solver.choice != choice else reported
+        if solver.choice == choice.after:
+            choice = solver.choice  # what took too long once is not tried again
+    features = np.arange(p)
+    solutions = [
+        _active_set.Solutions(features, coefs[index], gaps[index], rss[index], rounds[index])
+        for index in range(q)
+    ]
+    return _Solved(targets, solutions), reported
 
 
-def _solve_quadratic(design, moments, values, diagonal, norm, max_iter, choice):
-    """One lambda; if the normal equations turn out to be singular, the solver that does without them."""
-    used = np.isfinite(diagonal)
-    if not used.any():
-        return np.zeros((len(values), len(diagonal))), 1, choice
-    penalty = np.where(used, diagonal, 0.0)
+class _QuadraticSolver:
+    """A factorisation for some lambdas, and what takes over where it does not lead to the answer.
 
-    def gradient(coefs):
-        return np.where(used, design.correlate(values - design.apply(coefs)) - penalty * coefs, 0.0)
+    Parameters
+    ----------
+    data : Data
+    moments : MomentDesign or None
+    l2 : ndarray of shape (p,)
+        Penalties in the units of the solvers, infinite for excluded features.
+    lams : ndarray of shape (b,)
+    max_iter : int
+    choice : Choice
 
-    try:
-        if choice.solver == "cholesky":
-            keep = np.flatnonzero(used)
-            gram = design.block().extend(keep) if moments is None else moments.gram[np.ix_(keep, keep)]
+    Attributes
+    ----------
+    choice : Choice
+        What ran in the end.
+    factor : Primal, Dual, Conjugate or None
+    """
 
-            def inner(coefs):
-                whole = np.zeros((len(values), len(diagonal)))
-                whole[:, keep] = coefs
-                return gradient(whole)[:, keep]
+    def __init__(self, data, moments, l2, lams, max_iter, choice):
+        self.data, self.moments = data, moments
+        self.l2, self.lams = l2, lams
+        self.max_iter = max_iter
+        self.choice = choice
+        known = data.factor is not None and np.array_equal(data.factor.l2, l2)
+        self.factor = data.factor if known else None
+        self._prepare()
 
-            found = np.zeros((len(values), len(diagonal)))
-            found[:, keep], n_iter = _ridge.cholesky(gram, inner, diagonal[keep], len(values))
-            return found, n_iter, choice
-        if choice.solver == "dual":
-            return *_ridge.dual(design, values, diagonal, gradient), choice
-    except _ridge.SingularError:
+    def _prepare(self):
+        """Factor, if the solver at hand does that."""
+        if self.choice.solver not in ("cholesky", "dual", "cg"):
+            return
+        design = self.data.design
+        try:
+            if self.choice.solver == "cg":
+                self.factor = _ridge.Conjugate(
+                    design, self.l2, min(self.max_iter, self.choice.limit), self.choice.limit >= self.max_iter
+                )
+            elif self.factor is None and self.choice.solver == "dual":
+                self.factor = _ridge.Dual(design, self.l2)
+            elif self.factor is None:
+                every = np.arange(design.p)
+                gram = design.block().extend(every) if self.moments is None else self.moments.gram
+                self.factor = _ridge.Primal(design, gram, self.l2)
+            self.factor.prepare(self.lams)
+        except _ridge.SingularError:
+            self._fall_back()
+
+    def _fall_back(self):
+        """Do without normal equations, which are singular to working precision."""
         solver, name = "qr", "orthogonal factorisation"
-        if sparse.issparse(design.X):
+        if sparse.issparse(self.data.design.X):
             solver, name = "lsmr", "LSMR iterations"
-        elif design.p > LARGEST_QR:
+        elif self.data.design.p > LARGEST_QR:
             solver, name = "svd", "singular values of X"
-        choice = Choice(solver, False, f"{name}: the normal equations are singular to working precision")
-    if choice.solver == "qr":
-        return *_ridge.qr(design, values, diagonal), choice
-    if choice.solver == "svd":
-        return *_ridge.svd(design, values, diagonal, norm), choice
-    return *_ridge.iterate(design, values, diagonal, norm, max_iter), choice
+        self.choice = Choice(solver, False, f"{name}: the normal equations are singular to working precision")
+        self.factor = None
+
+    def solve(self, values, lams, rules, corrs=None):
+        """Coefficients (b, p), gaps, squared residuals and steps (b,) for unit targets (b, n).
+
+        `corrs` are the correlations of the features with the targets, where they are known.
+        """
+        design, l2 = self.data.design, self.l2
+        if not np.isfinite(l2).any():
+            nothing = np.zeros((len(values), len(l2)))
+            return nothing, *_gaps_on_data(design, values, rules, lams, nothing), 1
+        if self.choice.solver in ("cholesky", "dual", "cg"):
+            try:
+                found = self.factor.refined(values, lams, corrs)
+                gaps = _gaps_from(found.corrs, rules, lams, found.coefs, found.rss)
+                if self.choice.solver == "cg" or (gaps <= _kernels.EXACT).all():
+                    return found.coefs, gaps, found.rss, found.steps
+                self._fall_back()
+            except _ridge.SlowError:
+                self.choice = self.choice.after
+                self.factor = self.data.factor = None
+                self._prepare()
+                return self.solve(values, lams, rules, corrs)
+        coefs = np.zeros((len(values), len(l2)))
+        rounds = np.ones(len(values), dtype=np.int64)
+        for lam in np.unique(lams):
+            rows = lams == lam
+            with np.errstate(invalid="ignore"):
+                diagonal = np.where(np.isfinite(l2), lam * l2, np.inf)
+            coefs[rows], rounds[rows] = self._without_factor(values[rows], diagonal)
+        coefs[:, ~np.isfinite(l2)] = 0.0
+        return coefs, *_gaps_on_data(design, values, rules, lams, coefs), rounds
+
+    def _without_factor(self, values, diagonal):
+        design, norm = self.data.design, self.data.design.units.norm
+        if self.choice.solver == "qr":
+            return _ridge.qr(design, values, diagonal)
+        if self.choice.solver == "svd":
+            return _ridge.svd(design, values, diagonal, norm)
+        return _ridge.iterate(design, values, diagonal, norm, self.max_iter)
 
 
 def _report(units, solved, lams, penalty, bounded, choice, factor, max_iter, tol):
@@ -639,7 +767,7 @@ def _report(units, solved, lams, penalty, bounded, choice, factor, max_iter, tol
         gaps,
         relative,
         n_iters,
-        choice.solver in ("active set", "lsmr"),
+        choice.solver in ("active set", "lsmr", "cg"),
         choice.reason,
         tuple(statuses),
     )

@@ -149,79 +149,139 @@ def setting(kind, shape, loose, seed=0):
     return design, targets, diagonal, Z, gradient
 
 
+FACTORS = {
+    "primal": lambda design, l2: _ridge.Primal(design, design.block().extend(np.arange(design.p)), l2),
+    "dual": _ridge.Dual,
+    "cg": lambda design, l2: _ridge.Conjugate(design, l2, 10_000, True),
+}
+OTHERS = {
+    "qr": lambda design, targets, diagonal: _ridge.qr(design, targets, diagonal),
+    "svd": lambda design, targets, diagonal: _ridge.svd(design, targets, diagonal, design.units.norm),
+    "lsmr": lambda design, targets, diagonal: _ridge.iterate(
+        design, targets, diagonal, design.units.norm, 10_000
+    ),
+}
+
+
 @pytest.mark.parametrize("kind", [np.asarray, sparse.csc_array, sparse.csr_array])
 @pytest.mark.parametrize("shape", [(20, 6), (7, 15)])
 @pytest.mark.parametrize("loose", [0, 1, 3])
-@pytest.mark.parametrize("solver", ["cholesky", "dual", "qr", "svd", "lsmr"])
+@pytest.mark.parametrize("solver", [*FACTORS, *OTHERS])
 def test_every_solver_zeroes_the_gradient(solver, kind, shape, loose):
     """Each solves ``(Z'Z + D) v = Z'y`` for several targets, also with columns that have no penalty."""
     design, targets, diagonal, Z, gradient = setting(kind, shape, loose)
     if solver in ("svd", "qr") and sparse.issparse(design.X):
         design = make_design(design.X.toarray(), design.share, True)
-    norm = design.units.norm
-    found, n_iter = {
-        "cholesky": lambda: _ridge.cholesky(Z.T @ Z, gradient, diagonal, 2),
-        "dual": lambda: _ridge.dual(design, targets, diagonal, gradient),
-        "qr": lambda: _ridge.qr(design, targets, diagonal),
-        "svd": lambda: _ridge.svd(design, targets, diagonal, norm),
-        "lsmr": lambda: _ridge.iterate(design, targets, diagonal, norm, 10_000),
-    }[solver]()
+    if solver in FACTORS:
+        factor = FACTORS[solver](design, diagonal)
+        factor.prepare(np.ones(1))
+        found, corrs, rss, n_iter = factor.refined(targets, np.ones(2))
+        rest = targets - found @ Z.T
+        np.testing.assert_allclose(corrs, rest @ Z, rtol=0, atol=1e-14)
+        np.testing.assert_allclose(rss, (rest**2).sum(axis=1), rtol=1e-12)
+    else:
+        found, n_iter = OTHERS[solver](design, targets, diagonal)
     assert np.all(n_iter >= 1)
     expected = np.linalg.solve(Z.T @ Z + np.diag(diagonal), (targets @ Z).T).T
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-11)
     np.testing.assert_allclose(gradient(found), 0.0, rtol=0, atol=1e-14)
 
 
-@pytest.mark.parametrize("solver", ["dual", "qr", "svd", "lsmr"])
+@pytest.mark.parametrize("shape", [(20, 6), (7, 15)])
+@pytest.mark.parametrize("loose", [0, 2])
+@pytest.mark.parametrize("solver", FACTORS)
+def test_one_factorisation_answers_every_lambda(solver, shape, loose):
+    """Rows with a lambda each are solved at once, and as they are alone."""
+    design, targets, l2, Z, _ = setting(np.asarray, shape, loose)
+    l2[-1] = np.inf
+    lams = np.array([1e-3, 0.5, 20.0])
+    factor = FACTORS[solver](design, l2)
+    factor.prepare(lams)
+    found = factor.refined(np.repeat(targets, 3, axis=0), np.tile(lams, 2)).coefs
+    A = Z[:, :-1]
+    for row, (target, lam) in enumerate((target, lam) for target in targets for lam in lams):
+        expected = np.linalg.solve(A.T @ A + lam * np.diag(l2[:-1]), A.T @ target)
+        np.testing.assert_allclose(found[row, :-1], expected, rtol=0, atol=1e-10 * np.abs(expected).max())
+        assert found[row, -1] == 0.0
+
+
+@pytest.mark.parametrize("solver", ["dual", "cg", "qr", "svd", "lsmr"])
 def test_excluded_columns_take_no_part(solver):
     """An infinite penalty leaves a column out of the dual, the singular values and the iterations."""
     design, targets, diagonal, Z, _ = setting(np.asarray, (20, 6), 1)
     diagonal[[1, 4]] = np.inf
     used = np.isfinite(diagonal)
-
-    def gradient(coefs):
-        rest = np.where(used, diagonal, 0.0) * coefs
-        return np.where(used, (targets - coefs @ Z.T) @ Z - rest, 0.0)
-
-    found, _ = {
-        "dual": lambda: _ridge.dual(design, targets, diagonal, gradient),
-        "qr": lambda: _ridge.qr(design, targets, diagonal),
-        "svd": lambda: _ridge.svd(design, targets, diagonal, design.units.norm),
-        "lsmr": lambda: _ridge.iterate(design, targets, diagonal, design.units.norm, 10_000),
-    }[solver]()
+    if solver in FACTORS:
+        factor = FACTORS[solver](design, diagonal)
+        factor.prepare(np.ones(1))
+        found = factor.refined(targets, np.ones(2)).coefs
+    else:
+        found, _ = OTHERS[solver](design, targets, diagonal)
     A = Z[:, used]
     expected = np.linalg.solve(A.T @ A + np.diag(diagonal[used]), (targets @ A).T).T
     np.testing.assert_allclose(found[:, used], expected, rtol=0, atol=1e-12)
     np.testing.assert_array_equal(found[:, ~used], 0.0)
 
 
-def test_singular_normal_equations_are_refused():
+@pytest.mark.parametrize("lams", [[0.0], [0.0, 1e-16]])
+def test_singular_normal_equations_are_refused(lams):
     """Without a penalty to speak of, dependent columns are for another solver."""
-    *_, Z, gradient = setting(np.asarray, (20, 6), 0)
+    design, *_, Z, _ = setting(np.asarray, (20, 6), 0)
     Z = np.column_stack([Z, Z[:, 0]])
+    factor = _ridge.Primal(design, Z.T @ Z, np.ones(7))
     with pytest.raises(_ridge.SingularError):
-        _ridge.cholesky(Z.T @ Z, gradient, np.zeros(7), 2)
+        factor.prepare(lams)
+    with pytest.raises(_ridge.SingularError):
+        _ridge.Primal(design, Z.T @ Z, np.zeros(7))
 
 
 def test_refinement_repairs_a_poor_factor():
     """With the Gram matrix known to six digits only, the fresh gradient still leads to the answer."""
-    _, targets, diagonal, Z, gradient = setting(np.asarray, (20, 6), 0)
+    design, targets, diagonal, Z, _ = setting(np.asarray, (20, 6), 0)
     gram = Z.T @ Z
     rough = gram * (1.0 + 1e-6 * np.random.default_rng(0).standard_normal(gram.shape))
-    rough = (rough + rough.T) / 2
-    found, n_iter = _ridge.cholesky(rough, gradient, diagonal, 2)
+    factor = _ridge.Primal(design, (rough + rough.T) / 2, diagonal)
+    factor.prepare(np.ones(1))
+    found, *_, n_iter = factor.refined(targets, np.ones(2))
     expected = np.linalg.solve(gram + np.diag(diagonal), (targets @ Z).T).T
     assert n_iter > 1
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-13)
 
 
 def test_iterations_stop_where_they_are_told():
-    """`iterate` never uses more than `max_iter` iterations in all."""
+    """Neither kind of iteration uses more than it is given; an impatient one says so."""
     design, targets, diagonal, *_ = setting(sparse.csc_array, (20, 15), 0)
     for limit in (1, 2, 5):
         found, n_iter = _ridge.iterate(design, targets[:1], diagonal, design.units.norm, limit)
         assert n_iter <= limit
         assert np.isfinite(found).all()
+        assert np.isfinite(
+            _ridge.Conjugate(design, diagonal, limit, True).refined(targets, np.ones(2))[0]
+        ).all()
+        with pytest.raises(_ridge.SlowError):
+            _ridge.Conjugate(design, diagonal, limit, False).refined(targets, np.ones(2))
+
+
+@pytest.mark.parametrize("shape", [(30, 8), (8, 30), (60, 40)])
+@pytest.mark.parametrize("copies", [0, 3])
+def test_the_spectrum_is_that_of_the_data(shape, copies):
+    """Rank and extreme singular values of A, against a singular value decomposition."""
+    X, _ = oracles.numbers(*shape, seed=3)
+    X = np.hstack([X, X[:, :copies]])
+    design = make_design(X, None, True)
+    Z = design.apply(np.eye(X.shape[1])).T
+    l2 = np.random.default_rng(0).uniform(0.5, 2.0, X.shape[1])
+    l2[len(l2) - copies :] = l2[:copies]
+    values = np.linalg.svd(Z / np.sqrt(l2), compute_uv=False)
+    rank = np.count_nonzero(values > 1e-10)
+    for solver in ("primal", "dual"):
+        spectrum = FACTORS[solver](design, l2).spectrum()
+        assert spectrum.rank == rank
+        assert spectrum.condition() == pytest.approx(values[0] / values[rank - 1], rel=0.05)
+        low = values[-1] if rank == X.shape[1] else 0.0
+        if solver == "primal" or X.shape[1] > len(X):
+            expected = np.sqrt((values[0] ** 2 + 0.1) / (low**2 + 0.1))
+            assert spectrum.condition(0.1) == pytest.approx(expected, rel=0.05)
 
 
 @pytest.mark.parametrize("shape", [(60, 20), (20, 60)])

@@ -19,6 +19,7 @@ ROUTES = {
     "qr": ("qr", False),
     "svd": ("svd", False),
     "lsmr": ("lsmr", False),
+    "cg": ("cg", False),
 }
 
 
@@ -59,10 +60,12 @@ def problem(**changes):
         ({"wish": "svd"}, "svd", False),
         ({"wish": "svd", "sparse": True}, "cholesky", True),
         ({"wish": "lsqr"}, "cholesky", True),
-        ({"wish": "lsqr", "sparse": True}, "lsmr", False),
-        ({"wish": "sparse_cg", "sparse": True}, "lsmr", False),
-        ({"n": 100_000, "p": 50_000, "sparse": True}, "lsmr", False),
-        ({"n": 100_000, "p": 50_000}, "lsmr", False),
+        ({"wish": "lsqr", "sparse": True}, "cg", False),
+        ({"wish": "sparse_cg", "sparse": True}, "cg", False),
+        ({"n": 100_000, "p": 50_000, "sparse": True, "stored": 10**6}, "cg", False),
+        ({"n": 100_000, "p": 50_000}, "cg", False),
+        ({"n": 100_000, "p": 3000, "sparse": True, "stored": 10**6}, "cg", False),
+        ({"n": 100_000, "p": 3000, "sparse": True, "stored": 10**6, "n_lams": 30}, "cholesky", True),
     ],
 )
 def test_the_decision_tree(changes, solver, moments):

@@ -1,0 +1,731 @@
+"""Ridge with its penalty chosen by cross-validation: every alpha, target and fold from a few factorisations.
+
+Leave-one-out and generalised cross-validation need one eigendecomposition of all rows (`_ridge.left_out_tall`
+and `_ridge.KernelSpectrum`).  K-fold needs one for each fold: of its moments where X is tall (all folds share
+one pass over the rows, `_moments.fold_moments`), of a block of one and the same matrix of inner products
+where X is wide.  What neither suits (bounds, large sparse X, alpha = 0, systems near singularity, scorers
+that want a model) is fitted fold by fold like any other data.
+"""
+
+import numbers
+from typing import NamedTuple
+
+import numpy as np
+from scipy import sparse
+
+from sparse_linear import _moments, _ridge, _selection, _solve, _validation
+from sparse_linear._design import make_design
+from sparse_linear._estimators import LinearModel
+
+# Below this share of the largest eigenvalue, the smallest one (with its penalty) has lost half its digits to
+# the Gram matrix: such folds are fitted on the data.
+POOR = 1e-8
+# Limit of iterations or active-set rounds of fits that are not in closed form, as in `Ridge`.
+MAX_ITER = 10_000
+# A row whose leverage is nearer to one than this cannot be left out.
+PINNED = 1e-12
+# Scores of folds that are functions of mean squared errors; of leave-one-out, only None is.
+FROM_ERRORS = (None, "neg_mean_squared_error", "r2")
+
+
+class Settings(NamedTuple):
+    """What all fits of one cross-validation have in common."""
+
+    penalty: object  # _penalty.Penalty on the scale of X, for alpha = 1
+    fit_intercept: bool
+    standardize: bool
+    tol: float
+
+
+class Judged(NamedTuple):
+    """How the candidates do on the rows that one fold leaves out."""
+
+    errors: np.ndarray  # (q, b) mean squared errors
+    scores: np.ndarray  # (g, b); g is q, or 1 if the targets share their alpha
+    fit: object  # the fold's _solve.Fit, or None where no solver ran
+
+
+class _Engine:
+    """Everything that one cross-validation works on.
+
+    Parameters
+    ----------
+    X, Y, sample_weight
+        Checked; Y has shape (n, q).
+    alphas : ndarray of shape (b,)
+    settings : Settings
+    """
+
+    def __init__(self, X, Y, sample_weight, settings):
+        self.X, self.Y = X, Y
+        self.sample_weight = sample_weight
+        self.weights = np.ones(len(Y)) if sample_weight is None else sample_weight
+        self.settings = settings
+        self.data = _solve.Data(X, Y, sample_weight, settings.fit_intercept)
+        self.train = self.test = self._kernel = None
+
+    def route(self, n_alphas, zero):
+        """Which side is factored, "tall" or "wide"; None if neither."""
+        if zero:
+            return None
+        choice = self.data.choose(self.settings.penalty, np.ones((1, max(2, n_alphas))))
+        return {"cholesky": "tall", "dual": "wide"}.get(choice.solver)
+
+    @property
+    def _far(self):
+        """Whether X is sparse with columns too far from zero for moments."""
+        return sparse.issparse(self.X) and len(self.data.design.far) > 0
+
+    def rules(self, units, weight):
+        """Ridge penalties of the columns of a design in its own units, infinite for those left out."""
+        penalty = self.settings.penalty
+        penalty = penalty._replace(l2=penalty.l2 / weight)
+        if self.settings.standardize:
+            penalty = penalty.per_standard_deviation(units.norm)
+        rules = penalty.in_units(units, 1.0)
+        return np.where(rules.excluded, np.inf, rules.l2)
+
+    def fit(self, data, alphas, watch=lambda count: None):
+        """Certified fits for alphas (q, b), in any order."""
+        order = np.argsort(-alphas, axis=1, kind="stable")
+        back = np.argsort(order, axis=1)
+        settings = self.settings
+        found = _solve.fit(
+            data,
+            settings.penalty,
+            np.take_along_axis(alphas, order, axis=1),
+            standardize=settings.standardize,
+            max_iter=MAX_ITER,
+            sum_scaled=True,
+            tol=settings.tol,
+            watch=watch,
+        )
+        tables = ("intercepts", "objectives", "gaps", "relative_gaps", "n_iters")
+        return found._replace(
+            parts=tuple(
+                part._replace(values=part.values[:, at]) for part, at in zip(found.parts, back, strict=True)
+            ),
+            statuses=tuple(tuple(some[i] for i in at) for some, at in zip(found.statuses, back, strict=True)),
+            **{name: np.take_along_axis(getattr(found, name), back, axis=1) for name in tables},
+        )
+
+    # -------------------------------------------------------------------------------------------
+    # All rows
+    # -------------------------------------------------------------------------------------------
+
+    def spectrum(self, route, smallest):
+        """Eigenvalues and number of unpenalised dimensions of all rows, and what was factored."""
+        if route == "wide":
+            rows = np.flatnonzero(self.weights)
+            found = self.kernel_spectrum(rows, self.weights[rows])
+            return found.values, found.fixed, found
+        data = self.data
+        design = data.design
+        if not self._far:
+            data.reduce()
+        gram = data.moments.gram if data.moments else design.block().extend(np.arange(design.p))
+        factor = _ridge.Primal(design, gram, self.rules(design.units, design.weight))
+        factor.diagonalise(smallest)
+        data.factor = factor  # the fit to all rows needs it again
+        return factor.inverse.values, len(factor.free) + self.settings.fit_intercept, factor
+
+    def left_out(self, route, factor, alphas):
+        """`_ridge.LeftOut` of all rows with weight."""
+        if route == "wide":
+            yield from factor.left_out(self.Y, alphas)
+            rest = np.flatnonzero(self.weights == 0.0)
+            for targets in self._chunks(len(alphas)) if len(rest) else ():
+                found = factor.predict(self.Y[:, targets], alphas, rest)
+                missed = self.Y[rest, targets][:, :, None] - found
+                yield _ridge.LeftOut(rest, targets, missed, np.ones((len(rest), len(alphas))))
+            return
+        design, q = self.data.design, self.Y.shape[1]
+        if self.data.moments:
+            targets = [self.data.moments.target(index) for index in range(q)]
+            corrs = self.data.moments.corrs.T
+        else:
+            targets, values = zip(*(design.target(y) for y in self.Y.T), strict=True)
+            corrs = design.correlate(np.array(values)) * np.array([t.scale for t in targets])[:, None]
+        levels = np.array([target.mean for target in targets])
+        yield from _ridge.left_out_tall(factor, design, self.Y, levels, corrs, alphas)
+
+    # -------------------------------------------------------------------------------------------
+    # Folds
+    # -------------------------------------------------------------------------------------------
+
+    def read(self, folds):
+        """Take the moments of all folds in one pass over the rows."""
+        if self._far:
+            return
+        scaled = self.weights / self.weights.max()
+        Y = np.where(scaled[:, None] > 0.0, self.Y, 0.0) if not scaled.all() else self.Y
+        self.unit_y = _solve.target_units(Y)
+        self.train, self.test, whole = _moments.fold_moments(self.X, Y / self.unit_y, scaled, folds)
+        design = self.data.design
+        units = design.units if sparse.issparse(self.X) else None
+        self.data.moments = self._moment_design(whole, units)
+        design.units = self.data.moments.units
+
+    def _moment_design(self, moments, units):
+        return _moments.MomentDesign(moments, self.settings.fit_intercept, units, self.unit_y)
+
+    def judge(self, number, fold, route, alphas, judgement, watch):
+        """Errors and scores of all alphas on the rows that a fold leaves out."""
+        if judgement.scoring is None and (route == "wide" or self.train is not None):
+            try:
+                errors = (self._tall if route == "tall" else self._wide)(number, fold, alphas)
+            except _ridge.SingularError:
+                pass
+            else:
+                watch(errors.size)
+                return Judged(errors, judgement(number, fold, errors), None)
+        weights = fold.weights(self.sample_weight, len(self.Y))
+        data = _solve.Data(self.X, self.Y, weights, self.settings.fit_intercept)
+        fit = self.fit(data, np.tile(alphas, (self.Y.shape[1], 1)), watch)
+        held, level = self.X[fold.test], fit.intercepts
+        weight = self.weights[fold.test] / self.weights[fold.test].sum()
+        errors = np.empty(level.shape)
+        for target, part in enumerate(fit.parts):
+            apart = held[:, part.features] @ part.values + level[target] - self.Y[fold.test, target][:, None]
+            errors[target] = weight @ (apart * apart)
+        if judgement.scoring is None:
+            return Judged(errors, judgement(number, fold, errors), fit)
+        scores = []
+        for at in range(len(alphas)):  # one at a time, so that memory does not grow with their number
+            coefs = np.zeros((len(fit.parts), fit.p, 1))
+            for row, part in zip(coefs, fit.parts, strict=True):
+                row[part.features] = part.values[:, at : at + 1]
+            found = held @ coefs[:, :, 0].T + level[:, at]
+            some, found = level[:, at : at + 1], np.asarray(found).T[:, :, None]
+            scores.append(judgement.scoring(number, fold, coefs, some, found, watch))
+        return Judged(errors, np.concatenate(scores, axis=1), fit)
+
+    def _tall(self, number, fold, alphas):
+        """Mean squared errors (q, b) from the moments of a fold."""
+        train, test = self.train[number], self.test[number]
+        units = None
+        if sparse.issparse(self.X):
+            design = make_design(
+                self.X, fold.weights(self.sample_weight, len(self.Y)), self.data.design.fit_intercept
+            )
+            units = design.units
+        data = self._moment_design(train, units)
+        # The penalty is on a sum over rows: the weights count as they were given.
+        weight = data.weight * self.weights.max()
+        factor = _ridge.Primal(None, data.gram, self.rules(data.units, weight))
+        factor.diagonalise(alphas.min())
+        _check(factor.inverse.values, alphas)
+        q, b = self.Y.shape[1], len(alphas)
+        errors = np.empty((q, b))
+        width = max(1, _solve.BATCH // (b * len(data.units.norm)))
+        for first in range(0, q, width):
+            some = slice(first, first + width)
+            coefs = factor.path(data.corrs[:, some].T, alphas) / data.units.norm
+            levels = (
+                np.zeros(len(coefs)) if not data.fit_intercept else train.mean_y[some] * self.unit_y[some]
+            )
+            intercepts = levels[:, None] - coefs @ data.units.mean
+            errors[some] = self._errors(fold, test, some, coefs, intercepts)
+        return errors
+
+    def _errors(self, fold, test, some, coefs, intercepts):
+        """Mean squared errors (k, b) on held-out rows: from their moments, or from the rows themselves."""
+        unit = self.unit_y[some]
+        found, sure = test.errors_of(some, coefs / unit[:, None, None], intercepts / unit[:, None])
+        errors = found * unit[:, None] ** 2
+        if not sure.all():
+            X, weight = self.X[fold.test], self.weights[fold.test] / self.weights[fold.test].sum()
+            for target in np.flatnonzero(~sure):
+                fitted = np.asarray(X @ coefs[target].T) + intercepts[target]
+                apart = fitted - self.Y[fold.test, some][:, target, None]
+                errors[target] = weight @ (apart * apart)
+        return errors
+
+    def _wide(self, number, fold, alphas):
+        """Mean squared errors (q, b) from inner products of rows."""
+        weights = fold.weights(self.sample_weight, len(self.Y))
+        rows = np.flatnonzero(weights)
+        spectrum = self.kernel_spectrum(rows, weights[rows])
+        _check(spectrum.values, alphas)
+        weight = self.weights[fold.test] / self.weights[fold.test].sum()
+        errors = np.empty((self.Y.shape[1], len(alphas)))
+        for some in self._chunks(len(alphas)):
+            found = spectrum.predict(self.Y[:, some], alphas, fold.test)
+            apart = found - self.Y[fold.test, some][:, :, None]
+            errors[some] = np.einsum("n,nkb->kb", weight, apart * apart)
+        return errors
+
+    def _chunks(self, n_alphas):
+        """Some targets at a time."""
+        q, width = self.Y.shape[1], max(1, _ridge.PAIRS // n_alphas)
+        return [slice(first, min(first + width, q)) for first in range(0, q, width)]
+
+    def kernel_spectrum(self, rows, weights):
+        """`_ridge.KernelSpectrum` of some rows."""
+        kernel, loose = self.inner_products(rows, weights)
+        varies = loose[rows].any(axis=0)
+        if self.settings.fit_intercept:
+            varies[:-1] &= np.ptp(loose[rows, :-1], axis=0) > 0.0
+        return _ridge.KernelSpectrum(kernel, loose[:, varies], rows, weights)
+
+    def inner_products(self, rows, weights):
+        """Inner products (n, n) of all rows as the penalty sees them, and the columns without penalty (n, f).
+
+        One matrix serves all folds; with `standardize` the columns have another scale in each.
+        """
+        if self._kernel is not None:
+            return self._kernel
+        settings = self.settings
+        design = make_design(self.X, None, settings.fit_intercept)
+        units = design.units
+        own = units
+        if settings.standardize:
+            all_weights = np.zeros(design.n)
+            all_weights[rows] = weights
+            own = make_design(self.X, all_weights, settings.fit_intercept).units
+        penalty = settings.penalty
+        l2 = penalty.l2 * own.norm * own.norm if settings.standardize else penalty.l2
+        excluded = penalty.excluded | units.constant | (own.constant if settings.standardize else False)
+        held = (l2 > 0.0) & ~excluded
+        scale = np.where(held, units.norm * units.norm / np.where(held, l2, 1.0), 0.0) * design.n
+        free = np.flatnonzero((l2 == 0.0) & ~excluded)
+        loose = design.take_rows(free)
+        if settings.fit_intercept:
+            loose = np.column_stack([loose, np.ones(design.n)])
+        found = design.outer_gram(scale), loose
+        if not settings.standardize:
+            self._kernel = found
+        return found
+
+
+def _check(values, alphas):
+    """Refuse a Gram matrix that does not hold half of the digits."""
+    if values.min(initial=np.inf) + alphas.min() < POOR * values.max(initial=0.0):
+        raise _ridge.SingularError
+
+
+class _Judgement:
+    """From mean squared errors to scores: minus the errors, or R² (scikit-learn's default for K folds).
+
+    Attributes
+    ----------
+    scoring : _selection.Scoring or None
+        What needs more than mean squared errors.
+    """
+
+    def __init__(self, name, scoring, Y, weights, per_target):
+        self.name = name
+        self.scoring = scoring
+        self.Y, self.weights = Y, weights
+        self.per_target = per_target
+
+    def __call__(self, number, fold, errors):
+        """Scores (g, b) from errors (q, b)."""
+        scores = -errors
+        if self.name != "neg_mean_squared_error":
+            y, weight = self.Y[fold.test], self.weights[fold.test] / self.weights[fold.test].sum()
+            if np.count_nonzero(weight) < 2:
+                raise ValueError(
+                    f"R^2 is not defined for one row, as in fold {number} of cv; "
+                    "use fewer folds, scoring='neg_mean_squared_error', or cv=None (leave-one-out)."
+                )
+            apart = y - weight @ y
+            spread = (weight @ (apart * apart))[:, None]
+            flat = np.where(errors == 0.0, 1.0, 0.0)  # what scikit-learn says where y is constant
+            scores = np.where(spread > 0.0, 1.0 - errors / np.where(spread > 0.0, spread, 1.0), flat)
+        return scores if self.per_target else scores.mean(axis=0, keepdims=True)
+
+
+class RidgeCV(LinearModel):
+    r"""Ridge with `alpha` chosen by cross-validation; all alphas, targets and folds from few factorisations.
+
+    The objective is that of `Ridge`. Leave-one-out errors are exact and cost one eigendecomposition, K-fold
+    errors one for each fold, whatever the number of alphas and targets.
+
+    Parameters
+    ----------
+    alphas : array-like or int, default=(0.1, 1.0, 10.0)
+        The alphas to choose from, positive for leave-one-out; or the number of alphas of an automatic grid,
+        evenly spaced in the logarithm from ten times the largest eigenvalue of the Gram matrix of the data
+        (where hardly anything is fitted) to a tenth of the smallest one (where hardly anything is penalised),
+        or 1e-10 times the largest.
+    fit_intercept : bool, default=True
+        Whether an unpenalised intercept is fitted.
+    scoring : str or callable, default=None
+        Any scikit-learn scorer. None stands for minus the mean squared error with leave-one-out, and for R²
+        with `cv`, as in scikit-learn.
+    cv : None, "gcv", int, splitter or iterable, default=None
+        None is leave-one-out, "gcv" generalised cross-validation (Golub, Heath and Wahba 1979), the rest as
+        in scikit-learn, any splits whatever.
+    gcv_mode : {"auto", "svd", "eigen"} or None, default=None
+        Accepted for compatibility; the smaller side of X is factored.
+    store_cv_results : bool, default=False
+        Whether `cv_results_` is what scikit-learn's is: squared errors (or predictions, with `scoring`) of
+        all rows. Leave-one-out only; takes n_samples * n_targets * n_alphas numbers.
+    alpha_per_target : bool, default=False
+        Whether each column of y gets its own alpha; with any `cv`.
+    criterion : {"min", "1se"} or callable, default="min"
+        Which alpha is chosen: that of the best mean score; the largest within one standard error of it; or
+        the index that a callable returns for `cv_results_` (the table).
+    n_jobs : int or None, default=None
+        How many folds are worked on at a time, in threads.
+    standardize : bool, default=False
+        Penalise on the scale of columns with unit weighted standard deviation, in every fold its own;
+        leave-one-out keeps that of all rows.
+    penalty_weights : array-like of shape (n_features,), default=None
+        Factor of each feature's penalty, from 0 (never penalised, exactly) to infinity (excluded). Groups of
+        features with an alpha each (banded ridge) are groups with a weight each, see the example.
+    positive : bool, default=False
+        Restrict the coefficients to be non-negative; needs `cv`.
+    bounds : pair (lower, upper), default=None
+        Bounds of the coefficients; needs `cv`.
+    tol : float, default=1e-4
+        As in `Ridge`.
+    store_coef_path : bool or None, default=None
+        Whether `coef_path_` is kept; None stands for one target only.
+
+    Attributes
+    ----------
+    alpha_ : float or ndarray of shape (n_targets,)
+    best_score_, best_index_ : float and int, or ndarrays of shape (n_targets,)
+        Mean score, and place in `alphas_`, of the choice.
+    alphas_ : ndarray of shape (n_alphas,)
+        In the order given; an automatic grid decreases.
+    df_ : ndarray of shape (n_alphas,)
+        Effective degrees of freedom of the fit to all rows, the intercept included; NaN where nothing was
+        factored.
+    cv_results_ : dict of ndarray of shape (n_alphas,)
+        "alpha", "df" and scores in the names of `GridSearchCV`, as in `ElasticNetCV`; with leave-one-out,
+        "se_test_score" is the standard error over rows. A list of such dicts with `alpha_per_target` and
+        several targets. With `store_cv_results` it is an ndarray of shape (n_samples, n_alphas) or
+        (n_samples, n_targets, n_alphas).
+    mse_path_ : ndarray of shape (n_alphas, n_folds), (n_alphas,) or with an axis for targets before
+        Mean squared errors on the rows left out; a mean over targets if they share their alpha.
+    coef_path_ : ndarray of shape (n_features, n_alphas) or (n_targets, n_features, n_alphas)
+    intercept_path_ : ndarray of shape (n_alphas,) or (n_targets, n_alphas)
+    coef_, intercept_, dual_gap_, objective_, status_, solver_, rank_, condition_number_,
+    penalised_condition_number_, n_features_in_, feature_names_in_
+        As in `Ridge`, of the fit to all rows.
+
+    See Also
+    --------
+    Ridge : For an alpha that is known.
+
+    Notes
+    -----
+    Sample weights apply to the fits and to the errors. With leave-one-out the score is minus the mean over
+    rows of weight times squared error, as in scikit-learn; rows without weight count there too.
+
+    Beyond X, y and the result, memory is O(min(n, p)²) and a few tiles: never n_samples * n_targets *
+    n_alphas numbers, unless they are to be stored or a scorer is to see them.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn.datasets import load_diabetes
+    >>> from sparse_linear import RidgeCV
+    >>> X, y = load_diabetes(return_X_y=True)
+    >>> model = RidgeCV(alphas=50).fit(X, y)
+    >>> round(float(model.alpha_), 4), round(float(model.df_[model.best_index_]), 2)
+    (0.004, 10.59)
+
+    Banded ridge: two groups of features, each with its own alpha, chosen together.
+
+    >>> groups = np.repeat([0, 1], 5)
+    >>> fits = [
+    ...     RidgeCV(alphas=20, penalty_weights=np.array([1.0, ratio])[groups]).fit(X, y)
+    ...     for ratio in (0.1, 1.0, 10.0)
+    ... ]
+    >>> best = max(fits, key=lambda fit: fit.best_score_)
+    >>> (best.alpha_ * np.array([1.0, best.penalty_weights[-1]])).shape
+    (2,)
+    """
+
+    def __init__(
+        self,
+        alphas=(0.1, 1.0, 10.0),
+        *,
+        fit_intercept=True,
+        scoring=None,
+        cv=None,
+        gcv_mode=None,
+        store_cv_results=False,
+        alpha_per_target=False,
+        criterion="min",
+        n_jobs=None,
+        standardize=False,
+        penalty_weights=None,
+        positive=False,
+        bounds=None,
+        tol=1e-4,
+        store_coef_path=None,
+    ):
+        self.alphas = alphas
+        self.fit_intercept = fit_intercept
+        self.scoring = scoring
+        self.cv = cv
+        self.gcv_mode = gcv_mode
+        self.store_cv_results = store_cv_results
+        self.alpha_per_target = alpha_per_target
+        self.criterion = criterion
+        self.n_jobs = n_jobs
+        self.standardize = standardize
+        self.penalty_weights = penalty_weights
+        self.positive = positive
+        self.bounds = bounds
+        self.tol = tol
+        self.store_coef_path = store_coef_path
+
+    @_validation.atomic
+    def fit(self, X, y, sample_weight=None, **params):
+        """Choose by cross-validation, and fit to all rows.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Dense of any memory order, or CSC/CSR; never copied as a whole.
+        y : array-like of shape (n_samples,) or (n_samples, n_targets)
+        sample_weight : float or array-like of shape (n_samples,), default=None
+            For the fits and for the errors on the rows left out. Zero leaves a row out, 2 counts it twice.
+        **params : dict
+            Passed on to the splitter and the scorer by metadata routing, such as `groups`.
+
+        Returns
+        -------
+        self : object
+        """
+        folded = self._check_parameters()
+        X, y = _validation.check_training_data(self, X, y)
+        n, p = X.shape
+        weights = _validation.check_sample_weight(sample_weight, n)
+        if not folded and n < 2:
+            raise ValueError("Leave-one-out needs at least two rows of X, got 1 sample; use Ridge instead.")
+        routed = _validation.route(self, params, sample_weight, weights)
+        settings = Settings(
+            self._checked_penalty(p, 0.0, 1.0),
+            self.fit_intercept,
+            self.standardize,
+            _validation.check_real(self.tol, "tol", low=0.0),
+        )
+        folds = _selection.make_folds(self.cv, X, y, weights, routed.splitter.split) if folded else None
+        engine = _Engine(X, y.reshape(n, -1), weights, settings)
+        alphas = self._given_alphas(folded)
+        b = len(alphas) if alphas is not None else self.alphas
+        route = engine.route(b, alphas is not None and not alphas.all())
+        if folded and route == "tall":
+            engine.read(folds)
+        values, fixed, factor = self._factorise(engine, route, alphas, folded)
+        if alphas is None:
+            alphas = _grid(values, b)
+        df = np.full(b, np.nan) if values is None else _ridge.degrees_of_freedom(values, fixed, alphas)
+        from_errors = self.scoring is None or (
+            folded and isinstance(self.scoring, str) and self.scoring in FROM_ERRORS
+        )
+        scoring = None
+        if not from_errors:
+            scoring = _selection.make_scoring(
+                self.scoring, self, routed.scorer.score, X, y, self.alpha_per_target
+            )
+        if folded:
+            judgement = _Judgement(self.scoring, scoring, engine.Y, engine.weights, self.alpha_per_target)
+            watch = _selection.Watch(len(folds) * b, type(self).__name__, False)
+
+            def work(number):
+                return engine.judge(number, folds[number], route, alphas, judgement, watch)
+
+            n_threads = _selection.check_jobs(self.n_jobs)
+            judged = _selection.in_threads(work, range(len(folds)), n_threads, watch)
+            errors = np.stack([fold.errors for fold in judged], axis=-1)
+            scores = np.stack([fold.scores for fold in judged], axis=-1)
+            tables = [_selection.summarise({"alpha": alphas, "df": df}, some) for some in scores]
+        else:
+            errors, tables, values = self._leave_one_out(engine, route, factor, alphas, df, scoring)
+            if self.store_cv_results:
+                self.cv_results_ = values[:, 0] if y.ndim == 1 else values
+        self._choose(engine, alphas, df, errors, tables, X.dtype, y)
+        return self
+
+    def _check_parameters(self):
+        """Whether there are folds; raises for parameters that make no sense."""
+        _validation.check_flags(
+            fit_intercept=self.fit_intercept,
+            standardize=self.standardize,
+            store_cv_results=self.store_cv_results,
+            alpha_per_target=self.alpha_per_target,
+            positive=self.positive,
+            **({} if self.store_coef_path is None else {"store_coef_path": self.store_coef_path}),
+        )
+        if self.gcv_mode is not None:
+            _validation.check_choice(self.gcv_mode, "gcv_mode", ("auto", "svd", "eigen"))
+        _selection.check_criterion(self.criterion)
+        if isinstance(self.cv, str) and self.cv != "gcv":
+            raise ValueError(
+                f"cv must be None, 'gcv', a number of folds, a splitter or splits; got {self.cv!r}."
+            )
+        folded = self.cv is not None and not isinstance(self.cv, str)
+        if folded and self.store_cv_results:
+            raise ValueError("store_cv_results=True needs leave-one-out (cv=None); drop it or cv.")
+        if not folded and (self.positive or self.bounds is not None):
+            raise ValueError(
+                "Leave-one-out has no closed form with positive=True or bounds; give a number of folds as cv."
+            )
+        if isinstance(self.cv, str):
+            if self.scoring is not None:
+                raise ValueError("cv='gcv' is a score of its own; drop scoring, or choose another cv.")
+            if self.store_cv_results or self.criterion == "1se":
+                raise ValueError(
+                    "cv='gcv' knows no errors of single rows, which store_cv_results and criterion='1se' "
+                    "ask for; choose another cv."
+                )
+        return folded
+
+    def _given_alphas(self, folded):
+        """The alphas in the order given, or None for an automatic grid."""
+        if isinstance(self.alphas, numbers.Integral) and not isinstance(self.alphas, (bool, np.bool_)):
+            _validation.check_count(self.alphas, "alphas")
+            return None
+        alphas = _validation.check_reals(self.alphas, "alphas", low=0.0)
+        if not folded and not alphas.all():
+            raise ValueError(
+                "alphas must be positive for leave-one-out, which is not defined without a penalty; got 0.0 "
+                "(give a small number, or folds as cv)."
+            )
+        return alphas
+
+    def _factorise(self, engine, route, alphas, folded):
+        """Eigenvalues of all rows, number of unpenalised dimensions, and what was factored; or Nones."""
+        if route is not None:
+            try:
+                return engine.spectrum(route, np.inf if alphas is None else alphas.min())
+            except _ridge.SingularError:
+                route = None
+        if alphas is None:
+            raise ValueError(
+                "An automatic grid needs the spectrum of X, and it cannot be had here (bounds, a very large "
+                "sparse X, or dependent columns without penalty); give the alphas."
+            )
+        if not folded:
+            raise ValueError(
+                "Leave-one-out needs a factorisation of X, and there is none here (a very large sparse X, or "
+                "alphas too small for dependent columns); give a number of folds as cv, or larger alphas."
+            )
+        return None, 0, None
+
+    def _leave_one_out(self, engine, route, factor, alphas, df, scoring):
+        """Mean squared errors (q, b, 1), a table for each choice to be made, what is known of all rows."""
+        n, q, b = *engine.Y.shape, len(alphas)
+        gcv = isinstance(self.cv, str)
+        weights = engine.weights
+        count = np.count_nonzero(weights)
+        if gcv and not (df < count).all():
+            raise ValueError("cv='gcv' is not defined where the fit is exact; give larger alphas.")
+        sums = np.zeros((3, q, b))
+        predictions = np.empty((n, q, b)) if scoring is not None else None
+        stored = np.empty((n, q, b)) if self.store_cv_results else None
+        for rows, targets, residuals, slack in engine.left_out(route, factor, alphas):
+            weight = weights[rows][:, None, None]
+            if gcv:
+                slack = np.broadcast_to(1.0 - df / count, slack.shape)
+            elif not (slack > PINNED).all():
+                at = int(rows[np.argmin(slack.min(axis=1))])
+                raise ValueError(
+                    f"Row {at} cannot be left out: without it, columns that are not penalised (the intercept "
+                    "among them) are not determined; penalise them, or give a number of folds as cv."
+                )
+            missed = residuals / slack[:, None, :]
+            if predictions is not None:
+                predictions[rows, targets] = engine.Y[rows, targets][:, :, None] - missed
+            squares = np.where(weight > 0.0, missed, 0.0)
+            squares *= squares * weight
+            if stored is not None:
+                stored[rows, targets] = squares
+            sums[0][targets] += squares.sum(axis=0)
+            if not self.alpha_per_target:
+                squares = squares.sum(axis=1, keepdims=True) / q
+            group = targets if self.alpha_per_target else slice(0, 1)
+            sums[1][group] += np.square(squares).sum(axis=0)
+        errors = sums[0] / n
+        groups = q if self.alpha_per_target else 1
+        error = np.full((groups, b), np.nan)
+        if scoring is not None:
+            fold = _selection.Fold(np.arange(n), np.arange(n))
+            scores = np.concatenate(
+                [
+                    scoring(
+                        0,
+                        fold,
+                        np.full((q, 1, 1), np.nan),
+                        np.zeros((q, 1)),
+                        predictions[:, :, at].T[..., None],
+                        _selection.unwatched,
+                    )
+                    for at in range(b)
+                ],
+                axis=1,
+            )
+        else:
+            scores = -errors if self.alpha_per_target else -errors.mean(axis=0, keepdims=True)
+            if q == 1 or self.alpha_per_target:
+                spread = np.maximum(sums[1][:groups] / n - scores * scores, 0.0)
+                error = np.sqrt(spread / max(n - 1, 1))
+        tables = []
+        for some, wrong in zip(scores, error, strict=True):
+            table = _selection.summarise({"alpha": alphas, "df": df}, some[:, None])
+            tables.append(table | {"se_test_score": wrong})
+        return errors[..., None], tables, stored if scoring is None else predictions
+
+    def _choose(self, engine, alphas, df, errors, tables, dtype, y):
+        """Set the fitted attributes."""
+        per_target = self.alpha_per_target and y.ndim == 2
+
+        def pick(values):
+            return np.array(values) if per_target else values[0]
+
+        chosen = [_selection.choose(self.criterion, table) for table in tables]
+        self.best_index_ = pick(chosen)
+        self.alpha_ = pick([float(alphas[at]) for at in chosen])
+        self.best_score_ = pick(
+            [float(table["mean_test_score"][at]) for table, at in zip(tables, chosen, strict=True)]
+        )
+        self.alphas_, self.df_ = alphas, df
+        if not self.store_cv_results:
+            self.cv_results_ = tables if per_target else tables[0]
+        errors = errors if self.alpha_per_target else errors.mean(axis=0, keepdims=True)
+        self.mse_path_ = np.squeeze(errors, axis=tuple(axis for axis in (0, 2) if errors.shape[axis] == 1))
+        q = engine.Y.shape[1]
+        places = chosen if len(chosen) == q else chosen * q
+        best = alphas[places]
+        keep = y.ndim == 1 if self.store_coef_path is None else self.store_coef_path
+        if keep:
+            path = engine.fit(engine.data, np.tile(alphas, (q, 1)))
+            coefs = path.coefs.astype(dtype, copy=False)
+            levels = path.intercepts
+            self.coef_path_, self.intercept_path_ = (coefs[0], levels[0]) if y.ndim == 1 else (coefs, levels)
+            parts = tuple(
+                part._replace(values=part.values[:, [at]])
+                for part, at in zip(path.parts, places, strict=True)
+            )
+            result = _solve.take([path], [(0, at) for at in places])._replace(parts=parts)
+        else:
+            result = engine.fit(engine.data, best[:, None])
+        self._store(result, dtype, y.ndim == 1)
+        spectrum = engine.data.spectrum(engine.settings.penalty, self.standardize)
+        self.rank_ = spectrum.rank
+        self.condition_number_ = spectrum.condition()
+        penalised = np.array([spectrum.condition(alpha) for alpha in best])
+        self.penalised_condition_number_ = penalised if per_target else float(penalised[0])
+        _solve.warn_unconverged(result, engine.settings.tol, MAX_ITER, stacklevel=5)
+
+    def get_metadata_routing(self):
+        """Where `sample_weight` and other metadata of a fit go: here, to the splitter and to the scorer."""
+        cv = None if isinstance(self.cv, str) else self.cv
+        return _validation.make_router(self, cv, self.scoring)
+
+
+def _grid(values, count):
+    """An automatic grid of alphas, decreasing, from the squares of the singular values."""
+    top = values.max(initial=0.0)
+    if top == 0.0:
+        return np.geomspace(10.0, 0.1, count)
+    low = values[values > 1e-14 * len(values) * top].min()
+    return np.geomspace(10.0 * top, max(0.1 * low, 1e-10 * top), count)
