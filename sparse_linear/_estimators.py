@@ -115,7 +115,62 @@ class LinearModel(MultiOutputMixin, RegressorMixin, BaseEstimator):
         return result.n_iters[:, 0]
 
 
-class ElasticNet(LinearModel):
+class StreamingModel(LinearModel):
+    """A model that can be fitted to the moments of rows: all of them, or more and more."""
+
+    @_validation.atomic
+    def fit_moments(self, moments):
+        """Fit to the moments of rows that need not be in memory, nor anywhere.
+
+        Parameters
+        ----------
+        moments : Moments
+
+        Returns
+        -------
+        self : object
+
+        Notes
+        -----
+        The certificate is computed from the moments, and allows for the rounding in them: `dual_gap_` bounds
+        the distance from the minimum for the rows themselves.
+        """
+        return self._fit_moments(moments)
+
+    @_validation.atomic
+    def partial_fit(self, X, y, sample_weight=None):
+        """Fit exactly to these rows and all those of earlier calls.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        y : array-like of shape (n_samples,) or (n_samples, n_targets)
+        sample_weight : array-like of shape (n_samples,), default=None
+
+        Returns
+        -------
+        self : object
+
+        Notes
+        -----
+        What is kept of the rows is in `moments_`, a `Moments`; to forget rows, subtract their moments and
+        call `fit_moments`. `fit` begins anew.
+        """
+        seen = vars(self).get("moments_", Moments())
+        X, y = _validation.check_training_data(self, X, y, reset=seen.n_samples == 0)
+        new = Moments().update(X, y, sample_weight)
+        new.feature_names = vars(self).get("feature_names_in_")
+        return self._fit_moments(seen + new)
+
+    def _fit_moments(self, moments):
+        settings = self._checked_settings()
+        check_moments(moments).describe(self)
+        self.moments_ = moments
+        data = _solve.Data.from_sums(moments.sums, self.fit_intercept)
+        return self._fit(data, settings, np.float64, moments.n_targets is None)
+
+
+class ElasticNet(StreamingModel):
     r"""Linear regression with an L1 and an L2 penalty, solved exactly.
 
     Minimises
@@ -283,58 +338,7 @@ class ElasticNet(LinearModel):
         targets = y.reshape(n, -1)
         data = _solve.Data(X, targets, weights, self.fit_intercept)
         vars(self).pop("moments_", None)
-        return self._fit(data, settings, self._start(targets.shape[1], p), X.dtype, y.ndim == 1)
-
-    @_validation.atomic
-    def fit_moments(self, moments):
-        """Fit to the moments of rows that need not be in memory, nor anywhere.
-
-        Parameters
-        ----------
-        moments : Moments
-
-        Returns
-        -------
-        self : object
-
-        Notes
-        -----
-        The certificate is computed from the moments, and allows for the rounding in them: `dual_gap_` bounds
-        the distance from the minimum for the rows themselves.
-        """
-        return self._fit_moments(moments)
-
-    @_validation.atomic
-    def partial_fit(self, X, y, sample_weight=None):
-        """Fit exactly to these rows and all those of earlier calls.
-
-        Parameters
-        ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
-        y : array-like of shape (n_samples,) or (n_samples, n_targets)
-        sample_weight : array-like of shape (n_samples,), default=None
-
-        Returns
-        -------
-        self : object
-
-        Notes
-        -----
-        What is kept of the rows is in `moments_`, a `Moments`; to forget rows, subtract their moments and
-        call `fit_moments`. `fit` begins anew.
-        """
-        seen = vars(self).get("moments_", Moments())
-        X, y = _validation.check_training_data(self, X, y, reset=seen.n_samples == 0)
-        new = Moments().update(X, y, sample_weight)
-        new.feature_names = vars(self).get("feature_names_in_")
-        return self._fit_moments(seen + new)
-
-    def _fit_moments(self, moments):
-        settings = self._checked_settings()
-        check_moments(moments).describe(self)
-        self.moments_ = moments
-        data = _solve.Data.from_sums(moments.sums, self.fit_intercept)
-        return self._fit(data, settings, None, np.float64, moments.n_targets is None)
+        return self._fit(data, settings, X.dtype, y.ndim == 1, self._start(targets.shape[1], p))
 
     def _checked_settings(self):
         """Alpha, l1_ratio, relax, tol and max_iter; the other parameters are checked too."""
@@ -352,8 +356,8 @@ class ElasticNet(LinearModel):
         _validation.check_choice(self.selection, "selection", ("cyclic", "random"))
         return alpha, l1_ratio, relax, tol, max_iter
 
-    def _fit(self, data, settings, start, dtype, single):
-        """Fit checked data; `single` says that y has one dimension."""
+    def _fit(self, data, settings, dtype, one_column, start=None):
+        """Fit checked data; `one_column` says that y has one dimension."""
         alpha, l1_ratio, relax, tol, max_iter = settings
         penalty = self._checked_penalty(data.n_features, l1_ratio, 1.0 - l1_ratio)
         if alpha == 0.0:
@@ -370,7 +374,7 @@ class ElasticNet(LinearModel):
         if relax > 0.0:
             [(parts, intercepts)] = _solve.relaxed(data, result, penalty, np.array([relax]), max_iter)
             result = result._replace(parts=parts, intercepts=intercepts)
-        rounds = self._store(result, dtype, single)
+        rounds = self._store(result, dtype, one_column)
         self.n_iter_ = int(rounds[0]) if len(rounds) == 1 else rounds.tolist()
         _solve.warn_unconverged(result, tol, max_iter, stacklevel=5)
         return self
@@ -479,7 +483,7 @@ class Lasso(ElasticNet):
         self.relax = relax
 
 
-class Ridge(LinearModel):
+class Ridge(StreamingModel):
     r"""Linear regression with an L2 penalty, in closed form.
 
     Minimises
@@ -608,28 +612,44 @@ class Ridge(LinearModel):
         -------
         self : object
         """
+        if _dask.is_collection(X):
+            return self._fit_moments(_dask.moments(X, y, sample_weight))
+        settings = self._checked_settings()
+        X, y = _validation.check_training_data(self, X, y)
+        n = len(y)
+        targets = y.reshape(n, -1)
+        self._alphas(targets.shape[1])
+        weights = _validation.check_sample_weight(sample_weight, n)
+        vars(self).pop("moments_", None)
+        data = _solve.Data(X, targets, weights, self.fit_intercept)
+        return self._fit(data, settings, X.dtype, y.ndim == 1)
+
+    def _checked_settings(self):
+        """Tol and max_iter; the other parameters are checked too."""
         tol = _validation.check_real(self.tol, "tol", low=0.0)
         max_iter = 10_000 if self.max_iter is None else _validation.check_count(self.max_iter, "max_iter")
         _validation.check_flags(
             fit_intercept=self.fit_intercept, positive=self.positive, standardize=self.standardize
         )
         _validation.check_choice(self.solver, "solver", _validation.SOLVERS)
-        alpha = self.alpha
-        if isinstance(alpha, np.ndarray) and alpha.size == 1:
-            alpha = alpha.item()
-        if np.ndim(alpha) == 0:
-            alpha = _validation.check_real(alpha, "alpha", low=0.0)
-        X, y = _validation.check_training_data(self, X, y)
-        n, p = X.shape
-        targets = y.reshape(n, -1)
-        if np.ndim(alpha):
-            alpha = _validation.check_vector(alpha, "alpha", targets.shape[1], "target")
-            for value in alpha:
-                _validation.check_real(value, "alpha", low=0.0)
-        weights = _validation.check_sample_weight(sample_weight, n)
-        data = _solve.Data(X, targets, weights, self.fit_intercept)
-        penalty = self._checked_penalty(p, 0.0, 1.0)
-        alphas = np.array(np.broadcast_to(alpha, targets.shape[1]), dtype=np.float64)
+        if np.ndim(self.alpha) == 0:
+            _validation.check_real(self.alpha, "alpha", low=0.0)
+        return tol, max_iter
+
+    def _alphas(self, n_targets):
+        """One alpha for each target."""
+        if np.ndim(self.alpha) == 0 or (isinstance(self.alpha, np.ndarray) and self.alpha.size == 1):
+            return np.full(n_targets, _validation.check_real(np.asarray(self.alpha).item(), "alpha", low=0.0))
+        alphas = _validation.check_vector(self.alpha, "alpha", n_targets, "target")
+        for value in alphas:
+            _validation.check_real(value, "alpha", low=0.0)
+        return alphas
+
+    def _fit(self, data, settings, dtype, one_column):
+        """Fit checked data; `one_column` says that y has one dimension."""
+        tol, max_iter = settings
+        alphas = self._alphas(data.n_targets)
+        penalty = self._checked_penalty(data.n_features, 0.0, 1.0)
         result = _solve.fit(
             data,
             penalty,
@@ -640,12 +660,13 @@ class Ridge(LinearModel):
             wish=self.solver,
             tol=tol,
         )
-        rounds = self._store(result, X.dtype, y.ndim == 1)
+        rounds = self._store(result, dtype, one_column)
         self.n_iter_ = rounds if result.iterative else None
         spectrum = data.spectrum(penalty, self.standardize)
         self.rank_ = spectrum.rank
         self.condition_number_ = spectrum.condition()
         penalised = np.array([spectrum.condition(value) for value in alphas])
-        self.penalised_condition_number_ = penalised if np.ndim(alpha) else float(penalised[0])
-        _solve.warn_unconverged(result, tol, max_iter, stacklevel=4)
+        several = np.size(self.alpha) > 1
+        self.penalised_condition_number_ = penalised if several else float(penalised[0])
+        _solve.warn_unconverged(result, tol, max_iter, stacklevel=5)
         return self

@@ -26,6 +26,13 @@ def _plus(a, b, x, y):
     return total
 
 
+def _two_sum(a, b):
+    """The rounded sum of two numbers and its rounding error, exactly (Knuth 1969, section 4.2.2)."""
+    total = a + b
+    part = total - a
+    return total, (a - (total - part)) + (b - part)
+
+
 def _times(a, scale):
     """``scale a``, in place."""
     if scale != 1.0:
@@ -43,6 +50,8 @@ class Sums(NamedTuple):
     xx: np.ndarray  # (p, p)
     xy: np.ndarray  # (p, q)
     yy: np.ndarray  # (q,)
+    rest_x: np.ndarray = 0.0  # (p,) what rounding has cut off the means: theirs is the sum of both, so that
+    rest_y: np.ndarray = 0.0  # (q,) sums of rows far from zero are merged without loss
 
     def merged(self, other):
         """Sums of both sets of rows together (Chan, Golub and LeVeque 1983, eq. 2.1)."""
@@ -52,34 +61,47 @@ class Sums(NamedTuple):
             return self
         weight = self.weight + other.weight
         share = other.weight / weight
-        apart_x = other.mean_x - self.mean_x
-        apart_y = other.mean_y - self.mean_y
+        apart_x, apart_y = self._apart(other)
         between = self.weight * share
+        mean_x, rest_x = _two_sum(self.mean_x, self.rest_x + share * apart_x)
+        mean_y, rest_y = _two_sum(self.mean_y, self.rest_y + share * apart_y)
         return Sums(
             self.count + other.count,
             weight,
-            self.mean_x + share * apart_x,
-            self.mean_y + share * apart_y,
+            mean_x,
+            mean_y,
             _plus(self.xx, other.xx, between * apart_x, apart_x),
             _plus(self.xy, other.xy, between * apart_x, apart_y),
             self.yy + other.yy + between * apart_y * apart_y,
+            rest_x,
+            rest_y,
+        )
+
+    def _apart(self, other):
+        """How far the means of other rows are from these."""
+        return (
+            (other.mean_x - self.mean_x) + (other.rest_x - self.rest_x),
+            (other.mean_y - self.mean_y) + (other.rest_y - self.rest_y),
         )
 
     def without(self, other):
         """Sums of the rows that are left when `other`, a part of them, is taken away again."""
         weight = self.weight - other.weight
         share = other.weight / weight
-        apart_x = other.mean_x - self.mean_x
-        apart_y = other.mean_y - self.mean_y
+        apart_x, apart_y = self._apart(other)
         between = other.weight + other.weight * share
+        mean_x, rest_x = _two_sum(self.mean_x, self.rest_x - share * apart_x)
+        mean_y, rest_y = _two_sum(self.mean_y, self.rest_y - share * apart_y)
         return Sums(
             self.count - other.count,
             weight,
-            self.mean_x - share * apart_x,
-            self.mean_y - share * apart_y,
+            mean_x,
+            mean_y,
             self.xx - other.xx - between * np.outer(apart_x, apart_x),
             self.xy - other.xy - between * np.outer(apart_x, apart_y),
             self.yy - other.yy - between * apart_y * apart_y,
+            rest_x,
+            rest_y,
         )
 
     @classmethod
@@ -88,9 +110,7 @@ class Sums(NamedTuple):
         parts = [part for part in parts if part.weight > 0.0]
         weights = np.array([part.weight for part in parts])
         weight = weights.sum()
-        x, y = (np.array([getattr(part, name) for part in parts]) for name in ("mean_x", "mean_y"))
-        x, first_x = x - x[0], x[0]
-        y, first_y = y - y[0], y[0]
+        x, y = (np.array(some) for some in zip(*(parts[0]._apart(part) for part in parts), strict=True))
         shift_x, shift_y = weights @ x / weight, weights @ y / weight
         root = np.sqrt(weights)[:, None]
         x, y = root * (x - shift_x), root * (y - shift_y)
@@ -100,7 +120,9 @@ class Sums(NamedTuple):
             xy += part.xy
             yy += part.yy
         count = sum(part.count for part in parts)
-        return cls(count, float(weight), first_x + shift_x, first_y + shift_y, xx, xy, yy)
+        mean_x, rest_x = _two_sum(parts[0].mean_x, parts[0].rest_x + shift_x)
+        mean_y, rest_y = _two_sum(parts[0].mean_y, parts[0].rest_y + shift_y)
+        return cls(count, float(weight), mean_x, mean_y, xx, xy, yy, rest_x, rest_y)
 
     def mean_squared_errors(self, index, coef, used, intercepts):
         """Weighted mean squared errors of linear predictions of one target for these rows.
@@ -176,7 +198,7 @@ class Sums(NamedTuple):
         if not even:
             rows *= np.sqrt(weights)[:, None]
         scale = float(weights[0]) if even else 1.0
-        mean = first + shift
+        mean, rest = _two_sum(first, shift)
         x, y = rows[:, :p], rows[:, p:]
         return cls(
             int(np.count_nonzero(weights)),
@@ -186,6 +208,8 @@ class Sums(NamedTuple):
             _times(x.T @ x, scale),
             _times(x.T @ y, scale),
             scale * np.einsum("ij,ij->j", y, y),
+            rest[:p],
+            rest[p:],
         )
 
     @classmethod
@@ -286,7 +310,8 @@ class Sums(NamedTuple):
         xy -= np.outer(weight * left_x, left_y)
         yy -= weight * left_y * left_y
         np.fill_diagonal(xx, np.maximum(xx.diagonal(), 0.0))  # rounding
-        return cls(count, weight, mean_x + left_x, mean_y + left_y, xx, xy, np.maximum(yy, 0.0))
+        (mean_x, rest_x), (mean_y, rest_y) = _two_sum(mean_x, left_x), _two_sum(mean_y, left_y)
+        return cls(count, weight, mean_x, mean_y, xx, xy, np.maximum(yy, 0.0), rest_x, rest_y)
 
 
 def _tiles(X, Y, weights, mean_x, mean_y):

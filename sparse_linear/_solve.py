@@ -151,12 +151,12 @@ class Data:
         """
         if self.factor is not None:
             return self.factor.spectrum()
-        units = self.design.units
+        units = self.units
         if standardize:
             penalty = penalty.per_standard_deviation(units.norm)
         rules = penalty.in_units(units, 1.0)
-        l2 = np.where(rules.excluded, np.inf, rules.l2 / self.design.weight)
-        if not penalty.bounded and not sparse.issparse(self.design.X):
+        l2 = np.where(rules.excluded, np.inf, rules.l2 / self.weight)
+        if self.design is not None and not penalty.bounded and not sparse.issparse(self.design.X):
             return _ridge.exact_spectrum(self.design, l2)
         if self.moments is None:
             return _ridge.UNKNOWN

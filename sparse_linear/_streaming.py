@@ -184,7 +184,9 @@ class Moments:
             return NotImplemented
         if self.sums is None or other.sums is None:
             return other if self.sums is None else self
-        return self._with(other, self.sums.merged(other.sums))
+        result = self._like(other)
+        result.sums = self.sums.merged(other.sums)
+        return result
 
     __radd__ = __add__
 
@@ -199,15 +201,16 @@ class Moments:
                 f"Taking away {other.n_samples} rows (weight {other.weight:g}) from {self.n_samples} "
                 f"(weight {self.weight:g}) would leave nothing; only a part can be taken away."
             )
-        left = self._with(other, self.sums.without(other.sums))
+        left = self._like(other)
+        left.sums = self.sums.without(other.sums)
         spread = left.sums.xx.diagonal()
         if (spread < -1e-8 * self.sums.xx.diagonal()).any():
             raise ValueError("The rows to take away are not among these: a variance would become negative.")
         np.einsum("ii->i", left.sums.xx)[:] = np.maximum(spread, 0.0)
         return left
 
-    def _with(self, other, sums):
-        """New moments of the same columns."""
+    def _like(self, other):
+        """New moments of the columns that both have."""
         for what, mine, theirs in (
             ("n_features", self.n_features, other.n_features),
             ("n_targets", self.n_targets, other.n_targets),
@@ -220,7 +223,6 @@ class Moments:
                 "columns of all chunks into the same order."
             )
         result = Moments()
-        result.sums = sums
         result.feature_names = self.feature_names
         result.n_targets = self.n_targets
         return result

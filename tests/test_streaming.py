@@ -1,0 +1,450 @@
+"""Data in pieces: the moments of chunks are those of the whole, and so is every fit to them."""
+
+import io
+import threading
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import sparse
+from sklearn.model_selection import PredefinedSplit
+
+from sparse_linear import ElasticNet, ElasticNetCV, Lasso, LassoCV, Moments, Ridge
+from tests.oracles import assert_optimal
+
+N, P = 300, 6
+
+
+def rows(seed=0, offset=0.0, q=None):
+    rng = np.random.default_rng(seed)
+    X = rng.normal(size=(N, P)) * np.logspace(-2, 2, P) + offset
+    shape = (N,) if q is None else (N, q)
+    y = (X[:, :1] * 3.0 + rng.normal(size=(N, q or 1))).reshape(shape) + offset
+    return X, y, rng.uniform(0.1, 2.0, N) * (rng.random(N) < 0.8)
+
+
+def chunks(*columns, size=70):
+    for top in range(0, N, size):
+        yield tuple(column[top : top + size] for column in columns)
+
+
+def assert_same(a, b, rtol=1e-12):
+    assert a.n_samples == b.n_samples
+    assert a.weight == pytest.approx(b.weight)
+    x, y = np.sqrt(b.sums.xx.diagonal()), np.sqrt(b.sums.yy)
+    np.testing.assert_allclose(a.sums.mean_x, b.sums.mean_x, rtol=1e-12, atol=1e-12 * x.max())
+    np.testing.assert_array_less(np.abs(a.sums.xx - b.sums.xx), rtol * np.outer(x, x) + 1e-300)
+    np.testing.assert_array_less(np.abs(a.sums.xy - b.sums.xy), rtol * np.outer(x, y) + 1e-300)
+    np.testing.assert_allclose(a.sums.yy, b.sums.yy, rtol=rtol)
+
+
+# ---------------------------------------------------------------------------------------------
+# The algebra
+# ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("q", [None, 2])
+@pytest.mark.parametrize("kind", [np.asarray, sparse.csr_array, pd.DataFrame])
+def test_chunks_make_the_whole(weighted, q, kind):
+    X, y, w = rows(q=q)
+    columns = (X, y, w) if weighted else (X, y)
+    whole = Moments.from_data(*columns)
+    found = Moments.from_chunks(
+        (kind(chunk[0]) if kind is not pd.DataFrame else pd.DataFrame(chunk[0]), *chunk[1:])
+        for chunk in chunks(*columns)
+    )
+    assert_same(found, whole)
+    assert found.n_targets == q
+    assert (found.n_samples, found.n_features) == (np.count_nonzero(w) if weighted else N, P)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_sums_in_any_order_and_back(seed):
+    """Associative and commutative up to rounding, and what was added can be taken away."""
+    rng = np.random.default_rng(seed)
+    X, y, w = rows(seed, offset=rng.choice([0.0, 1e3]))
+    cuts = np.sort(rng.integers(1, N - 1, 3))
+    parts = [
+        Moments.from_data(*part)
+        for part in zip(np.split(X, cuts), np.split(y, cuts), np.split(w, cuts), strict=True)
+        if len(part[0]) and part[2].any()
+    ]
+    whole = Moments.from_data(X, y, w)
+    assert_same(sum(parts), whole, 1e-10)
+    assert_same(sum(parts[i] for i in rng.permutation(len(parts))), whole, 1e-10)
+    first, *rest = parts
+    if rest:
+        assert_same(whole - first, sum(rest), 1e-9)
+        assert_same(first + (whole - first), whole, 1e-9)
+
+
+@pytest.mark.parametrize("kind", [np.asarray, sparse.csr_array])
+def test_offsets_cost_no_more_digits_than_two_passes(kind):
+    """X and y at 1e8: the spread is known as well as the numbers themselves know it."""
+    X, y, _ = rows(offset=1e8)
+    if kind is sparse.csr_array:
+        X = X - 1e8  # sparse columns far from zero are not sparse
+    found = Moments.from_chunks((kind(a), b) for a, b in chunks(X, y)).sums
+    exact = X.astype(np.longdouble)
+    centred = exact - exact.mean(axis=0)
+    expected = (centred.T @ centred).astype(float)
+    size = np.sqrt(np.diag(expected))
+    # The numbers are multiples of 1.5e-8 each, the means are rounded to that: its square counts N times.
+    accuracy = 1e-12 * np.outer(size, size) + 10 * N * (2e-8) ** 2
+    np.testing.assert_array_less(np.abs(found.xx - expected), accuracy)
+
+
+def test_taking_away_refuses_what_was_never_there():
+    X, y, _ = rows()
+    whole, half = Moments.from_data(X, y), Moments.from_data(X[:150], y[:150])
+    for more in (whole, whole + half):
+        with pytest.raises(ValueError, match="would leave nothing"):
+            _ = whole - more
+    with pytest.raises(ValueError, match="not among these"):
+        _ = whole - Moments.from_data(100.0 * X[:150], y[:150])
+    assert_same(whole - Moments(), whole)
+    assert_same(Moments() + whole, whole)
+
+
+def test_what_does_not_fit_together():
+    X, y, _ = rows()
+    moments = Moments.from_data(X, y)
+    with pytest.raises(ValueError, match="n_features"):
+        _ = moments + Moments.from_data(X[:, :3], y)
+    with pytest.raises(ValueError, match="n_targets"):
+        _ = moments + Moments.from_data(X, y[:, None])
+    named = pd.DataFrame(X, columns=list("abcdef"))
+    with pytest.raises(ValueError, match="names for some of them only"):
+        _ = moments + Moments.from_data(named, y)
+    with pytest.raises(ValueError, match="'a' and 'b' for column 0"):
+        Moments.from_data(named, y).update(named[list("bacdef")], y)
+    with pytest.raises(TypeError):
+        _ = moments + 3
+    with pytest.raises(ValueError, match="Every chunk must be a tuple"):
+        Moments.from_chunks([X])
+    with pytest.raises(ValueError, match="contains NaN"):
+        Moments().update(np.where(X > 0.0, X, np.nan), y)
+    with pytest.raises(ValueError, match="same number of rows"):
+        Moments.from_data(X, y[:-1])
+    with pytest.raises(ValueError, match=r"take 80000000000 bytes \(75 GiB\)"):
+        Moments().update(sparse.csr_array((2, 100_000)), [1.0, 2.0])
+
+
+def test_a_failed_update_changes_nothing():
+    X, y, _ = rows()
+    moments = Moments.from_data(X, y)
+    before = moments.sums
+    with pytest.raises(ValueError, match="n_features"):
+        moments.update(X[:, :2], y)
+    assert moments.sums is before
+
+
+def test_empty_chunks_and_rows_without_weight():
+    X, y, w = rows()
+    found = Moments().update(X[:0], y[:0]).update(X, y, w).update(X, y, np.zeros(N))
+    assert_same(found, Moments.from_data(X, y, w))
+
+
+def test_saved_and_read_again(tmp_path):
+    X, y, w = rows(q=2)
+    moments = Moments.from_data(pd.DataFrame(X, columns=list("abcdef")), y, w)
+    moments.save(tmp_path / "moments.npz")
+    found = Moments.load(tmp_path / "moments.npz")
+    for name, value in moments.sums._asdict().items():
+        np.testing.assert_array_equal(getattr(found.sums, name), value)
+    assert list(found.feature_names) == list("abcdef")
+    assert found.n_targets == 2
+    with pytest.raises(ValueError, match="nothing to save"):
+        Moments().save(io.BytesIO())
+    np.savez(tmp_path / "other.npz", a=1)
+    with pytest.raises(ValueError, match="does not hold moments"):
+        Moments.load(tmp_path / "other.npz")
+    np.savez(tmp_path / "code.npz", format=np.array([print], dtype=object))
+    with pytest.raises(ValueError, match="pickle"):
+        Moments.load(tmp_path / "code.npz")
+
+
+def test_blocks_are_small_and_read_once(tmp_path):
+    """A memory map is read a block at a time; nothing else is asked of what only has rows to slice."""
+
+    class Rows:
+        def __init__(self, X):
+            self.X, self.shape, self.taken = X, X.shape, []
+
+        def __getitem__(self, rows):
+            self.taken.append(rows)
+            return self.X[rows]
+
+    X = np.lib.format.open_memmap(tmp_path / "X.npy", "w+", np.float64, (200_000, 40))
+    rng = np.random.default_rng(0)
+    X[:] = rng.normal(size=X.shape)
+    y = X[:, 0] + rng.normal(size=len(X))
+    given = Rows(X)
+    found = Moments.from_data(given, y)
+    assert_same(found, Moments.from_data(np.array(X), y), 1e-10)
+    assert sum(rows.stop - rows.start for rows in given.taken) >= len(X)
+    assert max(rows.stop - rows.start for rows in given.taken) * 40 * 8 <= 1 << 24
+    np.testing.assert_array_equal(
+        [rows.start for rows in given.taken[1:]], [rows.stop for rows in given.taken[:-1]]
+    )
+
+
+def test_an_error_in_a_chunk_leaves_no_thread():
+    X, y, _ = rows()
+    before = threading.active_count()
+
+    def broken():
+        yield X, y
+        raise OSError("the disk is gone")
+
+    with pytest.raises(OSError, match="the disk is gone"):
+        Moments.from_chunks(broken())
+    assert threading.active_count() == before
+
+
+# ---------------------------------------------------------------------------------------------
+# Fits
+# ---------------------------------------------------------------------------------------------
+
+MODELS = [
+    Lasso(0.1),
+    Lasso(0.1, fit_intercept=False),
+    Lasso(0.05, standardize=True, penalty_weights=[0.0, 0.0, 1.0, 1.0, 2.0, np.inf]),
+    ElasticNet(0.1, l1_ratio=0.5, bounds=(-1.0, 1.0)),
+    ElasticNet(0.1, l1_ratio=0.0),
+    Lasso(0.1, relax=1.0),
+    Ridge(1.0),
+    Ridge(2.0, positive=True),
+    Ridge(0.5, penalty_weights=[0.0, 1.0, 1.0, 1.0, 2.0, 1.0], standardize=True),
+]
+every_model = pytest.mark.parametrize("model", MODELS, ids=repr)
+
+
+@every_model
+@pytest.mark.parametrize("q", [None, 2])
+def test_moments_are_enough(model, q):
+    """The same coefficients as from the rows, and a certificate."""
+    X, y, w = rows(q=q, offset=5.0)
+    direct = model.fit(X, y, w)
+    coef, intercept = direct.coef_.copy(), np.array(direct.intercept_)
+    found = model.fit_moments(Moments.from_chunks(chunks(X, y, w)))
+    np.testing.assert_allclose(found.coef_, coef, rtol=1e-9, atol=1e-11 * np.abs(coef).max())
+    np.testing.assert_allclose(found.intercept_, intercept, rtol=1e-9, atol=1e-9)
+    assert found.coef_.shape == coef.shape
+    assert np.all(np.asarray(found.dual_gap_) <= 1e-10 * np.asarray(found.objective_))
+    assert found.n_features_in_ == P
+
+
+@every_model
+def test_partial_fit_has_seen_it_all(model):
+    """After every call the fit is that of all rows so far."""
+    X, y, w = rows()
+    model = model.__class__(**model.get_params())
+    seen = 0
+    for a, b, c in chunks(X, y, w):
+        model.partial_fit(a, b, c)
+        seen += len(a)
+        fresh = model.__class__(**model.get_params()).fit(X[:seen], y[:seen], w[:seen])
+        np.testing.assert_allclose(
+            model.coef_, fresh.coef_, rtol=1e-8, atol=1e-10 * np.abs(fresh.coef_).max()
+        )
+    model.fit(X[:50], y[:50])
+    assert not hasattr(model, "moments_")
+
+
+def test_certificate_from_moments_is_true():
+    X, y, _ = rows()
+    model = Lasso(0.1).fit_moments(Moments.from_data(X, y))
+    assert_optimal(X, y, model.coef_, model.intercept_, 0.1, dual_gap=model.dual_gap_)
+
+
+def test_sliding_window():
+    X, y, _ = rows()
+    window = Moments.from_data(X[:100], y[:100])
+    for top in range(0, 200, 50):
+        window = window + Moments.from_data(X[top + 100 : top + 150], y[top + 100 : top + 150])
+        window = window - Moments.from_data(X[top : top + 50], y[top : top + 50])
+        now = slice(top + 50, top + 150)
+        fresh = Lasso(0.1).fit(X[now], y[now])
+        np.testing.assert_allclose(Lasso(0.1).fit_moments(window).coef_, fresh.coef_, rtol=1e-8, atol=1e-10)
+
+
+@pytest.mark.parametrize(
+    "model", [LassoCV(), LassoCV(criterion="1se"), ElasticNetCV(l1_ratio=[0.5, 1.0], relax=[0.0, 1.0])]
+)
+@pytest.mark.parametrize("labelled", [False, True])
+def test_folds_in_one_pass(model, labelled):
+    X, y, w = rows(offset=3.0)
+    labels = np.random.default_rng(1).integers(0, 4, N) if labelled else np.arange(N) % 4
+    given = chunks(X, y, w, labels) if labelled else chunks(X, y, w)
+    folds = Moments.by_fold(given, 4)
+    model.set_params(cv=PredefinedSplit(labels))
+    direct = model.fit(X, y, w)
+    alpha, coef, errors = direct.alpha_, direct.coef_.copy(), direct.mse_path_.copy()
+    found = model.fit_moments(folds)
+    assert found.alpha_ == pytest.approx(alpha, rel=1e-10)
+    np.testing.assert_allclose(found.coef_, coef, rtol=1e-8, atol=1e-10)
+    np.testing.assert_allclose(found.mse_path_, errors, rtol=1e-8)
+
+
+def test_names_of_columns_are_kept():
+    X, y, _ = rows()
+    frame = pd.DataFrame(X, columns=list("abcdef"))
+    model = Lasso(0.1).partial_fit(frame[:100], y[:100]).partial_fit(frame[100:], y[100:])
+    assert list(model.feature_names_in_) == list("abcdef")
+    assert list(Lasso(0.1).fit_moments(model.moments_).feature_names_in_) == list("abcdef")
+    with pytest.raises(ValueError, match="feature names should match"):
+        model.partial_fit(frame[list("bacdef")], y)
+    with pytest.raises(ValueError, match="expecting 6 features"):
+        Lasso().partial_fit(X, y).partial_fit(X[:, :2], y)
+
+
+def test_a_failed_partial_fit_changes_nothing():
+    X, y, _ = rows()
+    model = Lasso(0.1).partial_fit(X, y)
+    before = dict(vars(model))
+    with pytest.raises(ValueError, match="NaN"):
+        model.partial_fit(X, np.where(y > 0.0, y, np.nan))
+    assert vars(model) == before
+
+
+def test_what_moments_cannot_do():
+    X, y, _ = rows()
+    folds = Moments.by_fold(chunks(X, y), 3)
+    with pytest.raises(ValueError, match="scoring needs rows"):
+        LassoCV(scoring="r2").fit_moments(folds)
+    with pytest.raises(ValueError, match="at least two"):
+        LassoCV().fit_moments(folds[:1])
+    with pytest.raises(TypeError, match="must be Moments"):
+        Lasso().fit_moments(X)
+    with pytest.raises(ValueError, match="no rows"):
+        Lasso().fit_moments(Moments())
+    with pytest.raises(ValueError, match="fold must hold one number from 0 to 2"):
+        Moments.by_fold(chunks(X, y, np.ones(N), np.full(N, 3)), 3)
+
+
+# ---------------------------------------------------------------------------------------------
+# Dask
+# ---------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(autouse=True)
+def _no_pool_of_threads():
+    """Dask keeps the threads of its default scheduler, which other tests would take for ours."""
+    dask = pytest.importorskip("dask")
+    with dask.config.set(scheduler="synchronous"):
+        yield
+
+
+@pytest.fixture
+def collections():
+    """X, y and weights as Dask arrays, cut in different ways."""
+    array = pytest.importorskip("dask.array")
+    X, y, w = rows(offset=2.0)
+    return array.from_array(X, chunks=(70, 4)), array.from_array(y, chunks=110), array.from_array(w, chunks=N)
+
+
+@pytest.mark.parametrize("model", [Lasso(0.1), ElasticNet(0.1), Ridge(1.0)], ids=repr)
+def test_dask_arrays(model, collections):
+    """One machine's answer; predictions are lazy."""
+    X, y, w = rows(offset=2.0)
+    coef = model.fit(X, y, w).coef_.copy()
+    expected = model.predict(X)
+    found = model.fit(collections[0], collections[1], sample_weight=collections[2])
+    np.testing.assert_allclose(found.coef_, coef, rtol=1e-9, atol=1e-11)
+    lazy = found.predict(collections[0])
+    assert hasattr(lazy, "dask")
+    np.testing.assert_allclose(lazy.compute(), expected, rtol=1e-9)
+
+
+def test_dask_with_several_targets(collections):
+    array = pytest.importorskip("dask.array")
+    X, y, _ = rows(q=2)
+    model = Ridge().fit(array.from_array(X, chunks=(100, P)), array.from_array(y, chunks=(60, 1)))
+    np.testing.assert_allclose(model.coef_, Ridge().fit(X, y).coef_, rtol=1e-9)
+    lazy = model.predict(array.from_array(X, chunks=(100, P)))
+    np.testing.assert_allclose(lazy.compute(), model.predict(X), rtol=1e-9)
+
+
+def test_dask_folds(collections):
+    X, y, _ = rows(offset=2.0)
+    found = LassoCV(cv=4).fit(*collections[:2])
+    expected = LassoCV(cv=PredefinedSplit(np.arange(N) % 4)).fit(X, y)
+    assert found.alpha_ == pytest.approx(expected.alpha_, rel=1e-10)
+    np.testing.assert_allclose(found.mse_path_, expected.mse_path_, rtol=1e-9)
+
+
+def test_dask_frames_with_a_fold_column():
+    frames = pytest.importorskip("dask.dataframe")
+    X, y, _ = rows()
+    names = list("abcdef")
+    labels = np.random.default_rng(0).integers(0, 3, N)
+    frame = pd.DataFrame(X, columns=names).assign(y=y, fold=labels)
+    lazy = frames.from_pandas(frame, npartitions=4)
+    found = LassoCV(cv=lazy["fold"]).fit(lazy[names], lazy["y"])
+    expected = LassoCV(cv=PredefinedSplit(labels)).fit(frame[names], y)
+    assert found.alpha_ == pytest.approx(expected.alpha_, rel=1e-10)
+    assert list(found.feature_names_in_) == names
+    np.testing.assert_allclose(
+        found.predict(lazy[names]).compute(), expected.predict(frame[names]), rtol=1e-9
+    )
+
+
+def test_dask_blocks_that_are_sparse_or_of_unknown_size(collections):
+    array = pytest.importorskip("dask.array")
+    X, y, _ = rows()
+    X = np.where(X > 0.0, X, 0.0)
+    blocks = array.from_array(X, chunks=(100, P)).map_blocks(sparse.csr_matrix)
+    found = Lasso(0.1).fit(blocks, array.from_array(y, chunks=100))
+    np.testing.assert_allclose(found.coef_, Lasso(0.1).fit(X, y).coef_, rtol=1e-9, atol=1e-11)
+    lazy = array.from_array(np.column_stack([X, y]), chunks=(100, P + 1))
+    some = lazy[lazy[:, P] > 0.0]  # how many rows, nobody knows
+    found = Lasso(0.1).fit(some[:, :P], some[:, P])
+    np.testing.assert_allclose(
+        found.coef_, Lasso(0.1).fit(X[y > 0.0], y[y > 0.0]).coef_, rtol=1e-9, atol=1e-11
+    )
+    with pytest.raises(ValueError, match="unknown sizes"):
+        Lasso(0.1).fit(some[:, :P], y)
+
+
+def test_dask_mistakes(collections):
+    array = pytest.importorskip("dask.array")
+    X, y, _ = collections
+    with pytest.raises(ValueError, match="same number of rows, got 300 and 299"):
+        Lasso().fit(X, y[:-1])
+    with pytest.raises(ValueError, match="cv must be a number of folds for Dask"):
+        LassoCV(cv=PredefinedSplit(np.zeros(N))).fit(X, y)
+    with pytest.raises(ValueError, match="bytes"):
+        Lasso().fit(array.zeros((10, 30_000), chunks=(5, 30_000)), array.zeros(10, chunks=5))
+
+
+@pytest.mark.slow
+def test_a_lost_worker_costs_a_recomputation():
+    """A worker is killed while its blocks are in work: another does them again, the answer is the same."""
+    dask = pytest.importorskip("dask")
+    distributed = pytest.importorskip("distributed")
+    array = pytest.importorskip("dask.array")
+    import os
+    import signal
+    import time
+
+    X, y, _ = rows()
+
+    def slowly(block):
+        time.sleep(0.3)
+        return block
+
+    with (
+        distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster,
+        distributed.Client(cluster) as client,
+        dask.config.set(scheduler="distributed"),
+    ):
+        lazy = array.from_array(X, chunks=(10, P)).map_blocks(slowly, dtype=float)
+        pids = list(client.run(os.getpid).values())
+        killer = threading.Timer(1.5, os.kill, (pids[0], signal.SIGKILL))
+        killer.start()
+        found = Lasso(0.1).fit(lazy, array.from_array(y, chunks=10))
+        killer.join()
+        assert pids[0] not in client.run(os.getpid).values()
+    np.testing.assert_allclose(found.coef_, Lasso(0.1).fit(X, y).coef_, rtol=1e-10)
