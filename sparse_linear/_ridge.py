@@ -35,8 +35,8 @@ REFINEMENTS = 4
 DEPENDENT = 1e-12
 # Below this reciprocal condition number a factor of the normal equations cannot be refined.
 SINGULAR = 1e-13
-# Conjugate gradients stop at this share of the first gradient; the rest is left to another round.
-REDUCED = 1e-14
+# Conjugate gradients stop at this share of the first gradient; corrections, at the second.
+REDUCED = (1e-12, 1e-15)
 # From this many lambdas on, an eigendecomposition is cheaper than a Cholesky factor for each.
 MANY = 12
 # Steps of Lanczos' method for the extreme eigenvalues of a Gram matrix; smaller matrices are diagonalised.
@@ -420,7 +420,7 @@ class Conjugate:
         self.penalty = np.where(self.used, l2, 0.0)
         self.left = limit
         self.patient = patient
-        self.goal = None
+        self.first = None  # squared size of the first gradient
 
     def prepare(self, lams):
         """Nothing is factored."""
@@ -438,16 +438,19 @@ class Conjugate:
         return np.reshape(curved, rows.shape) / norm
 
     def solve(self, right, lams):
-        """As `Primal.solve`, up to `REDUCED` times the first gradient that was given."""
+        """As `Primal.solve`, up to a share `REDUCED` of the first right-hand sides."""
         diagonal = lams[:, None] * self.penalty
         scale = np.where(self.used, 1.0 / (1.0 + diagonal), 0.0)  # columns of Z have unit length
         solution = np.zeros_like(right)
         rest = right
         toward = scaled = rest * scale
         square = np.einsum("ij,ij->i", rest, scaled)
-        if self.goal is None:
-            self.goal = REDUCED * REDUCED * square
-        while (square > self.goal).any():
+        if self.first is None:
+            self.first = square
+            goal = REDUCED[0] ** 2 * square
+        else:
+            goal = REDUCED[1] ** 2 * self.first
+        while (square > goal).any():
             if self.left <= 0:
                 if self.patient:
                     break
@@ -465,7 +468,10 @@ class Conjugate:
             toward = scaled + growth[:, None] * toward
         return solution
 
-    refined = Primal.refined
+    def refined(self, targets, lams, corrs=None):
+        """As `Primal.refined`."""
+        self.first = None
+        return _refine(self, self.design, targets, self.l2, lams, corrs)
 
     def spectrum(self):
         """Not known: X has only been iterated on."""
