@@ -105,6 +105,8 @@ class CholeskyInverse:
 
     def __call__(self, rows, lams):
         """Solve for right-hand sides (b, k); `lams` are all the one that the factor was made for."""
+        if rows.shape[1] == 0:
+            return rows
         solved, _ = linalg.lapack.dpotrs(self.factor, (rows * self.scale).T, lower=1)
         return solved.T * self.scale
 
@@ -129,12 +131,16 @@ def eigen(matrix):
     if not np.isfinite(matrix).all():
         raise SingularError
     driver = "evr" if len(matrix) < 200 else "evd"  # the latter is faster, but starts threads for little
+    if len(matrix) == 0:
+        return np.zeros(0), np.zeros((0, 0))
     values, vectors = linalg.eigh(matrix, driver=driver, check_finite=False)
     return np.maximum(values, 0.0), vectors
 
 
 def _factor(matrix):
     """Cholesky factor of a symmetric matrix of unit diagonal (overwritten); raises if nearly singular."""
+    if len(matrix) == 0:
+        return matrix  # LAPACK wants at least one row
     norm = np.abs(matrix).sum(axis=0).max(initial=0.0)
     factor, failed = linalg.lapack.dpotrf(matrix.T, lower=1, overwrite_a=1, clean=0)
     if failed or not np.isfinite(norm):
