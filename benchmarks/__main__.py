@@ -6,9 +6,14 @@ there in time is shown with its best effort, ``time @ gap``. ``floors`` is the t
 problem: one pass over X per ten alphas, the Gram matrix of the last support and one Cholesky factorisation of
 it. A peer may live in another environment: --python adelie=/path/to/python.
 
-The second form, ``python -m benchmarks scaling``, doubles n, p, density, support and number of alphas, and
-fits exponents. The third, ``python -m benchmarks ridge``, is about closed forms: one fit, leave-one-out,
-folds and many targets.
+``python -m benchmarks scaling`` doubles n, p, density, support and number of alphas, and fits exponents.
+
+``python -m benchmarks cv`` races choosing alpha: 5 folds x 100 alphas through each library's own
+cross-validation, and grid search. scikit-learn runs at its default tolerance and at 1e-7; every fit of every
+fold is certified, its errors on the rows left out are compared with ours, and our times with that of a single
+path and of one X'X. The ratios there are of the fastest runs.
+
+``python -m benchmarks ridge`` is about closed forms: one fit, leave-one-out, folds and many targets.
 """
 
 import argparse
@@ -20,7 +25,7 @@ from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
-from . import measure, problems, report, ridge, scaling
+from . import crossval, measure, problems, report, ridge, scaling
 from .libraries import LIBRARIES, OURS
 
 
@@ -33,7 +38,7 @@ def arguments(words=None):
     add(
         "command",
         nargs="?",
-        choices=["gaps", "scaling", "ridge"],
+        choices=["gaps", "scaling", "cv", "ridge"],
         default="gaps",
         help="what to measure (default: gaps)",
     )
@@ -50,7 +55,7 @@ def arguments(words=None):
         metavar="NAME",
         help="a data set of LIBSVM's collection (needs libsvmdata)",
     )
-    names = "table, more, other, openml, libsvm, a file's name (default: table,more,openml,libsvm)"
+    names = "table, more, other, openml, libsvm, a file's name (default: table,more,openml,libsvm; cv: all)"
     add(
         "--problems",
         metavar="GLOBS",
@@ -58,7 +63,9 @@ def arguments(words=None):
     )
     add("--libraries", default="*", metavar="GLOBS", help=f"comma-separated globs of {', '.join(LIBRARIES)}")
     add("--python", action="append", default=[], metavar="GLOB=EXE", help="the interpreter of some libraries")
-    add("--threads", help="comma-separated numbers of threads (default: 1 and all cores; scaling: 1)")
+    add(
+        "--threads", help="comma-separated numbers of threads (default: 1 and all cores; scaling: 1; cv: all)"
+    )
     add("--target", type=float, default=1e-6, help="relative gap that peers must reach (default: 1e-6)")
     add("--our-target", type=float, default=1e-9, help="the same for ours (default: 1e-9; float32: 1e-6)")
     add("--limit", type=float, default=60.0, help="seconds per library and problem, all tolerances (60)")
@@ -71,7 +78,7 @@ def arguments(words=None):
     add("--list", action="store_true", help="list the problems and stop")
     chosen = parser.parse_args(words)
     cores = report.machine()["cores"]
-    default = [1] if chosen.command == "scaling" else sorted({1, cores})
+    default = {"scaling": [1], "cv": [cores]}.get(chosen.command) or sorted({1, cores})
     chosen.threads = [int(number) for number in chosen.threads.split(",")] if chosen.threads else default
     return chosen
 
@@ -79,7 +86,9 @@ def arguments(words=None):
 def main(words=None):
     """Run the benchmark."""
     chosen = arguments(words)
-    libraries = [name for name in LIBRARIES if _matches(name, chosen.libraries)]
+    choosing = chosen.command == "cv"
+    known = crossval.LIBRARIES if choosing else LIBRARIES
+    libraries = [name for name in known if _matches(name, chosen.libraries)]
     interpreters = [entry.rpartition("=")[::2] for entry in chosen.python]
 
     def target(library, dtype):
@@ -110,7 +119,9 @@ def main(words=None):
         report.save(document, chosen.output / "ridge.json")
         return
     recipes = problems.specs(chosen.data, chosen.openml, chosen.libsvm)
-    recipes = problems.choose(recipes, (chosen.problems or "table,more,openml,libsvm").split(","))
+    patterns = chosen.problems or ("cv" if choosing else "table,more,openml,libsvm")
+    recipes = problems.choose(recipes, patterns.split(","))
+    recipes = [recipe for recipe in recipes if (recipe.kind in problems.CHOICES) == choosing]
     if chosen.list:
         print("\n".join(f"{recipe.name:<48}{', '.join(recipe.tags)}" for recipe in recipes))
         return
@@ -127,16 +138,20 @@ def main(words=None):
                 problem, libraries, target, partial(settings, threads=threads, patience=recipe.patience)
             )
             document["problems"].append(entry)
-            print(report.block(entry) + "\n", flush=True)
-            report.save(document, chosen.output / "results.json")  # now: a long run may be ended early
-            if not chosen.no_plots:
+            print((report.choice_block if choosing else report.block)(entry) + "\n", flush=True)
+            name = "cv.json" if choosing else "results.json"
+            report.save(document, chosen.output / name)  # now: a long run may be ended early
+            if not choosing and not chosen.no_plots:
                 report.plot(entry, chosen.output / f"{recipe.name}-{threads}.png")
     if document["problems"]:
-        print(report.summary(document["problems"]))
+        print((report.choice_summary if choosing else report.summary)(document["problems"]))
 
 
 def race(problem, libraries, target, settings):
-    """Measure every library on one problem, and its floor; those that are not installed leave the list."""
+    """Measure every library on one problem, and its floor; those that are not installed leave the list.
+
+    Of a problem of choosing, the costs to compare with are measured instead of the floor.
+    """
     entry = report.describe(problem) | {"threads": settings(OURS)["threads"], "results": []}
     with tempfile.TemporaryDirectory(prefix="benchmarks") as folder:
         problems.save(problem, folder)
@@ -148,7 +163,12 @@ def race(problem, libraries, target, settings):
                 print(f"{library}: skipped, {result['note']}", flush=True)
             elif not result.get("unsupported"):
                 entry["results"].append(result)
-        entry["floor"] = measure.measure_floor(folder, entry["threads"])
+        if problem.kind in problems.CHOICES:
+            single = problem.kind == "cv"  # a grid search does not follow a path
+            how = entry["threads"], settings(OURS)["clock"]
+            entry["costs"] = measure.measure_costs(folder, *how) if single else None
+        else:
+            entry["floor"] = measure.measure_floor(folder, entry["threads"])
     return entry
 
 

@@ -33,9 +33,9 @@ class Unsupported(Exception):
 
 
 class Timed(NamedTuple):
-    """Coefficients of a run that happened, and was measured, in another process."""
+    """The answer of a run that happened, and was measured, in another process."""
 
-    coefs: np.ndarray
+    answer: object  # what the adapter would return
     wall: float
     cpu: float
     peak: int | None  # bytes
@@ -49,6 +49,11 @@ class Library(NamedTuple):
     float32: bool = True
     remote: bool = False  # the work happens in another process (R)
     finest: int = 14  # its ladder of tolerances: 1e-3, 1e-4 ... 1e-finest
+    ladder: tuple = ()  # or these, whatever the gap
+
+    def tolerances(self):
+        """Return the ladder, the loosest first."""
+        return self.ladder or tuple(10.0**-k for k in range(3, self.finest + 1))
 
 
 # ------------------------------------------------------------------------------------------ ours
@@ -221,7 +226,7 @@ def _no_fit(problem):
 
 # ------------------------------------------------------------------------------------------ R
 
-GLMNET = r"""
+R_START = r"""
 folder <- commandArgs(trailingOnly = TRUE)[1]
 suppressMessages(library(glmnet))
 words <- function(name) scan(file.path(folder, name), quiet = TRUE)
@@ -241,22 +246,31 @@ peak <- function() {
   field <- function(name) as.numeric(sub("\\D*(\\d+).*", "\\1", grep(name, lines, value = TRUE)))
   c(field("VmHWM"), field("VmRSS"))
 }
+"""
+R_PATH = r"""
 fit <- function(thresh) {
   glmnet(X, y, family = "gaussian", alpha = mixing, lambda = lambda, standardize = FALSE, intercept = TRUE,
          thresh = thresh, maxit = 1e9)
 }
+keep <- function(found, thresh, record) {
+  for (part in c("x", "i", "p")) writeBin(slot(found$beta, part), file.path(folder, paste0("coefs_", part)))
+  ncol(found$beta)
+}
+"""
+R_LOOP = r"""
 input <- file("stdin", "r")
 while (length(line <- readLines(input, 1)) > 0) {
+  asked <- as.numeric(strsplit(line, " ")[[1]])
   invisible(gc())
   tryCatch(cat("5", file = "/proc/self/clear_refs"), error = function(e) NULL)
   before <- peak()[2]
   start <- clocks()
-  fitted <- suppressWarnings(fit(as.numeric(line)))
+  fitted <- suppressWarnings(fit(asked[1]))
   seconds <- clocks() - start
   used <- peak()[1] - before
-  for (part in c("x", "i", "p")) writeBin(slot(fitted$beta, part), file.path(folder, paste0("coefs_", part)))
   if (length(used) == 0) used <- -1
-  cat(sprintf("%.9g %.9g %.0f %d\n", seconds[1], seconds[2], 1024 * used, ncol(fitted$beta)))
+  fitted_count <- suppressWarnings(keep(fitted, asked[1], asked[2] > 0))
+  cat(sprintf("%.9g %.9g %.0f %d\n", seconds[1], seconds[2], 1024 * used, fitted_count))
 }
 """
 _R = []  # the R process of the problem at hand: (problem, folder, process)
@@ -269,11 +283,41 @@ def glmnet(problem, tol):
     (lambda, alpha) are chosen such that both parts of its penalty are those of the problem.
     """
     _no_fit(problem)
-    sd = problem.y.std(dtype=np.float64)
-    if not _R or _R[0][0] is not problem:
-        _start_r(problem, sd)
+    wall, cpu, peak, folder = ask_r(problem, problem, tol, R_START + R_PATH + R_LOOP)
+    types = {"x": np.float64, "i": np.int32, "p": np.int32}
+    parts = [np.fromfile(folder / f"coefs_{part}", dtype) for part, dtype in types.items()]
+    shape = problem.X.shape[1], len(problem.alphas)
+    coefs = problem.y.std(dtype=np.float64) * sp.csc_matrix(tuple(parts), shape=shape).toarray()
+    return Timed(coefs, wall, cpu, peak)
+
+
+def ask_r(key, problem, tol, script, record=True, **more):
+    """Let R run a script at one tolerance; it lives until it is asked about another problem.
+
+    Parameters
+    ----------
+    key : object
+        What identifies the problem.
+    problem : Problem
+        With alphas of shape (n_alphas,); y is handed to R with unit deviation.
+    tol : float
+    script : str
+        `R_START`, `R_LOOP` and, between them, the functions ``fit(thresh)`` and ``keep(found, thresh,
+        record)``, which writes what was found and returns how many lambdas there are.
+    record : bool
+        For ``keep``.
+    **more : ndarray
+        Further files.
+
+    Returns
+    -------
+    tuple
+        Wall and CPU seconds, bytes of memory (or None), the folder of the files.
+    """
+    if not _R or _R[0][0] is not key:
+        _start_r(key, problem, script, more)
     _, folder, process = _R[0]
-    process.stdin.write(f"{tol!r}\n")
+    process.stdin.write(f"{tol!r} {int(record)}\n")
     process.stdin.flush()
     answer = process.stdout.readline().split()
     if len(answer) != 4:
@@ -283,16 +327,13 @@ def glmnet(problem, tol):
     peak, count = map(int, answer[2:])
     if count != len(problem.alphas):
         raise RuntimeError(f"glmnet stopped after {count} of {len(problem.alphas)} lambdas")
-    types = {"x": np.float64, "i": np.int32, "p": np.int32}
-    parts = [np.fromfile(folder / f"coefs_{part}", dtype) for part, dtype in types.items()]
-    coefs = sd * sp.csc_matrix(tuple(parts), shape=(problem.X.shape[1], count)).toarray()
-    return Timed(coefs, wall, cpu, peak if peak >= 0 else None)
+    return wall, cpu, peak if peak >= 0 else None, folder
 
 
-def _start_r(problem, sd):
+def _start_r(key, problem, script, more):
     _stop_r()
     folder = Path(tempfile.mkdtemp(prefix="glmnet"))
-    X = problem.X
+    X, sd = problem.X, problem.y.std(dtype=np.float64)
     l1, l2 = problem.alphas * problem.l1_ratio / sd, problem.alphas * (1 - problem.l1_ratio)
     nnz = X.nnz if sp.issparse(X) else 0
     (folder / "shape").write_text(
@@ -304,13 +345,15 @@ def _start_r(problem, sd):
     (X.data if nnz else X.ravel(order="F")).astype(np.float64).tofile(folder / "data")
     (problem.y / sd).astype(np.float64).tofile(folder / "y")
     (l1 + l2).tofile(folder / "lambda")
-    (folder / "run.R").write_text(GLMNET)
+    for name, array in more.items():
+        array.tofile(folder / name)
+    (folder / "run.R").write_text(script)
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
     try:
         process = subprocess.Popen(["Rscript", str(folder / "run.R"), str(folder)], text=True, **pipes)
     except FileNotFoundError:
         raise ImportError("no Rscript on the path") from None
-    _R.append((problem, folder, process))
+    _R.append((key, folder, process))
 
 
 @atexit.register
@@ -349,17 +392,17 @@ LIBRARIES = {
 }
 
 
-def version(name):
-    """Return the version of a library, or "?"."""
+def version(library):
+    """Return the version of a `Library`, or "?"."""
     from importlib.metadata import PackageNotFoundError
     from importlib.metadata import version as installed
 
-    if LIBRARIES[name].remote:
+    if library.remote:
         return _version_r()
     try:
-        return installed(LIBRARIES[name].package)
+        return installed(library.package)
     except PackageNotFoundError:
         try:
-            return __import__(LIBRARIES[name].package).__version__
+            return __import__(library.package).__version__
         except (ImportError, AttributeError):
             return "?"

@@ -24,7 +24,7 @@ from pathlib import Path
 import numpy as np
 import scipy.sparse as sp
 
-from . import certificate, libraries, problems
+from . import certificate, crossval, libraries, problems
 
 THREAD_VARIABLES = (
     "OMP_NUM_THREADS",
@@ -52,7 +52,7 @@ def measure(folder, library, target, threads=1, limit=60.0, repeats=3, python=sy
         Where `problems.save` put the problem. The support of the most exact answer is left there, for
         `measure_floor`.
     library : str
-        A key of `libraries.LIBRARIES`.
+        A key of `libraries.LIBRARIES`, or of `crossval.LIBRARIES` for problems of choosing.
     target : float
         The relative gap to reach.
     threads, repeats : int
@@ -86,6 +86,8 @@ def measure(folder, library, target, threads=1, limit=60.0, repeats=3, python=sy
             result["runs"].append(event)
         elif kind == "repeat":
             run = result["runs"][-1]
+            if event.pop("replaces"):
+                run["wall"], run["cpu"] = [], []
             run["wall"].append(event["wall"])
             run["cpu"].append(event["cpu"])
             if event["peak"] is not None:  # the first run may have compiled something
@@ -116,6 +118,16 @@ def measure_floor(folder, threads=1):
         return None
     np.save(Path(folder) / "support.npy", min(answers, key=lambda answer: answer[0])[1])
     job = {"folder": str(folder), "library": None, "threads": threads}
+    return _aside(job)
+
+
+def measure_costs(folder, threads=1, clock="wall"):
+    """Return what cross-validation on a saved problem is compared with; see `crossval.costs`."""
+    return _aside({"folder": str(folder), "library": None, "threads": threads, "clock": clock})
+
+
+def _aside(job):
+    """Return the answer to a job about no library."""
     for event in _events(job, START_LIMIT, sys.executable):
         if event.pop("event") == "floor":
             return event
@@ -190,16 +202,21 @@ def _work(job):
 
     folder = Path(job["folder"])
     problem = problems.load(folder, job["threads"])
+    choosing = problem.kind in problems.CHOICES
     if job["library"] is None:
+        if choosing:
+            return report("floor", **crossval.costs(problem, job["clock"]))
         return report("floor", **floor(problem, np.load(folder / "support.npy")))
-    library = libraries.LIBRARIES[job["library"]]
+    library = (crossval if choosing else libraries).LIBRARIES[job["library"]]
     if problem.X.dtype == np.float32 and not library.float32:
         return report("end", note="no float32", unsupported=True)
     start = time.perf_counter()
+    more = (True,) if choosing else ()
     try:
-        library.run(problems.miniature(problem), 1e-3)
-        report("ready", start=time.perf_counter() - start, version=libraries.version(job["library"]))
-        _climb(library, problem, job, report)
+        library.run(problems.miniature(problem), 1e-3, *more)
+        report("ready", start=time.perf_counter() - start, version=libraries.version(library))
+        job["replace"] = choosing  # the first run was recorded
+        (_climb_choosing if choosing else _climb)(library, problem, job, report)
     except libraries.Unsupported as reason:
         report("end", note=str(reason), unsupported=True)
     except ImportError as reason:
@@ -210,10 +227,14 @@ def _work(job):
 def _climb(library, problem, job, report):
     """Try one tolerance after another, the loosest first, and repeat the one that reached the target."""
     smallest = np.inf
-    ladder = [10.0**-k for k in range(3, library.finest + 1)] if problem.kind != "fit" else [None]
-    for tol in ladder:
+
+    def run(tol, memory=True):
+        coefs, times = _run(lambda: library.run(problem, tol), memory)
+        return np.asarray(coefs).reshape(problem.X.shape[1], len(problem.alphas)), times
+
+    for tol in library.tolerances() if problem.kind != "fit" else [None]:
         start = time.perf_counter()
-        coefs, times = _run(library, problem, tol)
+        coefs, times = run(tol)
         gap = certificate.relative_gap(problem.X, problem.y, coefs, problem.alphas, problem.l1_ratio)
         support = np.flatnonzero(coefs[:, -1])
         if gap < smallest:
@@ -222,28 +243,51 @@ def _climb(library, problem, job, report):
             np.savez(answer.with_suffix(".new.npz"), gap=gap, support=support)
             os.replace(answer.with_suffix(".new.npz"), answer)  # never half of it, whenever this is stopped
         del coefs
-        facts = {
-            "peak": times["peak"],
-            "wall": [times["wall"]],
-            "cpu": [times["cpu"]],
-            "support": len(support),
-        }
-        aside = time.perf_counter() - start - times["wall"]  # certifying is not the library's time
-        report("run", tol=tol, gap=gap, aside=aside, **facts)
+        _report_run(report, tol, start, times, gap=gap, support=len(support))
         if gap <= job["target"]:
             break
     else:
         return report("end", note="not reached by the finest tolerance")
-    total, count = times["wall"], 1
-    while (count < job["repeats"] or total < SHORT) and total + times["wall"] < SETTLED:
-        times = _run(library, problem, tol, memory=count == 1)[1]
-        report("repeat", **times)
-        total, count = total + times["wall"], count + 1
-    return None
+    return _repeat(lambda count: run(tol, memory=count == 1)[1], times["wall"], job, report)
 
 
-def _run(library, problem, tol, memory=True):
-    """Return coefficients; wall and cpu seconds, and peak: bytes beyond what was in use and those."""
+def _climb_choosing(library, problem, job, report):
+    """Do the same with cross-validation: every run that is certified is repeated without being recorded."""
+    reached = False
+    for tol in library.tolerances():
+        start = time.perf_counter()
+        chosen, times = _run(lambda tol=tol: library.run(problem, tol, True))
+        facts = crossval.judge(problem, chosen, job["library"], job["folder"])
+        del chosen
+        _report_run(report, tol, start, times, **facts)
+        reached = facts["gap"] <= job["target"]
+        if reached:
+            break
+    if reached or library.ladder:
+        _repeat(
+            lambda _, tol=tol: _run(lambda: library.run(problem, tol, False))[1], times["wall"], job, report
+        )
+    if not reached:
+        report("end", note="the gap of this tolerance" if library.ladder else "not reached by the finest")
+
+
+def _report_run(report, tol, start, times, **facts):
+    aside = time.perf_counter() - start - times["wall"]  # certifying is not the library's time
+    times = {"peak": times["peak"], "wall": [times["wall"]], "cpu": [times["cpu"]]}
+    report("run", tol=tol, aside=aside, **times, **facts)
+
+
+def _repeat(run, first, job, report):
+    """Repeat a run of a known length, unless it is long; ``run`` gets the number of runs before it."""
+    total, count, last = first, 1, first
+    while (count < job["repeats"] or total < SHORT) and total + last < SETTLED:
+        times = run(count)
+        report("repeat", replaces=count == 1 and job["replace"], **times)
+        total, count, last = total + times["wall"], count + 1, times["wall"]
+
+
+def _run(call, memory=True):
+    """Return an answer; wall and cpu seconds, and peak: bytes beyond what was in use and the answer's."""
     before = None
     if memory:
         gc.collect()
@@ -251,15 +295,14 @@ def _run(library, problem, tol, memory=True):
         _reset_peak()
         before = _memory("VmRSS")
     start, start_cpu = time.perf_counter(), time.process_time()
-    coefs = library.run(problem, tol)
+    answer = call()
     wall, cpu = time.perf_counter() - start, time.process_time() - start_cpu
     peak = None
-    if isinstance(coefs, libraries.Timed):
-        coefs, wall, cpu, peak = coefs
+    if isinstance(answer, libraries.Timed):
+        answer, wall, cpu, peak = answer
     elif before is not None:
-        peak = max(_memory("VmHWM") - before - np.asarray(coefs).nbytes, 0)
-    coefs = np.asarray(coefs).reshape(problem.X.shape[1], len(problem.alphas))
-    return coefs, {"wall": wall, "cpu": cpu, "peak": peak}
+        peak = max(_memory("VmHWM") - before - answer.nbytes, 0)
+    return answer, {"wall": wall, "cpu": cpu, "peak": peak}
 
 
 def floor(problem, support, repeats=3):

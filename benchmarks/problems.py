@@ -8,6 +8,7 @@ geometrically from the smallest one at which all coefficients are zero. A proble
 
 import fnmatch
 import functools
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
@@ -20,13 +21,13 @@ class Problem(NamedTuple):
     """One problem, ready for any library."""
 
     name: str
-    kind: (
-        str  # "path": all alphas; "single": one alpha, from scratch; "fit": one `fit` call, default settings
-    )
+    # "path": all alphas; "single": one alpha, from scratch; "fit": one `fit` call, default settings;
+    # "cv", "grid": choosing among alphas, see `crossval`.
+    kind: str
     X: object  # ndarray (Fortran order) or scipy CSC matrix
     y: np.ndarray
-    alphas: np.ndarray
-    l1_ratio: float = 1.0
+    alphas: np.ndarray  # (n_alphas,); for choosing, a row for each l1_ratio
+    l1_ratio: float | tuple = 1.0
     threads: int = 1
 
 
@@ -37,7 +38,7 @@ class Spec(NamedTuple):
     read: Callable  # () -> X, y
     kind: str = "path"
     ratio: float = 0.01  # the smallest alpha over alpha_max
-    l1_ratio: float = 1.0
+    l1_ratio: float | tuple = 1.0
     dtype: str = "float64"
     tags: tuple = ()
     patience: float = 1.0  # multiplies the time limit
@@ -253,6 +254,21 @@ MORE = [  # no file needed, and not in the table
     ("diabetes", "path", 0.001, {}),
     ("breast_cancer", "path", 0.001, {}),
 ]
+RATIOS = (0.1, 0.5, 0.7, 0.9, 0.95, 0.99, 1.0)  # scikit-learn's advice for ElasticNetCV
+CHOOSING = [  # for `python -m benchmarks cv`
+    ("riboflavin", "cv", 0.01, {}),
+    ("golub", "cv", 0.01, {}),
+    ("bglr_mice", "cv", 0.05, {"patience": 10.0}),
+    ("cps2012_interactions", "cv", 0.001, {}),
+    ("blogfeedback", "cv", 0.001, {}),
+    ("imdb_unigram", "cv", 0.05, {}),
+    ("diabetes", "cv", 0.001, {}),
+    ("riboflavin", "cv", 0.01, {"l1_ratio": RATIOS, "patience": 3.0}),
+    ("cps2012_interactions", "cv", 0.001, {"l1_ratio": RATIOS, "patience": 3.0}),
+    ("diabetes", "grid", 0.001, {"n_alphas": 50}),
+    ("riboflavin", "grid", 0.01, {"n_alphas": 50}),
+]
+CHOICES = ("cv", "grid")  # kinds of problem
 FROM_SKLEARN = ("diabetes", "breast_cancer")
 
 
@@ -279,7 +295,7 @@ def specs(folder=None, openml=(), libsvm=()):
         )
         recipes[recipe.name] = recipe
 
-    for rows, tag in ((TABLE, "table"), (MORE, "more")):
+    for rows, tag in ((TABLE, "table"), (MORE, "more"), (CHOOSING, "cv")):
         for source, kind, ratio, more in rows:
             add(source, kind, ratio, tag, _reader_of(source, found), **more)
     used = {FILES.get(source, (source,))[0] for source, *_ in TABLE}
@@ -307,11 +323,17 @@ def _name(source, kind, ratio, l1_ratio=1.0, dtype="float64", **_):
         "path": "" if ratio is None else f"path{ratio:g}",
         "single": f"single{ratio or 1:g}",
         "fit": "fit",
+        "cv": f"cv{ratio:g}" if ratio else "cv",
+        "grid": f"grid{ratio:g}" if ratio else "grid",
     }[kind]
     parts = (
         source,
         size or "path",
-        "" if l1_ratio == 1 else f"enet{l1_ratio:g}",
+        ""
+        if l1_ratio == 1
+        else f"enet{len(l1_ratio)}"
+        if isinstance(l1_ratio, tuple)
+        else f"enet{l1_ratio:g}",
         "" if dtype == "float64" else dtype,
     )
     return "-".join(part for part in parts if part)
@@ -356,6 +378,9 @@ def build(spec):
     X, y = X.astype(spec.dtype), np.ascontiguousarray(y, dtype=spec.dtype)
     if spec.kind == "fit":
         alphas = np.ones(1)  # scikit-learn's default
+    elif spec.kind in CHOICES:
+        tops = [alpha_max(X, y, l1_ratio) for l1_ratio in np.atleast_1d(spec.l1_ratio)]
+        alphas = np.outer(tops, np.geomspace(1, spec.ratio, spec.n_alphas))
     else:
         top = alpha_max(X, y, spec.l1_ratio)
         ratio = spec.ratio if spec.ratio < 1 else (0.05 if sp.issparse(X) else 0.01)
@@ -396,6 +421,9 @@ def miniature(problem):
     y = np.asarray(X @ np.arange(p) + 10 * rng.standard_normal(n)).astype(problem.y.dtype)
     if problem.kind == "fit":
         return problem._replace(X=X, y=y)
+    if problem.kind in CHOICES:
+        tops = [alpha_max(X, y, l1_ratio) for l1_ratio in np.atleast_1d(problem.l1_ratio)]
+        return problem._replace(X=X, y=y, alphas=np.outer(tops, np.geomspace(1, 0.1, 10)))
     alphas = alpha_max(X, y, problem.l1_ratio) * np.geomspace(1, 0.1, len(problem.alphas) + 1)[1:]
     return problem._replace(X=X, y=y, alphas=alphas)
 
@@ -412,7 +440,7 @@ def save(problem, folder):
     arrays |= {"y": problem.y, "alphas": problem.alphas}
     for key, value in arrays.items():
         np.save(folder / f"{key}.npy", value)
-    words = [problem.name, problem.kind, repr(float(problem.l1_ratio)), *map(str, X.shape)]
+    words = [problem.name, problem.kind, json.dumps(problem.l1_ratio), *map(str, X.shape)]
     (folder / "problem.txt").write_text("\n".join(words), encoding="utf-8")
 
 
@@ -426,4 +454,6 @@ def load(folder, threads=1):
     else:
         X = sp.csc_matrix((arrays["data"], arrays["indices"], arrays["indptr"]), shape=(int(n), int(p)))
         X.has_sorted_indices = X.has_canonical_format = True
-    return Problem(name, kind, X, arrays["y"], arrays["alphas"], float(l1_ratio), threads)
+    l1_ratio = json.loads(l1_ratio)
+    l1_ratio = tuple(l1_ratio) if isinstance(l1_ratio, list) else l1_ratio
+    return Problem(name, kind, X, arrays["y"], arrays["alphas"], l1_ratio, threads)

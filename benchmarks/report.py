@@ -71,7 +71,12 @@ def describe(problem):
         "dtype": str(problem.X.dtype),
         "sparse": sparse,
     }
-    return facts | {"bytes": size, "nnz": problem.X.nnz if sparse else n * p, "alphas": len(problem.alphas)}
+    facts["l1_ratios"] = int(np.size(problem.l1_ratio))
+    return facts | {
+        "bytes": size,
+        "nnz": problem.X.nnz if sparse else n * p,
+        "alphas": problem.alphas.shape[-1],
+    }
 
 
 def seconds(value):
@@ -91,7 +96,7 @@ def best_run(result):
 
 def block(entry):
     """Return one problem's table as text, by time, then those that did not reach the target by their gap."""
-    floor, own = entry["floor"], next((best_run(r) for r in entry["results"] if r["library"] == OURS), None)
+    floor, own = entry["floor"], own_run(entry)
     shape = f"{entry['n']} x {entry['p']} {entry['dtype']}, " + (
         f"{entry['nnz']} stored" if entry["sparse"] else "dense"
     )
@@ -164,6 +169,93 @@ def summary(entries):
     return "\n".join(
         [*lines, "@: the gap a library stopped at, its target not reached; !: the same for ours"]
     )
+
+
+CHOICE_ROW = (
+    "{library:<20}{time:>18}{fastest:>11}{ratio:>11}{gap:>9}{tol:>8}{alpha:>12}{error:>10}"
+    "{path:>8}{gram:>9}{memory:>18}  {note}"
+)
+CHOICE_HEADER = CHOICE_ROW.format(
+    library="library",
+    time="time",
+    fastest="fastest",
+    ratio="to ours",
+    gap="gap",
+    tol="tol",
+    alpha="alpha",
+    error="mse error",
+    path="paths",
+    gram="X'X",
+    memory="memory, of X",
+    note="",
+)
+
+
+def choice_block(entry):
+    """Return one problem of choosing as text, in the order of `crossval.LIBRARIES`.
+
+    "mse error" is the largest relative error on the rows left out, against ours; "paths" and "X'X" are the
+    time over that of our single path, and of one product.
+    """
+    own, costs = own_run(entry), entry["costs"] or {"path": None, "gram": None}
+    shape = f"{entry['n']} x {entry['p']}, " + (f"{entry['nnz']} stored" if entry["sparse"] else "dense")
+    what = "grid search" if entry["kind"] == "grid" else f"{entry['l1_ratios']} l1_ratio"
+    title = f"{entry['name']}: {shape}; 5 folds, {entry['alphas']} alphas, {what}; {_threads(entry)}"
+    title += "".join(f"; {name} {seconds(costs[name])}" for name in ("path", "gram") if costs[name])
+    lines = [title, CHOICE_HEADER]
+    for result in entry["results"]:
+        run = best_run(result)
+        names = ("time", "fastest", "ratio", "gap", "tol", "alpha", "error", "path", "gram", "memory")
+        cells = dict.fromkeys(names, "")
+        cells["time"] = "-"
+        if run is not None:
+            cells["time"] = seconds(run["seconds"]) + ("" if result["reached"] else f" @{run['gap']:.0e}")
+            cells["fastest"] = seconds(run["fastest"])
+            cells["ratio"] = f"{run['fastest'] / own['fastest']:.2f} x" if own else ""
+            cells["gap"], cells["tol"] = f"{run['gap']:.0e}", f"{run['tol']:.0e}"
+            cells["alpha"] = f"{run['alpha']:.4g}" + ("" if run["same"] in (None, True) else " !")
+            cells["error"] = "" if run["mse_error"] is None else f"{run['mse_error']:.0e}"
+            for name in ("path", "gram"):
+                cells[name] = f"{run['fastest'] / costs[name]:.2f}" if costs[name] else ""
+            if run["peak"] is not None:
+                cells["memory"] = f"{run['peak'] / 2**20:.1f} MB {100 * run['peak'] / entry['bytes']:.0f} %"
+        note = "" if result["reached"] and run is not None else result["note"]
+        lines.append(CHOICE_ROW.format(library=result["library"], note=note, **cells))
+    return "\n".join(line.rstrip() for line in lines)
+
+
+def choice_summary(entries):
+    """Return a line per problem: ours, and how many times longer the others take (below 1: shorter)."""
+    names = list(dict.fromkeys(r["library"] for entry in entries for r in entry["results"]))
+    names = [name for name in names if name != OURS]
+    form = "{:<36}{:>10}{:>8}{:>9}{:>8}{:>8}" + "{:>20}" * len(names)
+    lines = [form.format("problem", "ours", "gap", "memory", "paths", "X'X", *names)]
+    for entry in entries:
+        own, costs = own_run(entry), entry["costs"] or {"path": None, "gram": None}
+        cells = ["-", "", "", "", ""]
+        if own:
+            cells = [seconds(own["fastest"]), f"{own['gap']:.0e}"]
+            cells.append("" if own["peak"] is None else f"{100 * own['peak'] / entry['bytes']:.0f} %")
+            cells += [
+                f"{own['fastest'] / costs[name]:.2f}" if costs[name] else "" for name in ("path", "gram")
+            ]
+        found = {result["library"]: result for result in entry["results"]}
+        for name in names:
+            result = found.get(name)
+            run = best_run(result) if result else None
+            if run and own:
+                ratio = f"{run['fastest'] / own['fastest']:.2f} x"
+                cells.append(ratio + ("" if result["reached"] else f" @{run['gap']:.0e}"))
+            else:
+                cells.append("-")
+        lines.append(form.format(entry["name"], *cells).rstrip())
+    notes = "times: the fastest; @: the gap a library stopped at, its target not reached; !: another choice"
+    return "\n".join([*lines, notes])
+
+
+def own_run(entry):
+    """Return the run of ours that counts, or None."""
+    return next((best_run(result) for result in entry["results"] if result["library"] == OURS), None)
 
 
 def save(document, path):

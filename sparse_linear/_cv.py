@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy import sparse
 
-from sparse_linear import _design, _moments, _path, _selection, _solve, _validation
+from sparse_linear import _dask, _design, _moments, _path, _selection, _solve, _validation
 from sparse_linear._estimators import LinearModel
 from sparse_linear._moments import Sums
 from sparse_linear._streaming import check_moments
@@ -27,6 +27,7 @@ class Settings(NamedTuple):
     max_iter: int
     tol: float
     relax: np.ndarray  # amounts to choose from
+    n_threads: int  # folds that are fitted at a time
 
 
 class Judged(NamedTuple):
@@ -166,7 +167,8 @@ class _Engine:
                     _predictions(self.X, fold.test, part, level)
                     for part, level in zip(parts, intercepts, strict=True)
                 ]
-                scores.append(scoring(number, fold, _solve.whole(parts, fit.p), intercepts, np.array(found)))
+                coefs = _solve.whole(parts, fit.p)
+                scores.append(scoring(number, fold, coefs, intercepts, np.array(found), watch))
         shape = (len(fits), len(self.settings.relax))
         errors, scores = (np.array(part).reshape(*shape, *part[0].shape) for part in (errors, scores))
         return Judged(fits, errors, scores)
@@ -217,7 +219,7 @@ class ElasticNetCV(LinearModel):
     cv : int, splitter, iterable or None, default=None
         As in scikit-learn; None stands for 5 folds. Any splits will do: overlapping, repeated, or drawn with
         replacement (a row drawn twice counts twice).
-    verbose : bool or int, default=False
+    verbose : bool or int, default=0
         Whether progress is printed, about once a second.
     n_jobs : int or None, default=None
         How many folds are fitted at a time, in threads; None stands for 1, -1 for all cores.
@@ -305,7 +307,7 @@ class ElasticNetCV(LinearModel):
         tol=1e-4,
         cv=None,
         copy_X=True,
-        verbose=False,
+        verbose=0,
         n_jobs=None,
         positive=False,
         random_state=None,
@@ -365,6 +367,8 @@ class ElasticNetCV(LinearModel):
         sklearn.exceptions.ConvergenceWarning
             If the certified gap of some fit is larger than `tol` allows.
         """
+        if _dask.is_collection(X):
+            return self._fit_moments(self._folds_of_collection(X, y, sample_weight))
         settings, ratios = self._checked_settings()
         X, y = _validation.check_training_data(self, X, y)
         n, p = X.shape
@@ -393,6 +397,22 @@ class ElasticNetCV(LinearModel):
         -------
         self : object
         """
+        return self._fit_moments(folds)
+
+    def _folds_of_collection(self, X, y, sample_weight):
+        """Moments of the folds of Dask collections: `cv` is a number of folds, or the fold of each row."""
+        if self.cv is None or isinstance(self.cv, numbers.Integral):
+            n_folds = 5 if self.cv is None else _validation.check_count(self.cv, "cv")
+            return _dask.fold_moments(X, y, sample_weight, n_folds, None)
+        if not _dask.is_collection(self.cv):
+            raise ValueError(
+                "cv must be a number of folds for Dask collections, or a collection that holds each row's "
+                f"fold; got {self.cv!r:.60}."
+            )
+        n_folds = int(self.cv.max().compute()) + 1
+        return _dask.fold_moments(X, y, sample_weight, n_folds, self.cv)
+
+    def _fit_moments(self, folds):
         settings, ratios = self._checked_settings()
         if self.scoring is not None:
             raise ValueError("scoring needs rows; moments know the mean squared error only (scoring=None).")
@@ -419,7 +439,7 @@ class ElasticNetCV(LinearModel):
                 return fits
             return engine.judge(number, grids, scoring, self.alpha_per_target, watch)
 
-        whole, *judged = _selection.in_threads(work, range(-1, len(engine.folds)), self.n_jobs, watch)
+        whole, *judged = _selection.in_threads(work, range(-1, len(engine.folds)), settings.n_threads, watch)
         self._choose(engine, ratios, grids, whole, judged, dtype, one_column)
         fits = [fit for some in (whole, *(fold.fits for fold in judged)) for fit in some]
         worst = max(fits, key=lambda fit: fit.relative_gaps.max())
@@ -443,6 +463,7 @@ class ElasticNetCV(LinearModel):
             _validation.check_count(self.max_iter, "max_iter"),
             _validation.check_real(self.tol, "tol", low=0.0),
             _validation.check_reals(self.relax, "relax", low=0.0, high=1.0),
+            _selection.check_jobs(self.n_jobs),
         )
         return settings, _validation.check_reals(self.l1_ratio, "l1_ratio", low=0.0, high=1.0)
 

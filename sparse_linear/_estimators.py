@@ -7,7 +7,7 @@ import numpy as np
 from scipy import sparse
 from sklearn.base import BaseEstimator, MultiOutputMixin, RegressorMixin
 
-from sparse_linear import _path, _solve, _validation
+from sparse_linear import _dask, _path, _solve, _validation
 from sparse_linear._penalty import make_penalty
 from sparse_linear._streaming import Moments, check_moments
 
@@ -32,6 +32,8 @@ class LinearModel(MultiOutputMixin, RegressorMixin, BaseEstimator):
         -------
         ndarray of shape (n_samples,) or (n_samples, n_targets)
         """
+        if _dask.is_collection(X):
+            return _dask.predict(self, X)
         X = _validation.check_prediction_data(self, X)
         return np.asarray(X @ self.coef_.T) + self.intercept_
 
@@ -271,6 +273,8 @@ class ElasticNet(LinearModel):
         sklearn.exceptions.ConvergenceWarning
             If the certified gap is larger than `tol` allows.
         """
+        if _dask.is_collection(X):
+            return self._fit_moments(_dask.moments(X, y, sample_weight))
         settings = self._checked_settings()
         X, y = _validation.check_training_data(self, X, y)
         n, p = X.shape

@@ -222,7 +222,16 @@ class Sums(NamedTuple):
         """
         if sparse.issparse(X):
             return cls.from_sparse(X, Y, weights)
-        return cls.from_dense(X, Y, weights)
+        p = X.shape[1]
+        kept = np.flatnonzero(weights)
+        if 2 * len(kept) >= len(weights):
+            return cls.from_dense(X, Y, weights)
+        height = max(_design.TILE // p, 256)
+        total = cls.empty(p, Y.shape[1])
+        for top in range(0, len(kept), height):
+            rows = _as_slice(kept[top : top + height])
+            total = total.merged(cls.from_rows(X[rows], Y[rows], weights[rows]))
+        return total
 
     @classmethod
     def from_dense(cls, X, Y, weights):
@@ -316,6 +325,11 @@ def _full(lower):
     return matrix
 
 
+def _as_slice(rows):
+    """Increasing row numbers, as a slice where they leave none out: then there is no need to gather."""
+    return slice(rows[0], rows[-1] + 1) if rows[-1] - rows[0] == len(rows) - 1 else rows
+
+
 def fold_moments(X, Y, weights, folds):
     """Sums of the rows that each fold is fitted on, and of those that it is judged by.
 
@@ -345,22 +359,25 @@ def fold_moments(X, Y, weights, folds):
         test = [Sums.total([parts[a] for a in np.unique(labels[fold.test])]) for fold in folds]
         return train, test, Sums.total(parts)
 
-    def of(rows, some):
-        return Sums.from_data(X[rows], Y[rows], some)
+    def of(some):
+        if not sparse.issparse(X):
+            return Sums.from_data(X, Y, some)
+        rows = np.flatnonzero(some)
+        return Sums.from_data(X[rows], Y[rows], some[rows])
 
     whole = Sums.from_data(X, Y, weights)
     train, test = [], []
     for fold in folds:
         kept = fold.weights(weights, n)
-        left_out = np.flatnonzero(weights - kept)
+        left_out = weights - kept
         found = None
-        if 2 * len(left_out) < len(fold.train) and (kept <= weights).all():
-            found = whole.without(of(left_out, (weights - kept)[left_out]))
-            if not (found.xx.diagonal() > 0.01 * whole.xx.diagonal()).all():
+        if 2 * np.count_nonzero(left_out) < len(fold.train) and (left_out >= 0.0).all():
+            found = whole.without(of(left_out))
+            pairs = ((found.xx.diagonal(), whole.xx.diagonal()), (found.yy, whole.yy))
+            if not all((some > 0.01 * every).all() for some, every in pairs):
                 found = None
-        rows = np.flatnonzero(kept)
-        train.append(of(rows, kept[rows]) if found is None else found)
-        test.append(of(fold.test, weights[fold.test]))
+        train.append(of(kept) if found is None else found)
+        test.append(of(np.bincount(fold.test, minlength=n) * weights))
     return train, test, whole
 
 
@@ -385,13 +402,18 @@ def _moments_of_parts(X, Y, weights, labels):
         return [Sums.from_sparse(X, Y, np.where(labels == a, weights, 0.0)) for a in range(count)]
     n, p = X.shape
     found = [[] for _ in range(count)]
+    scattered = []
+    for a in range(count):
+        rows = _as_slice(np.flatnonzero(labels == a))
+        if isinstance(rows, slice):
+            found[a] = [Sums.from_dense(X[rows], Y[rows], weights[rows])]
+        else:
+            scattered.append(a)
     height = count * max(_design.TILE // p, 256)
-    for top in range(0, n, height):
+    for top in range(0, n if scattered else 0, height):
         inside = labels[top : top + height]
-        for a in np.unique(inside):
-            rows = top + np.flatnonzero(inside == a)
-            if rows[-1] - rows[0] == len(rows) - 1:
-                rows = slice(rows[0], rows[-1] + 1)  # no need to gather
+        for a in np.intersect1d(inside, scattered):
+            rows = _as_slice(top + np.flatnonzero(inside == a))
             part = Sums.from_rows(X[rows], Y[rows], weights[rows])
             found[a] = [found[a][0].merged(part)] if found[a] else [part]
     return [part for (part,) in found]

@@ -140,8 +140,8 @@ def eigen(matrix):
 def _factor(matrix):
     """Cholesky factor of a symmetric matrix of unit diagonal (overwritten); raises if nearly singular."""
     if len(matrix) == 0:
-        return matrix  # LAPACK wants at least one row
-    norm = np.abs(matrix).sum(axis=0).max(initial=0.0)
+        return matrix  # which LAPACK would not take
+    norm = np.abs(matrix).sum(axis=0).max()
     factor, failed = linalg.lapack.dpotrf(matrix.T, lower=1, overwrite_a=1, clean=0)
     if failed or not np.isfinite(norm):
         raise SingularError

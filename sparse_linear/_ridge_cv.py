@@ -196,9 +196,8 @@ class _Engine:
             for row, part in zip(coefs, fit.parts, strict=True):
                 row[part.features] = part.values[:, at : at + 1]
             found = held @ coefs[:, :, 0].T + level[:, at]
-            scores.append(
-                judgement.scoring(number, fold, coefs, level[:, at : at + 1], np.asarray(found).T[:, :, None])
-            )
+            some, found = level[:, at : at + 1], np.asarray(found).T[:, :, None]
+            scores.append(judgement.scoring(number, fold, coefs, some, found, watch))
         return Judged(errors, np.concatenate(scores, axis=1), fit)
 
     def _tall(self, number, fold, alphas):
@@ -534,7 +533,8 @@ class RidgeCV(LinearModel):
             def work(number):
                 return engine.judge(number, folds[number], route, alphas, judgement, watch)
 
-            judged = _selection.in_threads(work, range(len(folds)), self.n_jobs, watch)
+            n_threads = _selection.check_jobs(self.n_jobs)
+            judged = _selection.in_threads(work, range(len(folds)), n_threads, watch)
             errors = np.stack([fold.errors for fold in judged], axis=-1)
             scores = np.stack([fold.scores for fold in judged], axis=-1)
             tables = [_selection.summarise({"alpha": alphas, "df": df}, some) for some in scores]
@@ -657,6 +657,7 @@ class RidgeCV(LinearModel):
                         np.full((q, 1, 1), np.nan),
                         np.zeros((q, 1)),
                         predictions[:, :, at].T[..., None],
+                        _selection.unwatched,
                     )
                     for at in range(b)
                 ],

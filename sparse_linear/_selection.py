@@ -4,6 +4,8 @@ A *candidate* is one setting of the parameters under comparison (an alpha, with 
 are scikit-learn's: higher is better, and without `scoring` it is minus the mean squared error.
 """
 
+import contextlib
+import numbers
 import sys
 import threading
 import time
@@ -57,7 +59,10 @@ def make_folds(cv, X, y, sample_weight, params):
     """
     n = X.shape[0]
     folds = []
-    for number, pair in enumerate(check_cv(cv).split(X, y, **params)):
+    listed = np.iterable(cv) and not hasattr(cv, "split")
+    for number, pair in enumerate(cv if listed else check_cv(cv).split(X, y, **params)):
+        if not isinstance(pair, (tuple, list, np.ndarray)) or len(pair) != 2:
+            raise ValueError(f"Fold {number} of cv must be a pair (train, test) of rows, got {pair!r:.60}.")
         train, test = (_rows(part, n, number) for part in pair)
         for rows, what in ((train, "to fit on"), (test, "to be judged by")):
             if len(rows) == 0:
@@ -76,13 +81,14 @@ def make_folds(cv, X, y, sample_weight, params):
 def _rows(given, n, number):
     """Row numbers from row numbers, or from a mask."""
     rows = np.asarray(given)
-    if rows.dtype == bool:
+    if rows.dtype == bool and rows.shape == (n,):
         rows = np.flatnonzero(rows)
     if rows.size == 0:
         return np.empty(0, dtype=np.int64)
     if rows.ndim != 1 or rows.dtype.kind not in "iu" or rows.min() < 0 or rows.max() >= n:
         raise ValueError(
-            f"Fold {number} of cv must hold a list of row numbers from 0 to {n - 1}, got {given!r:.60}."
+            f"Fold {number} of cv must hold row numbers from 0 to {n - 1}, or a mask of {n} rows; "
+            f"got {given!r:.60}."
         )
     return rows.astype(np.int64)
 
@@ -130,8 +136,11 @@ class Scoring:
         self.per_target = per_target
         self.config = get_config()  # that of this thread
 
-    def __call__(self, number, fold, coefs, intercepts, predictions):
-        """Scores (g, b) of fold `number`: coefs (q, p, b), intercepts (q, b), predictions (q, n_test, b)."""
+    def __call__(self, number, fold, coefs, intercepts, predictions, watch):
+        """Scores (g, b) of fold `number`: coefs (q, p, b), intercepts (q, b), predictions (q, n_test, b).
+
+        A scorer may be slow, so `watch` is asked before each candidate whether the scores are still wanted.
+        """
         n = len(self.y)
         X, y = self.X[fold.test], self.y[fold.test]
         params = {
@@ -143,6 +152,7 @@ class Scoring:
         scores = np.empty((len(groups), b))
         with config_context(**self.config):
             for at in range(b):
+                watch(0)
                 for group, targets in enumerate(groups):
                     # A single target loses its axis, as in y.
                     some = targets[0] if len(targets) == 1 else targets
@@ -169,8 +179,9 @@ def _score(scorer, model, X, y, where, params):
         value = float(value)
     except (TypeError, ValueError):
         raise ValueError(f"scoring must return a number, got {value!r:.60} for {where}.") from None
-    if np.isnan(value):
-        raise ValueError(f"scoring returned NaN for {where}; every candidate needs a score.")
+    if not np.isfinite(value):
+        said = "NaN" if np.isnan(value) else value
+        raise ValueError(f"scoring returned {said} for {where}; every candidate needs a finite score.")
     return value
 
 
@@ -263,6 +274,10 @@ class Stopped(BaseException):
     """Raised inside a thread whose work is no longer wanted."""
 
 
+def unwatched(count):
+    """Stands for a `Watch` where nobody waits."""
+
+
 class Watch:
     """Counts what is done, says so if it is asked to, and stops threads whose work is no longer wanted.
 
@@ -301,17 +316,58 @@ class Watch:
                 sys.stdout.flush()
 
 
-def in_threads(work, items, n_jobs, watch):
+class BlasLimit:
+    """A limit of BLAS threads that any number of callers may hold at a time.
+
+    BLAS has one for the whole process. The first caller sets it, the last restores what was before; if each
+    did so for itself, callers that overlap would restore one another's limit, for good.
+    """
+
+    def __init__(self):
+        self.lock = threading.Lock()
+        self.holders = 0
+        self.limits = None
+
+    @contextlib.contextmanager
+    def __call__(self, n_threads):
+        """Hold the limit inside a ``with`` statement."""
+        with self.lock:
+            if self.holders == 0:
+                self.limits = threadpool_limits(limits=n_threads)
+            self.holders += 1
+        try:
+            yield
+        finally:
+            with self.lock:
+                self.holders -= 1
+                if self.holders == 0:
+                    self.limits.restore_original_limits()
+
+
+blas_limit = BlasLimit()
+
+
+def check_jobs(n_jobs):
+    """The number of threads that `n_jobs` stands for."""
+    whole = isinstance(n_jobs, numbers.Integral) and not isinstance(n_jobs, (bool, np.bool_))
+    if n_jobs is not None and (not whole or n_jobs == 0):
+        raise ValueError(
+            f"n_jobs must be None, a positive number of threads, or -1 for all cores; got {n_jobs!r}."
+        )
+    return effective_n_jobs(n_jobs)
+
+
+def in_threads(work, items, n_threads, watch):
     """Call `work` for every item, several at a time; returns the results in order.
 
     BLAS gets what is left of the cores. If one call fails, or the user interrupts, the others are stopped at
     their next report to `watch`, and no thread is left behind.
     """
-    n_threads = min(effective_n_jobs(n_jobs), len(items))
+    n_threads = min(n_threads, len(items))
     if n_threads <= 1:
         return [work(item) for item in items]
     each = max(1, cpu_count() // n_threads)
-    with threadpool_limits(limits=each), ThreadPoolExecutor(n_threads) as pool:
+    with blas_limit(each), ThreadPoolExecutor(n_threads) as pool:
         futures = [pool.submit(work, item) for item in items]
         try:
             wait(futures, return_when=FIRST_EXCEPTION)

@@ -505,8 +505,9 @@ def take(fits, places):
     chosen = {}
     for name in ("intercepts", "objectives", "gaps", "relative_gaps", "n_iters"):
         chosen[name] = np.array([[getattr(fits[at], name)[t, b]] for t, (at, b) in enumerate(places)])
-    statuses = tuple((fits[at].statuses[target][b],) for target, (at, b) in enumerate(places))
-    return fits[0]._replace(**chosen, statuses=statuses)
+    found = [(fits[at].parts[t], fits[at].statuses[t], b) for t, (at, b) in enumerate(places)]
+    parts = tuple(part._replace(values=part.values[:, [b]]) for part, _, b in found)
+    return fits[0]._replace(**chosen, parts=parts, statuses=tuple((status[b],) for _, status, b in found))
 
 
 def relaxed(data, fit, penalty, relax, max_iter):

@@ -15,6 +15,8 @@ from sparse_linear._moments import Sums
 
 # The layout of a saved file.
 FORMAT = 1
+# Moments of more columns than this would take more than 3 GB.
+WIDEST = 20_000
 
 
 class Moments:
@@ -147,6 +149,7 @@ class Moments:
         """
         if np.shape(X)[0] == 0:
             return self
+        check_width(np.shape(X)[1] if len(np.shape(X)) == 2 else 1)
         names = _names(X)
         X, y = _validation.check_path_data(X, y)
         weights = _validation.check_sample_weight(sample_weight, len(y), some=False)
@@ -268,6 +271,17 @@ class Moments:
         result.feature_names = names.astype(object) if len(names) else None
         result.n_targets = None if targets < 0 else targets
         return result
+
+
+def check_width(n_features):
+    """Say what it would take before any work is done on very wide data."""
+    if n_features > WIDEST:
+        size = 8 * n_features * n_features
+        raise ValueError(
+            f"Moments of {n_features} columns take {size} bytes ({size / 2**30:.0f} GiB), and a fit about "
+            f"three times that; up to {WIDEST} columns are possible. Fit wide data as arrays, or select "
+            "columns first."
+        )
 
 
 def check_moments(moments):

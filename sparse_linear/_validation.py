@@ -375,7 +375,9 @@ def check_prediction_data(estimator, X):
 def make_router(owner, cv, scoring):
     """Who gets what of the metadata passed to ``owner.fit``."""
     router = MetadataRouter(owner=owner).add_self_request(owner)
-    router.add(splitter=check_cv(cv), method_mapping=MethodMapping().add(caller="fit", callee="split"))
+    # Neither a number of folds nor splits themselves take metadata; and a generator can be read only once.
+    splitter = cv if hasattr(cv, "split") else check_cv(None)
+    router.add(splitter=splitter, method_mapping=MethodMapping().add(caller="fit", callee="split"))
     if scoring is not None:
         scorer = check_scoring(owner, scoring=scoring)
         router.add(scorer=scorer, method_mapping=MethodMapping().add(caller="fit", callee="score"))

@@ -11,7 +11,7 @@ from sklearn.datasets import dump_svmlight_file
 from sklearn.linear_model import ElasticNet
 
 from benchmarks import __main__ as command
-from benchmarks import certificate, libraries, measure, problems, report, scaling
+from benchmarks import certificate, crossval, libraries, measure, problems, report, scaling
 
 
 @pytest.fixture
@@ -294,3 +294,134 @@ def test_every_installed_library_solves_the_same_problem(name, kind, tmp_path):
     if result.get("missing") or result.get("unsupported"):
         pytest.skip(result["note"])
     assert result["reached"]
+
+
+# ------------------------------------------------------------------------------------------ choosing
+
+
+@pytest.fixture(scope="module")
+def choosing():
+    """Small problems of choosing, by kind: a Lasso, an elastic net with two ratios, a grid search; sparse."""
+    dense = problems.Spec(
+        "tiny", lambda: problems.simulate_dense(43, 12, 3), "cv", 0.05, n_alphas=12, tags=("cv",)
+    )
+    sparse = dense._replace(read=lambda: problems.simulate_sparse(60, 20, density=0.2, support=5))
+    specs = {"dense": dense, "sparse": sparse, "grid": dense._replace(kind="grid")}
+    specs["enet"] = dense._replace(l1_ratio=(0.5, 1.0))
+    return {name: problems.build(spec)._replace(threads=2) for name, spec in specs.items()}
+
+
+def test_every_row_is_left_out_once():
+    for n in (10, 43):
+        seen = [test for _, test in crossval.splits(n)]
+        np.testing.assert_array_equal(np.sort(np.concatenate(seen)), np.arange(n))
+        for train, test in crossval.splits(n):
+            np.testing.assert_array_equal(np.union1d(train, test), np.arange(n))
+            assert len(train) + len(test) == n
+
+
+@pytest.mark.parametrize("kind", ["dense", "sparse", "grid", "enet"])
+def test_recorded_fits_are_those_that_chose(choosing, kind):
+    problem = choosing[kind]
+    ratios = np.atleast_1d(problem.l1_ratio)
+    for adapter in (crossval.sparse_linear, crossval.scikit_learn):
+        chosen = adapter(problem, 1e-10, True)
+        assert chosen.mse.shape == (len(ratios), 12, 5)
+        for ratio, folds in enumerate(chosen.fits):
+            for k, (train, test) in enumerate(crossval.splits(len(problem.y))):
+                intercepts = problem.y[train].mean() - problem.X[train].mean(axis=0) @ folds[k]
+                found = problem.X[test] @ folds[k] + np.asarray(intercepts)
+                errors = np.mean((problem.y[test, None] - found) ** 2, axis=0)
+                np.testing.assert_allclose(chosen.mse[ratio, :, k], errors, rtol=1e-9)
+        at = np.unravel_index(np.argmin(chosen.mse.mean(axis=2)), chosen.mse.shape[:2])
+        assert chosen.alpha == pytest.approx(problem.alphas[at], rel=1e-9)
+        assert chosen.l1_ratio == ratios[at[0]]
+        unrecorded = adapter(problem, 1e-10, False)
+        assert unrecorded.fits is None
+        np.testing.assert_allclose(unrecorded.mse, chosen.mse, rtol=1e-12)
+        assert crossval.worst_gap(problem, chosen) < 1e-9
+
+
+def test_the_worst_gap_finds_one_bad_fit_of_one_fold(choosing):
+    problem = choosing["enet"]
+    chosen = crossval.sparse_linear(problem, 1e-10, True)
+    exact = crossval.worst_gap(problem, chosen)
+    chosen.fits[1][3][0, 5] += 0.1
+    train, _ = crossval.splits(len(problem.y))[3]
+    X, y = problem.X[train], problem.y[train]
+    bad = certificate.relative_gap(X, y, chosen.fits[1][3], problem.alphas[1])
+    assert bad > 1e3 * exact
+    assert crossval.worst_gap(problem, chosen) == pytest.approx(bad)
+    last = chosen._replace(coef=chosen.coef + 1.0)
+    assert crossval.worst_gap(problem, last) > bad
+
+
+def test_errors_and_choices_are_compared_with_ours(choosing, tmp_path):
+    problem = choosing["dense"]
+    chosen = crossval.sparse_linear(problem, 1e-10, True)
+    assert crossval.judge(problem, chosen, "scikit-learn", tmp_path)["mse_error"] is None
+    assert crossval.judge(problem, chosen, libraries.OURS, tmp_path)["mse_error"] is None
+    other = chosen._replace(mse=chosen.mse * np.where(np.arange(5) == 2, 1.01, 1.0), alpha=chosen.alpha * 2)
+    facts = crossval.judge(problem, other, "scikit-learn", tmp_path)
+    assert facts["mse_error"] == pytest.approx(0.01)
+    assert facts["same"] is False
+    assert crossval.judge(problem, chosen, "scikit-learn", tmp_path)["same"] is True
+
+
+def test_choosing_is_measured_and_reported(choosing, tmp_path):
+    problem = choosing["dense"]
+    problems.save(problem, tmp_path)
+    again = problems.load(tmp_path, 2)
+    np.testing.assert_array_equal(again.alphas, problem.alphas)
+    entry = report.describe(problem) | {"threads": 2, "results": []}
+    for library, target in ((libraries.OURS, 1e-9), ("scikit-learn", 1e-30)):
+        result = measure.measure(tmp_path, library, target, threads=2, limit=60, repeats=2)
+        entry["results"].append(result)
+    entry["costs"] = measure.measure_costs(tmp_path, 2)
+    ours, theirs = entry["results"]
+    assert ours["reached"]
+    assert not theirs["reached"]
+    assert [run["tol"] for run in theirs["runs"]] == [1e-4]
+    assert 0 < theirs["runs"][0]["mse_error"] < 0.1
+    assert len(theirs["runs"][0]["wall"]) >= 1
+    assert entry["costs"]["path"] > 0
+    assert entry["costs"]["gram"] > 0
+    text = report.choice_block(entry)
+    assert "tiny: 43 x 12, dense; 5 folds, 12 alphas, 1 l1_ratio; 2 threads; path" in text
+    assert [line.split()[0] for line in text.split("\n")[2:]] == [libraries.OURS, "scikit-learn"]
+    line = report.choice_summary([entry]).split("\n")[1]
+    assert f"{theirs['runs'][0]['fastest'] / ours['runs'][-1]['fastest']:.2f} x @" in line
+    report.save({"problems": [entry]}, tmp_path / "cv.json")
+    read = json.loads((tmp_path / "cv.json").read_text(encoding="utf-8"))
+    assert read["problems"][0]["results"][0]["runs"][-1]["alpha"] == ours["runs"][-1]["alpha"]
+
+
+def test_ratios_survive_the_way_to_another_process(choosing, tmp_path):
+    problems.save(choosing["enet"], tmp_path)
+    assert problems.load(tmp_path).l1_ratio == (0.5, 1.0)
+    assert problems.miniature(choosing["enet"]).alphas.shape == (2, 10)
+
+
+def test_the_command_keeps_choosing_apart(capsys):
+    command.main(["cv", "--list"])
+    listed = capsys.readouterr().out
+    assert "riboflavin-cv0.01-enet7 " in listed
+    assert "diabetes-grid0.001 " in listed
+    assert "path" not in listed
+    command.main(["--list", "--problems", "diabetes"])
+    assert "cv" not in capsys.readouterr().out
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["celer", "adelie", "glmnet"])
+@pytest.mark.parametrize("kind", ["dense", "sparse"])
+def test_every_installed_peer_chooses_as_we_do(choosing, name, kind, tmp_path):
+    problems.save(choosing[kind], tmp_path)
+    measure.measure(tmp_path, libraries.OURS, 1e-9)
+    result = measure.measure(tmp_path, name, 1e-9, limit=60)
+    if result.get("missing") or result.get("unsupported") or "TypeError" in result["note"]:
+        pytest.skip(result["note"])
+    assert result["reached"]
+    run = report.best_run(result)
+    assert run["mse_error"] < 1e-3
+    assert run["same"]

@@ -40,9 +40,19 @@ from sklearn.preprocessing import OneHotEncoder, PolynomialFeatures, StandardSca
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 import sparse_linear
-from sparse_linear import ElasticNet, Lasso, Ridge, enet_path, lasso_path, ridge_path
+from sparse_linear import (
+    ElasticNet,
+    ElasticNetCV,
+    Lasso,
+    LassoCV,
+    Ridge,
+    enet_path,
+    lasso_path,
+    ridge_path,
+)
 
 ESTIMATORS = (Lasso, ElasticNet, Ridge)
+CHOOSING = (LassoCV, ElasticNetCV)
 SOURCES = sorted(Path(sparse_linear.__file__).parent.rglob("*.py"))
 
 
@@ -88,6 +98,19 @@ VARIANTS += [
     ElasticNet(alpha=1e-3, l1_ratio=1.0),
     *(Ridge(solver=solver) for solver in ("svd", "cholesky", "lsqr", "sag")),
 ]
+VARIANTS += [
+    variant
+    for Estimator in CHOOSING
+    for variant in (
+        Estimator(alphas=10, cv=3),
+        Estimator(alphas=10, cv=3, positive=True, fit_intercept=False, criterion="1se"),
+        Estimator(alphas=10, cv=3, relax=[0.0, 1.0], scoring="neg_mean_absolute_error", standardize=True),
+    )
+]
+VARIANTS += [
+    ElasticNetCV(alphas=10, cv=3, l1_ratio=[0.5, 1.0], n_jobs=2),
+    LassoCV(alphas=10, cv=3, alpha_per_target=True, bounds=(-1.0, 2.0)),
+]
 
 
 def expected_failures(estimator):
@@ -123,7 +146,9 @@ def test_expected_failures_are_scikit_learns_own():
 MOVING = {"n_alphas", "alphas"}
 
 
-@pytest.mark.parametrize("ours", [*ESTIMATORS, lasso_path, enet_path], ids=lambda ours: ours.__name__)
+@pytest.mark.parametrize(
+    "ours", [*ESTIMATORS, *CHOOSING, lasso_path, enet_path], ids=lambda ours: ours.__name__
+)
 def test_every_keyword_of_the_namesake_with_its_default(ours):
     mine = inspect.signature(ours).parameters
     theirs = inspect.signature(namesake(ours)).parameters
@@ -142,14 +167,14 @@ def test_every_keyword_of_the_namesake_with_its_default(ours):
         )
 
 
-@pytest.mark.parametrize("Estimator", ESTIMATORS)
+@pytest.mark.parametrize("Estimator", ESTIMATORS + CHOOSING)
 def test_every_public_name_of_the_namesake(Estimator, problem):
     X, y = problem
     public = {name for name in dir(namesake(Estimator)().fit(X, y)) if not name.startswith("_")}
     assert public - set(dir(Estimator().fit(X, y))) == set()
 
 
-@pytest.mark.parametrize("Estimator", ESTIMATORS)
+@pytest.mark.parametrize("Estimator", ESTIMATORS + CHOOSING)
 def test_old_defaults_are_written_out(Estimator):
     """get_params: every argument of the constructor, and nothing else."""
     params = Estimator().get_params()

@@ -1,11 +1,12 @@
-"""Sums against explicit sums in extended precision, and as a monoid."""
+"""Moments against explicit sums in extended precision, and as a monoid."""
 
 import numpy as np
 import pytest
 from scipy import sparse
 
 from sparse_linear import _design
-from sparse_linear._moments import MomentDesign, MomentSource, Sums
+from sparse_linear._moments import MomentDesign, MomentSource, Sums, fold_moments
+from sparse_linear._selection import Fold
 from tests import oracles
 
 N, P, Q = 30, 5, 2
@@ -166,3 +167,105 @@ def test_constant_target_from_moments(fit_intercept):
     source = MomentSource(moments, 1)
     assert not source.start.any()
     assert source.square == 0.0
+
+
+# ---------------------------------------------------------------------------------------------
+# Folds
+# ---------------------------------------------------------------------------------------------
+
+
+def some_folds(kind, n=N):
+    rng = np.random.default_rng(5)
+    rows = np.arange(n)
+    if kind == "three":
+        return [Fold(rows[rows % 3 != k], rows[rows % 3 == k]) for k in range(3)]
+    if kind == "one out":  # too many to tell parts apart: by subtraction
+        return [Fold(np.delete(rows, [k, (k + 1) % n]), rows[k : k + 1]) for k in rows]
+    if kind == "many halves":
+        return [Fold(*np.split(rng.permutation(n), 2)) for _ in range(40)]
+    return [Fold(rng.integers(0, n, n), rng.integers(0, n, 7)) for _ in range(3)]  # with repetitions
+
+
+def weights_of(rows, weights):
+    return np.bincount(rows, minlength=len(weights)) * weights
+
+
+@pytest.mark.parametrize("container", CONTAINERS)
+@pytest.mark.parametrize("kind", ["three", "one out", "many halves", "drawn"])
+def test_moments_of_folds(container, kind):
+    """Those of the rows of each fold taken alone, however they are come by."""
+    X, Y, weights = data()
+    weights[:] += 0.1 * (kind == "one out")  # a fold needs weight
+    X = CONTAINERS[container](X)
+    folds = some_folds(kind)
+    train, test, whole = fold_moments(X, Y, weights, folds)
+    assert_same(whole, direct(X, Y, weights))
+    for fold, *found in zip(folds, train, test, strict=True):
+        for rows, moments in zip(fold, found, strict=True):
+            some = weights_of(rows, weights)
+            if len(rows) > 1:
+                assert_same(moments, direct(X, Y, some), 1e-11)
+
+
+@pytest.mark.parametrize("offset", [0.0, 1e8])
+def test_moments_without_a_part(offset):
+    """``(a + b) - b = a``."""
+    X, Y, weights = data()
+    X, Y = X + offset, Y - offset
+    a, b = (Sums.from_rows(X[i::2], Y[i::2], weights[i::2]) for i in range(2))
+    accuracy = 1e-13 + 100 * np.finfo(float).eps * offset
+    assert_same(a.merged(b).without(b), direct(X[::2], Y[::2], weights[::2]), accuracy)
+    assert_same(a.merged(b).without(Sums.empty(P, Q)), a.merged(b))
+    assert_same(Sums.total([a, Sums.empty(P, Q), b]), direct(X, Y, weights), accuracy)
+
+
+@pytest.mark.parametrize("kind", ["three", "one out"])
+def test_what_is_constant_in_a_fold_has_no_spread(kind):
+    """A column and a target of 0.1 but for one row, of which the folds that leave it out know nothing."""
+    X, Y, _ = data()
+    X[:, 2], Y[:, 0] = 0.1, 0.1
+    X[0, 2], Y[0, 0] = 7.0, 5.0
+    folds = some_folds(kind)
+    train, _, _ = fold_moments(X, Y, np.ones(N), folds)
+    for fold, moments in zip(folds, train, strict=True):
+        if 0 not in fold.train:
+            design = MomentDesign(moments, True)
+            assert design.units.constant[2]
+            assert design.target(0).scale == 0.0
+
+
+def test_rows_are_gathered_a_block_at_a_time(monkeypatch):
+    """No fold copies its rows as a whole."""
+    X, Y = np.random.default_rng(0).normal(size=(4000, 3)), np.ones((4000, 1))
+    heights = []
+    plain = Sums.from_rows.__func__
+
+    def noted(cls, X, Y, weights):
+        heights.append(len(X))
+        return plain(cls, X, Y, weights)
+
+    monkeypatch.setattr(_design, "TILE", 1)
+    monkeypatch.setattr(Sums, "from_rows", classmethod(noted))
+    rng = np.random.default_rng(1)
+    fold_moments(X, Y, np.ones(4000), [Fold(rng.integers(0, 4000, 4000), np.arange(100))])
+    assert max(heights, default=0) <= 256
+
+
+@pytest.mark.parametrize("offset", [0.0, 100.0])
+def test_errors_from_moments(offset):
+    """Mean squared errors are those of the rows; where they cancel, that is said."""
+    X, Y, weights = data()
+    Y = Y + offset
+    moments = Sums.from_data(X, Y, weights)
+    rng = np.random.default_rng(2)
+    coefs, intercepts = rng.normal(size=(Q, P, 4)), rng.normal(size=(Q, 4))
+    coefs[:, 1] = 0.0
+    used = np.array([0, 2, 3, 4])
+    pairs = [moments.mean_squared_errors(t, coefs[t][used], used, intercepts[t]) for t in range(Q)]
+    errors = np.array([error for error, _ in pairs])
+    assert all(sure for _, sure in pairs)
+    apart = np.einsum("np,qpb->nqb", X, coefs) + intercepts - Y[:, :, None]
+    np.testing.assert_allclose(errors, np.einsum("nqb,n->qb", apart**2, weights) / weights.sum(), rtol=1e-12)
+    exact = np.stack([X @ coefs[0, :, :1] + 1.0] * Q, axis=1)[:, :, 0]
+    found = Sums.from_data(X, exact, weights)
+    assert not found.mean_squared_errors(0, coefs[0, :, :1], np.arange(P), np.ones(1))[1]

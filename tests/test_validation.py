@@ -16,11 +16,13 @@ from sklearn.exceptions import NotFittedError
 from sparse_linear import (
     ElasticNet,
     Lasso,
+    LassoCV,
     Ridge,
     _active_set,
     _design,
     _moments,
     _solve,
+    _validation,
     alpha_grid,
     enet_path,
     lasso_path,
@@ -677,3 +679,21 @@ def test_numpy_scalars_as_parameters(Estimator):
     )
     assert_array_equal(model.fit(X, y).coef_, reference)
     assert_array_equal(Estimator(alpha=1).fit(X, y).coef_, Estimator(alpha=1.0).fit(X, y).coef_)
+
+
+def test_a_number_or_several():
+    assert_array_equal(_validation.check_reals(0.5, "relax", high=1.0), [0.5])
+    assert_array_equal(_validation.check_reals((0, np.float32(1)), "relax"), [0.0, 1.0])
+    for bad in ([], [[0.5]], [0.5, 2.0], np.nan):
+        with pytest.raises(ValueError, match="relax must be"):
+            _validation.check_reals(bad, "relax", high=1.0)
+    for bad in ("half", None, [0.5, "half"], True):
+        with pytest.raises(TypeError, match="relax must be a number"):
+            _validation.check_reals(bad, "relax")
+
+
+def test_routing_does_not_read_splits():
+    """Splits that can be read only once are left for the fit."""
+    splits = iter([([0, 1], [2])])
+    LassoCV(cv=splits).get_metadata_routing()
+    assert next(splits) == ([0, 1], [2])

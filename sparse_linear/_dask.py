@@ -1,0 +1,145 @@
+"""Dask collections: their moments in one graph, of which only (p, p) numbers come back; predictions, lazily.
+
+Each block of rows becomes the `Moments` of its rows where it is, and a tree of sums brings them together.
+Scheduling, spilling and retries are Dask's.
+"""
+
+import sys
+
+import numpy as np
+
+from sparse_linear._streaming import Moments
+
+# How many moments one task adds up.
+FAN = 8
+
+
+def is_collection(X):
+    """Whether X is a Dask array or data frame; Dask is not imported to find out."""
+    return "dask" in sys.modules and hasattr(X, "__dask_graph__") and hasattr(X, "to_delayed")
+
+
+def moments(X, y, sample_weight=None):
+    """`Moments` of Dask collections, computed by the scheduler in charge."""
+    from dask import delayed
+
+    blocks = _blocks(X, y, sample_weight)
+    sums = [delayed(_of_block)(*block) for block in blocks]
+    return _tree(sums, delayed(sum)).compute()
+
+
+def fold_moments(X, y, sample_weight, n_folds, label):
+    """A list of `Moments`, one for each fold; in the same single pass.
+
+    Parameters
+    ----------
+    X, y, sample_weight : Dask collections; the weights may be None
+    n_folds : int
+    label : Dask collection or None
+        The number of each row's fold. Without it, row ``i`` goes to fold ``i % n_folds``; ``i`` counts the
+        rows of its block where the sizes of blocks are not known.
+    """
+    from dask import delayed
+
+    starts = _starts(X)
+    blocks = _blocks(X, y, sample_weight, label)
+    sums = [
+        delayed(_folds_of_block)(*block, n_folds=n_folds, start=start)
+        for block, start in zip(blocks, starts, strict=True)
+    ]
+    return _tree(sums, delayed(_added)).compute()
+
+
+def predict(model, X):
+    """Predictions as a Dask array, which is not computed."""
+    import dask.array as da
+    from dask import delayed
+
+    dtype = np.result_type(X.dtype if isinstance(X, da.Array) else np.float64, model.coef_, np.float32)
+    columns = () if np.ndim(model.coef_) == 1 else (len(model.coef_),)
+    if isinstance(X, da.Array):
+        X = X.rechunk({1: -1})
+        if not columns:
+            return X.map_blocks(model.predict, dtype=dtype, drop_axis=1)
+        return X.map_blocks(model.predict, dtype=dtype, chunks=(X.chunks[0], columns))
+    # Blocks of a data frame keep the names of its columns.
+    work = delayed(type(model).predict, pure=True)
+    return da.concatenate(
+        [da.from_delayed(work(model, block), (np.nan, *columns), dtype=dtype) for block in X.to_delayed()],
+        allow_unknown_chunksizes=True,
+    )
+
+
+def _of_block(X, y, sample_weight=None):
+    return Moments().update(X, y, sample_weight)
+
+
+def _folds_of_block(X, y, sample_weight, label, n_folds, start):
+    if label is None:
+        label = np.arange(start, start + X.shape[0]) % n_folds
+    return Moments.by_fold([(X, y, sample_weight, np.asarray(label))], n_folds)
+
+
+def _added(parts):
+    return [sum(folds) for folds in zip(*parts, strict=True)]
+
+
+def _tree(parts, add):
+    """One delayed object from many, `FAN` at a time."""
+    while len(parts) > 1:
+        parts = [add(parts[first : first + FAN]) for first in range(0, len(parts), FAN)]
+    return parts[0]
+
+
+def _blocks(X, *columns):
+    """Delayed blocks of rows: tuples of a block of X and the same rows of each column (or None)."""
+    if hasattr(X, "rechunk"):
+        X = X.rechunk({1: -1})
+    whole = X.to_delayed().ravel() if hasattr(X, "chunks") else X.to_delayed()
+    parts = [_pieces(column, X, len(whole)) for column in columns]
+    return list(zip(whole, *parts, strict=True))
+
+
+def _pieces(column, X, count):
+    """The blocks of a column, cut as X is cut."""
+    if column is None:
+        return [None] * count
+    if not is_collection(column):
+        return _cut(column, X, count)
+    known = hasattr(column, "chunks") and hasattr(X, "chunks") and not np.isnan(sum(X.chunks[0]))
+    if known and not np.isnan(sum(column.chunks[0])):
+        if sum(column.chunks[0]) != sum(X.chunks[0]):
+            raise ValueError(
+                f"X and y must have the same number of rows, got {sum(X.chunks[0])} and "
+                f"{sum(column.chunks[0])}."
+            )
+        column = column.rechunk({0: X.chunks[0], **({1: -1} if column.ndim == 2 else {})})
+    pieces = list(np.ravel(column.to_delayed()))
+    if len(pieces) != count:
+        raise ValueError(
+            f"X has {count} blocks of rows and y or another column {len(pieces)}, of unknown sizes: cut them "
+            "alike (repartition, or compute_chunk_sizes), so that rows can be matched."
+        )
+    return pieces
+
+
+def _cut(column, X, count):
+    """An array in memory, cut as X is cut."""
+    if not hasattr(X, "chunks") or np.isnan(sum(X.chunks[0])):
+        raise ValueError(
+            "y and sample_weight must be Dask collections like X, whose blocks have unknown sizes here; make "
+            "them from the same source, or call compute_chunk_sizes."
+        )
+    column = np.asarray(column)
+    if len(column) != sum(X.chunks[0]):
+        raise ValueError(
+            f"X and y must have the same number of rows, got {sum(X.chunks[0])} and {len(column)}."
+        )
+    return np.split(column, np.cumsum(X.chunks[0])[:-1])
+
+
+def _starts(X):
+    """The number of each block's first row; zeros where the sizes of blocks are not known."""
+    if hasattr(X, "chunks") and not np.isnan(sum(X.chunks[0])):
+        return np.concatenate([[0], np.cumsum(X.chunks[0])[:-1]]).tolist()
+    return [0] * X.npartitions
