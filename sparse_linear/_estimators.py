@@ -479,7 +479,33 @@ class Lasso(ElasticNet):
         self.relax = relax
 
 
-class Ridge(LinearModel):
+class RidgeModel(LinearModel):
+    """What `Ridge` and `RidgeCV` share: how well posed the problem was."""
+
+    def _keep_conditioning(self, data, penalty, alphas):
+        self._conditioning = data.conditioning(penalty, self.standardize)
+        self._fitted_alphas = alphas
+
+    @property
+    def rank_(self):
+        """Rank of the weighted, centred data."""
+        return self._conditioning.spectrum().rank
+
+    @property
+    def condition_number_(self):
+        """Condition number of the data."""
+        return self._conditioning.spectrum().condition()
+
+    @property
+    def penalised_condition_number_(self):
+        """Condition number of the data with the penalty, one for each alpha."""
+        spectrum = self._conditioning.spectrum()
+        if np.ndim(self._fitted_alphas) == 0:
+            return spectrum.condition(self._fitted_alphas)
+        return np.array([spectrum.condition(alpha) for alpha in self._fitted_alphas])
+
+
+class Ridge(RidgeModel):
     r"""Linear regression with an L2 penalty, in closed form.
 
     Minimises
@@ -642,10 +668,6 @@ class Ridge(LinearModel):
         )
         rounds = self._store(result, X.dtype, y.ndim == 1)
         self.n_iter_ = rounds if result.iterative else None
-        spectrum = data.spectrum(penalty, self.standardize)
-        self.rank_ = spectrum.rank
-        self.condition_number_ = spectrum.condition()
-        penalised = np.array([spectrum.condition(value) for value in alphas])
-        self.penalised_condition_number_ = penalised if np.ndim(alpha) else float(penalised[0])
+        self._keep_conditioning(data, penalty, alpha)
         _solve.warn_unconverged(result, tol, max_iter, stacklevel=4)
         return self

@@ -41,6 +41,8 @@ REDUCED = (1e-12, 1e-15)
 MANY = 12
 # Steps of Lanczos' method for the extreme eigenvalues of a Gram matrix; smaller matrices are diagonalised.
 LANCZOS_STEPS = 16
+# Gram matrices of up to this many columns (32 kB) are kept by an estimator.
+SMALL = 64
 # What is below this share of the square of a column is rounding of a Gram matrix.
 RANK_TOLERANCE = 1e-14
 # Elements of a tile of rows, and pairs of target and lambda, that are in work at a time.
@@ -73,6 +75,10 @@ class Spectrum(NamedTuple):
     smallest: float
     rank: int
     full: bool
+
+    def spectrum(self):
+        """Itself: nothing is left to be done."""
+        return self
 
     def condition(self, lam=0.0):
         """Condition number of A, or of A with ``lambda^(1/2)`` times the identity below it."""
@@ -149,6 +155,26 @@ def _factor(matrix):
     if not rcond >= SINGULAR:
         raise SingularError
     return factor
+
+
+class Conditioning(NamedTuple):
+    """What a `Spectrum` is made of.
+
+    A fit keeps it if it is small, and leaves the work, which may take as long as the fit, to whoever asks.
+    """
+
+    matrix: np.ndarray  # (m, m) Gram matrix of A
+    before: np.ndarray  # (m,) its diagonal before columns without penalty were eliminated
+    eliminated: int
+    full: bool
+
+    def spectrum(self):
+        """`Spectrum` of A."""
+        return _spectrum(*self)
+
+    def soon(self):
+        """Itself if it is small, else its spectrum."""
+        return self if len(self.matrix) <= SMALL else self.spectrum()
 
 
 def _spectrum(matrix, before, eliminated, full):
@@ -320,9 +346,9 @@ class Primal:
         """`Refined` solutions for targets (b, n); `corrs` are their correlations, where they are known."""
         return _refine(self, self.design, targets, self.l2, lams, corrs)
 
-    def spectrum(self):
-        """`Spectrum` of A."""
-        return _spectrum(self.matrix, self.before, len(self.free), True)
+    def conditioning(self):
+        """`Spectrum` of A, or what makes one."""
+        return Conditioning(self.matrix, self.before, len(self.free), True).soon()
 
 
 class Dual:
@@ -394,10 +420,10 @@ class Dual:
             before = size
         return Refined(coefs, self.design.correlate(rest), np.einsum("ij,ij->i", rest, rest), step)
 
-    def spectrum(self):
-        """`Spectrum` of A."""
+    def conditioning(self):
+        """As `Primal.conditioning`."""
         eliminated = self.explained.shape[1] if len(self.free) else 0
-        return _spectrum(self.matrix, self.before, eliminated, False)
+        return Conditioning(self.matrix, self.before, eliminated, False).soon()
 
 
 class Conjugate:
@@ -479,7 +505,7 @@ class Conjugate:
         self.first = None
         return _refine(self, self.design, targets, self.l2, lams, corrs)
 
-    def spectrum(self):
+    def conditioning(self):
         """Not known: X has only been iterated on."""
         return UNKNOWN
 
