@@ -483,7 +483,33 @@ class Lasso(ElasticNet):
         self.relax = relax
 
 
-class Ridge(StreamingModel):
+class RidgeModel(LinearModel):
+    """What `Ridge` and `RidgeCV` share: how well posed the problem was."""
+
+    def _keep_conditioning(self, data, penalty, alphas):
+        self._conditioning = data.conditioning(penalty, self.standardize)
+        self._fitted_alphas = alphas
+
+    @property
+    def rank_(self):
+        """Rank of the weighted, centred data."""
+        return self._conditioning.spectrum().rank
+
+    @property
+    def condition_number_(self):
+        """Condition number of the data."""
+        return self._conditioning.spectrum().condition()
+
+    @property
+    def penalised_condition_number_(self):
+        """Condition number of the data with the penalty, one for each alpha."""
+        spectrum = self._conditioning.spectrum()
+        if np.ndim(self._fitted_alphas) == 0:
+            return spectrum.condition(self._fitted_alphas)
+        return np.array([spectrum.condition(alpha) for alpha in self._fitted_alphas])
+
+
+class Ridge(StreamingModel, RidgeModel):
     r"""Linear regression with an L2 penalty, in closed form.
 
     Minimises
@@ -662,11 +688,6 @@ class Ridge(StreamingModel):
         )
         rounds = self._store(result, dtype, one_column)
         self.n_iter_ = rounds if result.iterative else None
-        spectrum = data.spectrum(penalty, self.standardize)
-        self.rank_ = spectrum.rank
-        self.condition_number_ = spectrum.condition()
-        penalised = np.array([spectrum.condition(value) for value in alphas])
-        several = np.size(self.alpha) > 1
-        self.penalised_condition_number_ = penalised if several else float(penalised[0])
+        self._keep_conditioning(data, penalty, alphas if np.size(self.alpha) > 1 else float(alphas[0]))
         _solve.warn_unconverged(result, tol, max_iter, stacklevel=5)
         return self

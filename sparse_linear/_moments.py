@@ -246,6 +246,8 @@ class Sums(NamedTuple):
         """
         if sparse.issparse(X):
             return cls.from_sparse(X, Y, weights)
+        if X.size <= _design.TILE:
+            return cls.from_rows(X, Y, weights)
         p = X.shape[1]
         kept = np.flatnonzero(weights)
         if 2 * len(kept) >= len(weights):
@@ -337,7 +339,7 @@ def _near(X, mean):
 
 
 def _syrk(X, total=None):
-    """The lower half of ``X^T X``, without a copy of X; added to a matrix in Fortran order, in place."""
+    """The lower half of ``X^T X`` and zeros, X not copied; added to a matrix in Fortran order, in place."""
     by_row = X.flags.c_contiguous
     more = {} if total is None else {"beta": 1.0, "c": total, "overwrite_c": True}
     return linalg.blas.dsyrk(1.0, X.T if by_row else X, trans=not by_row, lower=True, **more)
@@ -345,8 +347,8 @@ def _syrk(X, total=None):
 
 def _full(lower):
     """A symmetric matrix from its lower half."""
-    matrix = np.tril(lower)
-    matrix += np.tril(lower, -1).T
+    matrix = lower + lower.T
+    matrix[np.diag_indices_from(matrix)] *= 0.5
     return matrix
 
 

@@ -35,12 +35,14 @@ REFINEMENTS = 4
 DEPENDENT = 1e-12
 # Below this reciprocal condition number a factor of the normal equations cannot be refined.
 SINGULAR = 1e-13
-# Conjugate gradients stop at this share of the first gradient; the rest is left to another round.
-REDUCED = 1e-14
+# Conjugate gradients stop at this share of the first gradient; corrections, at the second.
+REDUCED = (1e-12, 1e-15)
 # From this many lambdas on, an eigendecomposition is cheaper than a Cholesky factor for each.
 MANY = 12
 # Steps of Lanczos' method for the extreme eigenvalues of a Gram matrix; smaller matrices are diagonalised.
 LANCZOS_STEPS = 16
+# Gram matrices of up to this many columns (32 kB) are kept by an estimator.
+SMALL = 64
 # What is below this share of the square of a column is rounding of a Gram matrix.
 RANK_TOLERANCE = 1e-14
 # Elements of a tile of rows, and pairs of target and lambda, that are in work at a time.
@@ -73,6 +75,10 @@ class Spectrum(NamedTuple):
     smallest: float
     rank: int
     full: bool
+
+    def spectrum(self):
+        """Itself: nothing is left to be done."""
+        return self
 
     def condition(self, lam=0.0):
         """Condition number of A, or of A with ``lambda^(1/2)`` times the identity below it."""
@@ -131,6 +137,8 @@ def eigen(matrix):
     if not np.isfinite(matrix).all():
         raise SingularError
     driver = "evr" if len(matrix) < 200 else "evd"  # the latter is faster, but starts threads for little
+    if len(matrix) == 0:
+        return np.zeros(0), np.zeros((0, 0))
     values, vectors = linalg.eigh(matrix, driver=driver, check_finite=False)
     return np.maximum(values, 0.0), vectors
 
@@ -147,6 +155,26 @@ def _factor(matrix):
     if not rcond >= SINGULAR:
         raise SingularError
     return factor
+
+
+class Conditioning(NamedTuple):
+    """What a `Spectrum` is made of.
+
+    A fit keeps it if it is small, and leaves the work, which may take as long as the fit, to whoever asks.
+    """
+
+    matrix: np.ndarray  # (m, m) Gram matrix of A
+    before: np.ndarray  # (m,) its diagonal before columns without penalty were eliminated
+    eliminated: int
+    full: bool
+
+    def spectrum(self):
+        """`Spectrum` of A."""
+        return _spectrum(*self)
+
+    def soon(self):
+        """Itself if it is small, else its spectrum."""
+        return self if len(self.matrix) <= SMALL else self.spectrum()
 
 
 def _spectrum(matrix, before, eliminated, full):
@@ -318,9 +346,9 @@ class Primal:
         """`Refined` solutions for targets (b, n); `corrs` are their correlations, where they are known."""
         return _refine(self, self.design, targets, self.l2, lams, corrs)
 
-    def spectrum(self):
-        """`Spectrum` of A."""
-        return _spectrum(self.matrix, self.before, len(self.free), True)
+    def conditioning(self):
+        """`Spectrum` of A, or what makes one."""
+        return Conditioning(self.matrix, self.before, len(self.free), True).soon()
 
 
 class Dual:
@@ -392,10 +420,10 @@ class Dual:
             before = size
         return Refined(coefs, self.design.correlate(rest), np.einsum("ij,ij->i", rest, rest), step)
 
-    def spectrum(self):
-        """`Spectrum` of A."""
+    def conditioning(self):
+        """As `Primal.conditioning`."""
         eliminated = self.explained.shape[1] if len(self.free) else 0
-        return _spectrum(self.matrix, self.before, eliminated, False)
+        return Conditioning(self.matrix, self.before, eliminated, False).soon()
 
 
 class Conjugate:
@@ -424,7 +452,7 @@ class Conjugate:
         self.penalty = np.where(self.used, l2, 0.0)
         self.left = limit
         self.patient = patient
-        self.goal = None
+        self.first = None  # squared size of the first gradient
 
     def prepare(self, lams):
         """Nothing is factored."""
@@ -442,16 +470,19 @@ class Conjugate:
         return np.reshape(curved, rows.shape) / norm
 
     def solve(self, right, lams):
-        """As `Primal.solve`, up to `REDUCED` times the first gradient that was given."""
+        """As `Primal.solve`, up to a share `REDUCED` of the first right-hand sides."""
         diagonal = lams[:, None] * self.penalty
         scale = np.where(self.used, 1.0 / (1.0 + diagonal), 0.0)  # columns of Z have unit length
         solution = np.zeros_like(right)
         rest = right
         toward = scaled = rest * scale
         square = np.einsum("ij,ij->i", rest, scaled)
-        if self.goal is None:
-            self.goal = REDUCED * REDUCED * square
-        while (square > self.goal).any():
+        if self.first is None:
+            self.first = square
+            goal = REDUCED[0] ** 2 * square
+        else:
+            goal = REDUCED[1] ** 2 * self.first
+        while (square > goal).any():
             if self.left <= 0:
                 if self.patient:
                     break
@@ -469,9 +500,12 @@ class Conjugate:
             toward = scaled + growth[:, None] * toward
         return solution
 
-    refined = Primal.refined
+    def refined(self, targets, lams, corrs=None):
+        """As `Primal.refined`."""
+        self.first = None
+        return _refine(self, self.design, targets, self.l2, lams, corrs)
 
-    def spectrum(self):
+    def conditioning(self):
         """Not known: X has only been iterated on."""
         return UNKNOWN
 

@@ -15,7 +15,7 @@ from scipy import sparse
 
 from sparse_linear import _moments, _ridge, _selection, _solve, _validation
 from sparse_linear._design import make_design
-from sparse_linear._estimators import LinearModel
+from sparse_linear._estimators import RidgeModel
 
 # Below this share of the largest eigenvalue, the smallest one (with its penalty) has lost half its digits to
 # the Gram matrix: such folds are fitted on the data.
@@ -336,7 +336,7 @@ class _Judgement:
         return scores if self.per_target else scores.mean(axis=0, keepdims=True)
 
 
-class RidgeCV(LinearModel):
+class RidgeCV(RidgeModel):
     r"""Ridge with `alpha` chosen by cross-validation; all alphas, targets and folds from few factorisations.
 
     The objective is that of `Ridge`. Leave-one-out errors are exact and cost one eigendecomposition, K-fold
@@ -709,11 +709,7 @@ class RidgeCV(LinearModel):
         else:
             result = engine.fit(engine.data, best[:, None])
         self._store(result, dtype, y.ndim == 1)
-        spectrum = engine.data.spectrum(engine.settings.penalty, self.standardize)
-        self.rank_ = spectrum.rank
-        self.condition_number_ = spectrum.condition()
-        penalised = np.array([spectrum.condition(alpha) for alpha in best])
-        self.penalised_condition_number_ = penalised if per_target else float(penalised[0])
+        self._keep_conditioning(engine.data, engine.settings.penalty, self.alpha_)
         _solve.warn_unconverged(result, engine.settings.tol, MAX_ITER, stacklevel=5)
 
     def get_metadata_routing(self):

@@ -143,14 +143,14 @@ class Data:
             self.columns[index] = ColumnSource(self.design, self.Y[:, index])
         return self.columns[index]
 
-    def spectrum(self, penalty, standardize):
-        """`_ridge.Spectrum` of the data of the last fit, as its penalty on the scale of X sees them.
+    def conditioning(self, penalty, standardize):
+        """What gives the `_ridge.Spectrum` of the data of the last fit, as its penalty sees them.
 
         From the factorisation of the fit, or from singular values if it was singular. Without either, as for
         bounds, from the moments; unknown if there are none.
         """
         if self.factor is not None:
-            return self.factor.spectrum()
+            return self.factor.conditioning()
         units = self.units
         if standardize:
             penalty = penalty.per_standard_deviation(units.norm)
@@ -161,7 +161,7 @@ class Data:
         if self.moments is None:
             return _ridge.UNKNOWN
         try:
-            return _ridge.Primal(self.design, self.moments.gram, l2).spectrum()
+            return _ridge.Primal(self.design, self.moments.gram, l2).conditioning()
         except _ridge.SingularError:
             return _ridge.UNKNOWN
 
@@ -605,7 +605,7 @@ def _fit_quadratic(data, moments, penalty, lams, max_iter, choice):
             pairs = [design.target(y) for y in Y[:, some].T]
             targets[some] = [target for target, _ in pairs]
             values = np.array([unit for _, unit in pairs])
-            rows, places = np.nonzero(np.isin(lams[some], group))
+            rows, places = np.nonzero((lams[some][:, :, None] == group).any(axis=2))
             for first in range(0, len(rows), height):
                 row, place = rows[first : first + height], places[first : first + height]
                 at = top + row, place

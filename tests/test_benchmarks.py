@@ -11,7 +11,7 @@ from sklearn.datasets import dump_svmlight_file
 from sklearn.linear_model import ElasticNet
 
 from benchmarks import __main__ as command
-from benchmarks import certificate, crossval, libraries, measure, problems, report, scaling
+from benchmarks import certificate, crossval, libraries, measure, problems, report, ridge, scaling
 
 
 @pytest.fixture
@@ -425,3 +425,17 @@ def test_every_installed_peer_chooses_as_we_do(choosing, name, kind, tmp_path):
     run = report.best_run(result)
     assert run["mse_error"] < 1e-3
     assert run["same"]
+
+
+def test_ridge_problems_are_measured_and_compared(capsys):
+    """Ours and scikit-learn's answers to a small problem, in processes of their own."""
+    chosen = {name: spec for name, spec in ridge.specs().items() if name in ("diabetes-fit", "diabetes-loo")}
+    libraries_chosen = [ridge.OURS, "scikit-learn auto", "scikit-learn svd"]
+    tables = ridge.run(chosen, libraries_chosen, lambda _: {"threads": 1, "limit": 60.0})
+    for name, table in tables.items():
+        rows = {row["library"]: row for row in table["rows"]}
+        assert rows["scikit-learn auto"]["apart"] < 1e-8
+        assert rows["scikit-learn auto"]["same_alpha"]
+        assert all(rows[library]["seconds"] > 0.0 for library in libraries_chosen[:2])
+        assert ("seconds" in rows["scikit-learn svd"]) == (name == "diabetes-fit")
+    assert "442 x 10; one Gram product" in capsys.readouterr().out

@@ -1,5 +1,6 @@
 """Closed forms of the quadratic problem: each against exact or independent solutions."""
 
+import pickle
 from fractions import Fraction
 
 import numpy as np
@@ -275,13 +276,37 @@ def test_the_spectrum_is_that_of_the_data(shape, copies):
     values = np.linalg.svd(Z / np.sqrt(l2), compute_uv=False)
     rank = np.count_nonzero(values > 1e-10)
     for solver in ("primal", "dual"):
-        spectrum = FACTORS[solver](design, l2).spectrum()
+        spectrum = FACTORS[solver](design, l2).conditioning().spectrum()
         assert spectrum.rank == rank
         assert spectrum.condition() == pytest.approx(values[0] / values[rank - 1], rel=0.05)
         low = values[-1] if rank == X.shape[1] else 0.0
         if solver == "primal" or X.shape[1] > len(X):
             expected = np.sqrt((values[0] ** 2 + 0.1) / (low**2 + 0.1))
             assert spectrum.condition(0.1) == pytest.approx(expected, rel=0.05)
+
+
+@pytest.mark.parametrize("shape", [(40, 5), (12, 30), (150, 90)])
+@pytest.mark.parametrize("settings", [{}, {"standardize": True}, {"fit_intercept": False}, {"alpha": 0.0}])
+def test_ridge_reports_how_well_posed_the_problem_is(shape, settings):
+    """Rank and condition numbers of the weighted, centred (and scaled) rows, as NumPy computes them."""
+    X, y = oracles.numbers(*shape, seed=4)
+    X = np.column_stack([X, X[:, 0] - X[:, 1]])
+    weights = np.random.default_rng(0).uniform(0.5, 2.0, len(X))
+    model = Ridge(**settings).fit(X, y, weights)
+    Z = X - np.average(X, axis=0, weights=weights) * model.fit_intercept
+    Z *= np.sqrt(weights)[:, None]
+    if model.standardize:
+        Z /= np.sqrt((Z**2).sum(axis=0) / weights.sum())
+    values = np.linalg.svd(Z, compute_uv=False)
+    rank = np.linalg.matrix_rank(Z)
+    assert model.rank_ == rank
+    assert model.condition_number_ == pytest.approx(values[0] / values[rank - 1], rel=0.05)
+    if model.alpha > 0.0:
+        below = np.vstack([Z, np.sqrt(model.alpha) * np.eye(Z.shape[1])])
+        assert model.penalised_condition_number_ == pytest.approx(np.linalg.cond(below), rel=0.05)
+    again = pickle.loads(pickle.dumps(model))
+    assert again.condition_number_ == model.condition_number_
+    assert not hasattr(Ridge(), "rank_")
 
 
 @pytest.mark.parametrize("shape", [(60, 20), (20, 60)])
