@@ -190,6 +190,26 @@ def test_blocks_are_small_and_read_once(tmp_path):
     )
 
 
+def test_recipes_for_files(tmp_path):
+    """CSV in chunks, Parquet in batches, a memory map: the three recipes of the README."""
+    parquet = pytest.importorskip("pyarrow.parquet")
+    X, y, _ = rows()
+    names = list("abcdef")
+    frame = pd.DataFrame(X, columns=names).assign(y=y)
+    whole = Moments.from_data(frame[names], y)
+    frame.to_csv(tmp_path / "data.csv", index=False, float_format="%.17g")
+    pieces = pd.read_csv(tmp_path / "data.csv", chunksize=80)
+    assert_same(Moments.from_chunks((piece[names], piece["y"]) for piece in pieces), whole)
+    frame.to_parquet(tmp_path / "data.parquet")
+    batches = parquet.ParquetFile(tmp_path / "data.parquet").iter_batches(batch_size=90)
+    pieces = (batch.to_pandas() for batch in batches)
+    found = Moments.from_chunks((piece[names], piece["y"]) for piece in pieces)
+    assert_same(found, whole)
+    assert list(found.feature_names) == names
+    np.save(tmp_path / "X.npy", X)
+    assert_same(Moments.from_data(np.load(tmp_path / "X.npy", mmap_mode="r"), y), whole)
+
+
 def test_an_error_in_a_chunk_leaves_no_thread():
     X, y, _ = rows()
     before = threading.active_count()
