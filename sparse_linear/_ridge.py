@@ -120,8 +120,11 @@ class CholeskyInverse:
 class EigenInverse:
     """``(M + lambda I)^{-1}`` for any lambda, from eigenvalues and eigenvectors."""
 
-    def __init__(self, matrix, smallest_lam):
+    def __init__(self, matrix):
         self.values, self.vectors = eigen(matrix)
+
+    def check(self, smallest_lam):
+        """Refuse lambdas with which the matrix is singular to working precision."""
         if not self.values.min(initial=np.inf) + smallest_lam > SINGULAR * self.values.max(initial=0.0):
             raise SingularError
 
@@ -291,6 +294,7 @@ class Primal:
     def __init__(self, design, gram, l2):
         self.design = design
         self.l2 = l2
+        self.inverse = None
         self.held = np.flatnonzero((l2 > 0.0) & np.isfinite(l2))
         self.free = np.flatnonzero(l2 == 0.0)
         self.root = np.sqrt(l2[self.held])
@@ -307,14 +311,16 @@ class Primal:
 
     def prepare(self, lams):
         """Factor the matrix for some lambdas (b,)."""
-        if len(lams) == 1:
+        if len(lams) == 1 and not isinstance(self.inverse, EigenInverse):
             self.inverse = CholeskyInverse(self.matrix, lams[0])
         else:
             self.diagonalise(min(lams))
 
     def diagonalise(self, smallest_lam):
         """Factor the matrix for all lambdas from some value on."""
-        self.inverse = EigenInverse(self.matrix, smallest_lam)
+        if not isinstance(self.inverse, EigenInverse):
+            self.inverse = EigenInverse(self.matrix)
+        self.inverse.check(smallest_lam)
 
     def reduce(self, right):
         """Right-hand sides (b, p) in standard form, (b, m)."""
@@ -359,6 +365,8 @@ class Dual:
     design : DenseDesign or SparseDesign
     l2 : ndarray of shape (p,)
         As in `Primal`.
+    kernel : ndarray of shape (n, n) or None
+        ``Z_P D_P^{-1} Z_P^T`` of the columns with a penalty, where it is known; not modified.
 
     Attributes
     ----------
@@ -368,13 +376,14 @@ class Dual:
 
     iterative = False
 
-    def __init__(self, design, l2):
+    def __init__(self, design, l2, kernel=None):
         self.design = design
         self.l2 = l2
+        self.inverse = None
         held = (l2 > 0.0) & np.isfinite(l2)
         with np.errstate(divide="ignore"):
             self.scale = np.where(held, 1.0 / l2, 0.0)
-        self.matrix = design.outer_gram(self.scale)
+        self.matrix = design.outer_gram(self.scale) if kernel is None else kernel
         self.before = self.matrix.diagonal().copy()
         self.free = np.flatnonzero(l2 == 0.0)
         if len(self.free):

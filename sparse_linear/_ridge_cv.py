@@ -118,6 +118,9 @@ class _Engine:
         if route == "wide":
             rows = np.flatnonzero(self.weights)
             found = self.kernel_spectrum(rows, self.weights[rows])
+            if self.sample_weight is None:  # the fit to all rows needs the same inner products
+                design = self.data.design
+                self.data.factor = _ridge.Dual(design, self.rules(design.units, design.weight), found.inner)
             return found.values, found.fixed, found
         data = self.data
         design = data.design

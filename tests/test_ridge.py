@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from scipy import sparse
 
-from sparse_linear import Lasso, Ridge, _ridge
+from sparse_linear import Lasso, Ridge, _ridge, _solve
 from sparse_linear._design import make_design
 from tests import oracles
 
@@ -325,3 +325,22 @@ def test_bounded_ridge_is_bounded_least_squares(shape, positive, weighted):
     expected = oracles.bounded_ridge(oracles.problem(X, y, ridge=True, sample_weight=weights, **settings))
     model = Ridge(**settings).fit(X, y, weights)
     np.testing.assert_allclose(model.coef_, expected, rtol=0, atol=1e-11)
+
+
+@pytest.mark.parametrize("patience", [0, 50])
+@pytest.mark.parametrize("alpha", [1.0, [0.5, 1.0, 1.0, 30.0]])
+def test_sparse_targets_are_iterated_on_in_batches_or_factored(alpha, patience, monkeypatch):
+    """Conjugate gradients on one batch of targets after another; a factor where they take too long."""
+    rng = np.random.default_rng(0)
+    X = sparse.random(700, 600, density=0.01, random_state=rng, format="csr") + 0.0
+    Y = rng.standard_normal((700, 4)) + X[:, :4].toarray() * 10.0
+    monkeypatch.setattr(_solve, "BATCH", 1500)
+    monkeypatch.setattr(_solve, "PATIENCE", patience)
+    monkeypatch.setattr(_solve, "COST_RATIO", 1e12 if patience == 0 else 1e-3)
+    model = Ridge(alpha).fit(X, Y)
+    assert ("did not do" if patience == 0 else "it took few of them") in model.solver_
+    Z = X.toarray() - X.toarray().mean(axis=0)
+    for target, strength in enumerate(np.broadcast_to(alpha, 4)):
+        expected = np.linalg.solve(Z.T @ Z + strength * np.eye(600), Z.T @ Y[:, target])
+        np.testing.assert_allclose(model.coef_[target], expected, rtol=0, atol=1e-11)
+    assert np.isnan(model.condition_number_) == (patience == 50)
