@@ -249,6 +249,8 @@ class Sums(NamedTuple):
         if X.size <= _design.TILE:
             return cls.from_rows(X, Y, weights)
         p = X.shape[1]
+        if X.size <= _design.TILE:
+            return cls.from_rows(X, Y, weights)
         kept = np.flatnonzero(weights)
         if 2 * len(kept) >= len(weights):
             return cls.from_dense(X, Y, weights)

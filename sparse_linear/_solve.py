@@ -396,12 +396,15 @@ def _certified(data, index, penalty, lams, max_iter, solution):
     """
     length = np.abs(solution.coefs).sum(axis=1)
     error = MOMENT_ERROR * (1.0 + length)
-    used, ridge = ~penalty.excluded, penalty.l2 > 0.0
-    ends = np.maximum(-penalty.lower, penalty.upper)
-    ends = ends.sum(where=used & ~ridge & (penalty.l1 == 0.0) & np.isfinite(ends))
+    used, ends, curved = ~penalty.excluded, 0.0, 0.0
+    flat = used & (penalty.l2 == 0.0)
+    if not penalty.l1.all():
+        ends = np.maximum(-penalty.lower, penalty.upper)
+        ends = ends.sum(where=flat & (penalty.l1 == 0.0) & np.isfinite(ends))
     with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
-        curved = (1.0 / penalty.l2).sum(where=used & ridge)
-        smallest = penalty.l1.min(initial=np.inf, where=used & ~ridge & (penalty.l1 > 0.0))
+        if penalty.l2.any():
+            curved = (1.0 / penalty.l2).sum(where=used & ~flat)
+        smallest = penalty.l1.min(initial=np.inf, where=flat & (penalty.l1 > 0.0))
         tightest = error / (lams * smallest)
         squared = 0.5 * (error * error * curved / lams + tightest * tightest * solution.rss)
         doubt = error * (2.0 * length + ends) + squared + 2.0 * np.sqrt(solution.gaps * squared)
