@@ -262,6 +262,8 @@ def _largest_eigenvalue(product, size):
 
 def basis(columns):
     """Orthonormal basis of the span of some columns, given as rows (k, n)."""
+    if len(columns) == 0:
+        return np.empty((columns.shape[1], 0))  # which LAPACK would not take
     left, values, _ = linalg.svd(columns.T, full_matrices=False, check_finite=False)
     rank = np.count_nonzero(values > DEPENDENT * values.max(initial=0.0))
     return left[:, :rank]

@@ -59,6 +59,8 @@ def make_folds(cv, X, y, sample_weight, params):
     """
     n = X.shape[0]
     folds = []
+    if isinstance(cv, str):
+        raise ValueError(f"cv must be a number of folds, a splitter or splits; got {cv!r}.")
     listed = np.iterable(cv) and not hasattr(cv, "split")
     for number, pair in enumerate(cv if listed else check_cv(cv).split(X, y, **params)):
         if not isinstance(pair, (tuple, list, np.ndarray)) or len(pair) != 2:

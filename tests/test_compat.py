@@ -153,8 +153,8 @@ def test_every_keyword_of_the_namesake_with_its_default(ours):
     mine = inspect.signature(ours).parameters
     theirs = inspect.signature(namesake(ours)).parameters
     for name, parameter in theirs.items():
-        if parameter.kind is inspect.Parameter.VAR_KEYWORD:
-            continue
+        if parameter.kind is inspect.Parameter.VAR_KEYWORD or (name == "n_alphas" and ours in CHOOSING):
+            continue  # scikit-learn 1.9 has done without this one
         assert name in mine, name
         assert mine[name].kind == parameter.kind, name
         if name not in MOVING:
@@ -170,7 +170,9 @@ def test_every_keyword_of_the_namesake_with_its_default(ours):
 @pytest.mark.parametrize("Estimator", ESTIMATORS + CHOOSING)
 def test_every_public_name_of_the_namesake(Estimator, problem):
     X, y = problem
-    public = {name for name in dir(namesake(Estimator)().fit(X, y)) if not name.startswith("_")}
+    public = {name for name in dir(namesake(Estimator)().fit(X, y)) if not name.startswith("_")} - {
+        "n_alphas"
+    }
     assert public - set(dir(Estimator().fit(X, y))) == set()
 
 
@@ -179,7 +181,8 @@ def test_old_defaults_are_written_out(Estimator):
     """get_params: every argument of the constructor, and nothing else."""
     params = Estimator().get_params()
     assert list(params) == sorted(set(inspect.signature(Estimator).parameters))
-    assert namesake(Estimator)().get_params().items() <= params.items()
+    theirs = {name: value for name, value in namesake(Estimator)().get_params().items() if name not in MOVING}
+    assert theirs.items() <= params.items()
 
 
 @pytest.mark.parametrize("Estimator", ESTIMATORS)

@@ -89,7 +89,7 @@ def test_masks_and_repeated_rows():
         ([([0], [1], [2])], r"must be a pair"),
         ([], r"cv must give at least one pair"),
         (iter([]), r"cv must give at least one pair"),
-        ("abc", r"Expected `cv` as an integer"),
+        ("abc", r"cv must be a number of folds, a splitter or splits; got 'abc'"),
         (1, r"n_splits=1"),
         (N + 1, r"n_splits=13 greater than the number of samples"),
     ],
