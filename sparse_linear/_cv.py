@@ -16,7 +16,7 @@ from scipy import sparse
 from sparse_linear import _dask, _design, _moments, _path, _selection, _solve, _validation
 from sparse_linear._estimators import LinearModel
 from sparse_linear._moments import Sums
-from sparse_linear._streaming import check_moments
+from sparse_linear._streaming import check_folds
 
 
 class Settings(NamedTuple):
@@ -350,8 +350,9 @@ class ElasticNetCV(LinearModel):
 
         Parameters
         ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Dense of any memory order, or CSC/CSR; never copied as a whole.
+        X : {array-like, sparse matrix, Dask collection} of shape (n_samples, n_features)
+            Dense of any memory order, or CSC/CSR; never copied as a whole. For Dask collections `cv` is a
+            number of folds (row i goes to fold i % cv) or a collection that holds each row's fold.
         y : array-like of shape (n_samples,) or (n_samples, n_targets)
         sample_weight : float or array-like of shape (n_samples,), default=None
             For the fits and for the errors on the rows left out. Zero leaves a row out.
@@ -368,7 +369,7 @@ class ElasticNetCV(LinearModel):
             If the certified gap of some fit is larger than `tol` allows.
         """
         if _dask.is_collection(X):
-            return self._fit_moments(self._folds_of_collection(X, y, sample_weight))
+            return self._fit_moments(_dask.folds_of(self.cv, X, y, sample_weight))
         settings, ratios = self._checked_settings()
         X, y = _validation.check_training_data(self, X, y)
         n, p = X.shape
@@ -399,27 +400,11 @@ class ElasticNetCV(LinearModel):
         """
         return self._fit_moments(folds)
 
-    def _folds_of_collection(self, X, y, sample_weight):
-        """Moments of the folds of Dask collections: `cv` is a number of folds, or the fold of each row."""
-        if self.cv is None or isinstance(self.cv, numbers.Integral):
-            n_folds = 5 if self.cv is None else _validation.check_count(self.cv, "cv")
-            return _dask.fold_moments(X, y, sample_weight, n_folds, None)
-        if not _dask.is_collection(self.cv):
-            raise ValueError(
-                "cv must be a number of folds for Dask collections, or a collection that holds each row's "
-                f"fold; got {self.cv!r:.60}."
-            )
-        n_folds = int(self.cv.max().compute()) + 1
-        return _dask.fold_moments(X, y, sample_weight, n_folds, self.cv)
-
     def _fit_moments(self, folds):
         settings, ratios = self._checked_settings()
         if self.scoring is not None:
             raise ValueError("scoring needs rows; moments know the mean squared error only (scoring=None).")
-        folds = [check_moments(fold) for fold in folds]
-        if len(folds) < 2:
-            raise ValueError(f"folds must be at least two Moments, got {len(folds)}.")
-        whole = sum(folds)
+        folds, whole = check_folds(folds)
         whole.describe(self)
         penalties = [self._checked_penalty(whole.n_features, ratio, 1.0 - ratio) for ratio in ratios]
         engine = _Engine.from_sums([fold.sums for fold in folds], penalties, settings)

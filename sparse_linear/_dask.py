@@ -4,11 +4,13 @@ Each block of rows becomes the `Moments` of its rows where it is, and a tree of 
 Scheduling, spilling and retries are Dask's.
 """
 
+import numbers
 import sys
 
 import numpy as np
 
 from sparse_linear._streaming import Moments
+from sparse_linear._validation import check_count
 
 # How many moments one task adds up.
 FAN = 8
@@ -48,6 +50,18 @@ def fold_moments(X, y, sample_weight, n_folds, label):
         for block, start in zip(blocks, starts, strict=True)
     ]
     return _tree(sums, delayed(_added)).compute()
+
+
+def folds_of(cv, X, y, sample_weight):
+    """`fold_moments` for a number of folds, or for a collection that holds the fold of each row."""
+    if cv is None or isinstance(cv, numbers.Integral):
+        return fold_moments(X, y, sample_weight, 5 if cv is None else check_count(cv, "cv"), None)
+    if not is_collection(cv):
+        raise ValueError(
+            "cv must be a number of folds for Dask collections, or a collection that holds each row's fold; "
+            f"got {cv!r:.60}."
+        )
+    return fold_moments(X, y, sample_weight, int(cv.max().compute()) + 1, cv)
 
 
 def predict(model, X):

@@ -31,6 +31,7 @@ class LinearModel(MultiOutputMixin, RegressorMixin, BaseEstimator):
         Returns
         -------
         ndarray of shape (n_samples,) or (n_samples, n_targets)
+            A Dask array, not computed, if X is a Dask collection.
         """
         if _dask.is_collection(X):
             return _dask.predict(self, X)
@@ -312,7 +313,7 @@ class ElasticNet(StreamingModel):
 
         Parameters
         ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        X : {array-like, sparse matrix, Dask collection} of shape (n_samples, n_features)
             Dense of any memory order, or CSC/CSR (other sparse formats are converted); float32 stays float32.
         y : array-like of shape (n_samples,) or (n_samples, n_targets)
             Several targets are fitted independently of one another and share all work on X.
@@ -627,7 +628,7 @@ class Ridge(StreamingModel, RidgeModel):
 
         Parameters
         ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        X : {array-like, sparse matrix, Dask collection} of shape (n_samples, n_features)
             Dense of any memory order, or CSC/CSR (other sparse formats are converted); float32 stays float32.
         y : array-like of shape (n_samples,) or (n_samples, n_targets)
             Several targets share the factorisation.

@@ -13,9 +13,11 @@ from typing import NamedTuple
 import numpy as np
 from scipy import sparse
 
-from sparse_linear import _moments, _ridge, _selection, _solve, _validation
+from sparse_linear import _dask, _moments, _ridge, _selection, _solve, _validation
 from sparse_linear._design import make_design
 from sparse_linear._estimators import RidgeModel
+from sparse_linear._moments import Sums
+from sparse_linear._streaming import check_folds
 
 # Below this share of the largest eigenvalue, the smallest one (with its penalty) has lost half its digits to
 # the Gram matrix: such folds are fitted on the data.
@@ -63,6 +65,19 @@ class _Engine:
         self.settings = settings
         self.data = _solve.Data(X, Y, sample_weight, settings.fit_intercept)
         self.train = self.test = self._kernel = None
+
+    @classmethod
+    def from_sums(cls, folds, settings):
+        """The same for folds of which nothing is left but the sums of their rows."""
+        engine = cls.__new__(cls)
+        engine.X = engine.Y = engine.sample_weight = engine._kernel = None
+        engine.weights = np.ones(1)
+        engine.settings = settings
+        engine.data = _solve.Data.from_sums(Sums.total(folds), settings.fit_intercept)
+        engine.unit_y = np.ones(len(folds[0].mean_y))
+        engine.test = folds
+        engine.train = [Sums.total(folds[:k] + folds[k + 1 :]) for k in range(len(folds))]
+        return engine
 
     def route(self, n_alphas, zero):
         """Which side is factored, "tall" or "wide"; None if neither."""
@@ -127,7 +142,7 @@ class _Engine:
         if not self._far:
             data.reduce()
         gram = data.moments.gram if data.moments else design.block().extend(np.arange(design.p))
-        factor = _ridge.Primal(design, gram, self.rules(design.units, design.weight))
+        factor = _ridge.Primal(design, gram, self.rules(data.units, data.weight))
         factor.diagonalise(smallest)
         data.factor = factor  # the fit to all rows needs it again
         return factor.inverse.values, len(factor.free) + self.settings.fit_intercept, factor
@@ -181,7 +196,13 @@ class _Engine:
                 pass
             else:
                 watch(errors.size)
-                return Judged(errors, judgement(number, fold, errors), None)
+                return Judged(errors, judgement(errors, self._spread(number, fold)), None)
+        if self.X is None:
+            data = _solve.Data.from_sums(self.train[number], self.settings.fit_intercept)
+            fit = self.fit(data, np.tile(alphas, (data.n_targets, 1)), watch)
+            coefs = fit.coefs.transpose(0, 2, 1)
+            errors, _ = self.test[number].errors_of(slice(None), coefs, fit.intercepts)
+            return Judged(errors, judgement(errors, self._spread(number, fold)), fit)
         weights = fold.weights(self.sample_weight, len(self.Y))
         data = _solve.Data(self.X, self.Y, weights, self.settings.fit_intercept)
         fit = self.fit(data, np.tile(alphas, (self.Y.shape[1], 1)), watch)
@@ -192,7 +213,7 @@ class _Engine:
             apart = held[:, part.features] @ part.values + level[target] - self.Y[fold.test, target][:, None]
             errors[target] = weight @ (apart * apart)
         if judgement.scoring is None:
-            return Judged(errors, judgement(number, fold, errors), fit)
+            return Judged(errors, judgement(errors, self._spread(number, fold)), fit)
         scores = []
         for at in range(len(alphas)):  # one at a time, so that memory does not grow with their number
             coefs = np.zeros((len(fit.parts), fit.p, 1))
@@ -202,6 +223,15 @@ class _Engine:
             some, found = level[:, at : at + 1], np.asarray(found).T[:, :, None]
             scores.append(judgement.scoring(number, fold, coefs, some, found, watch))
         return Judged(errors, np.concatenate(scores, axis=1), fit)
+
+    def _spread(self, number, fold):
+        """Number of the rows that a fold leaves out, and mean squares (q, 1) of their targets, centred."""
+        if self.Y is None:
+            test = self.test[number]
+            return test.count, (test.yy / test.weight)[:, None]
+        y, weight = self.Y[fold.test], self.weights[fold.test] / self.weights[fold.test].sum()
+        apart = y - weight @ y
+        return np.count_nonzero(weight), (weight @ (apart * apart))[:, None]
 
     def _tall(self, number, fold, alphas):
         """Mean squared errors (q, b) from the moments of a fold."""
@@ -218,7 +248,7 @@ class _Engine:
         factor = _ridge.Primal(None, data.gram, self.rules(data.units, weight))
         factor.diagonalise(alphas.min())
         _check(factor.inverse.values, alphas)
-        q, b = self.Y.shape[1], len(alphas)
+        q, b = self.data.n_targets, len(alphas)
         errors = np.empty((q, b))
         width = max(1, _solve.BATCH // (b * len(data.units.norm)))
         for first in range(0, q, width):
@@ -236,7 +266,7 @@ class _Engine:
         unit = self.unit_y[some]
         found, sure = test.errors_of(some, coefs / unit[:, None, None], intercepts / unit[:, None])
         errors = found * unit[:, None] ** 2
-        if not sure.all():
+        if not sure.all() and self.X is not None:
             X, weight = self.X[fold.test], self.weights[fold.test] / self.weights[fold.test].sum()
             for target in np.flatnonzero(~sure):
                 fitted = np.asarray(X @ coefs[target].T) + intercepts[target]
@@ -316,24 +346,21 @@ class _Judgement:
         What needs more than mean squared errors.
     """
 
-    def __init__(self, name, scoring, Y, weights, per_target):
+    def __init__(self, name, scoring, per_target):
         self.name = name
         self.scoring = scoring
-        self.Y, self.weights = Y, weights
         self.per_target = per_target
 
-    def __call__(self, number, fold, errors):
-        """Scores (g, b) from errors (q, b)."""
+    def __call__(self, errors, held_out):
+        """Scores (g, b) from errors (q, b), number of rows and spread (q, 1) of the targets held out."""
         scores = -errors
         if self.name != "neg_mean_squared_error":
-            y, weight = self.Y[fold.test], self.weights[fold.test] / self.weights[fold.test].sum()
-            if np.count_nonzero(weight) < 2:
+            count, spread = held_out
+            if count < 2:
                 raise ValueError(
-                    f"R^2 is not defined for one row, as in fold {number} of cv; "
-                    "use fewer folds, scoring='neg_mean_squared_error', or cv=None (leave-one-out)."
+                    "R^2 is not defined for one row, which is all that a fold of cv holds out; use fewer "
+                    "folds, scoring='neg_mean_squared_error', or cv=None (leave-one-out)."
                 )
-            apart = y - weight @ y
-            spread = (weight @ (apart * apart))[:, None]
             flat = np.where(errors == 0.0, 1.0, 0.0)  # what scikit-learn says where y is constant
             scores = np.where(spread > 0.0, 1.0 - errors / np.where(spread > 0.0, spread, 1.0), flat)
         return scores if self.per_target else scores.mean(axis=0, keepdims=True)
@@ -485,8 +512,9 @@ class RidgeCV(RidgeModel):
 
         Parameters
         ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Dense of any memory order, or CSC/CSR; never copied as a whole.
+        X : {array-like, sparse matrix, Dask collection} of shape (n_samples, n_features)
+            Dense of any memory order, or CSC/CSR; never copied as a whole. Dask collections are judged by
+            folds (five of them if `cv` is None), never by leave-one-out.
         y : array-like of shape (n_samples,) or (n_samples, n_targets)
         sample_weight : float or array-like of shape (n_samples,), default=None
             For the fits and for the errors on the rows left out. Zero leaves a row out, 2 counts it twice.
@@ -497,6 +525,8 @@ class RidgeCV(RidgeModel):
         -------
         self : object
         """
+        if _dask.is_collection(X):
+            return self._fit_moments(_dask.folds_of(self.cv, X, y, sample_weight))
         folded = self._check_parameters()
         X, y = _validation.check_training_data(self, X, y)
         n, p = X.shape
@@ -530,23 +560,67 @@ class RidgeCV(RidgeModel):
                 self.scoring, self, routed.scorer.score, X, y, self.alpha_per_target
             )
         if folded:
-            judgement = _Judgement(self.scoring, scoring, engine.Y, engine.weights, self.alpha_per_target)
-            watch = _selection.Watch(len(folds) * b, type(self).__name__, False)
-
-            def work(number):
-                return engine.judge(number, folds[number], route, alphas, judgement, watch)
-
-            n_threads = _selection.check_jobs(self.n_jobs)
-            judged = _selection.in_threads(work, range(len(folds)), n_threads, watch)
-            errors = np.stack([fold.errors for fold in judged], axis=-1)
-            scores = np.stack([fold.scores for fold in judged], axis=-1)
-            tables = [_selection.summarise({"alpha": alphas, "df": df}, some) for some in scores]
+            errors, tables = self._judge_folds(engine, folds, route, alphas, df, scoring)
         else:
             errors, tables, values = self._leave_one_out(engine, route, factor, alphas, df, scoring)
             if self.store_cv_results:
                 self.cv_results_ = values[:, 0] if y.ndim == 1 else values
-        self._choose(engine, alphas, df, errors, tables, X.dtype, y)
+        self._choose(engine, alphas, df, errors, tables, X.dtype, y.ndim == 1)
         return self
+
+    @_validation.atomic
+    def fit_moments(self, folds):
+        """Choose by cross-validation, and fit, given only the moments of the rows of each fold.
+
+        Parameters
+        ----------
+        folds : list of Moments
+            Each is left out in turn; `Moments.by_fold` makes them in one pass. `cv` does not apply, and
+            `scoring` must be None, "r2" or "neg_mean_squared_error".
+
+        Returns
+        -------
+        self : object
+        """
+        return self._fit_moments(folds)
+
+    def _fit_moments(self, folds):
+        self._check_parameters()
+        tol = _validation.check_real(self.tol, "tol", low=0.0)
+        if not (self.scoring is None or (isinstance(self.scoring, str) and self.scoring in FROM_ERRORS)):
+            raise ValueError(
+                "scoring needs rows; moments know mean squared errors only "
+                "(scoring=None, 'r2' or 'neg_mean_squared_error')."
+            )
+        folds, whole = check_folds(folds)
+        whole.describe(self)
+        settings = Settings(
+            self._checked_penalty(whole.n_features, 0.0, 1.0), self.fit_intercept, self.standardize, tol
+        )
+        engine = _Engine.from_sums([fold.sums for fold in folds], settings)
+        alphas = self._given_alphas(True)
+        b = len(alphas) if alphas is not None else self.alphas
+        values, fixed, _ = self._factorise(engine, "tall", alphas, True)
+        if alphas is None:
+            alphas = _grid(values, b)
+        df = np.full(b, np.nan) if values is None else _ridge.degrees_of_freedom(values, fixed, alphas)
+        errors, tables = self._judge_folds(engine, [None] * len(folds), "tall", alphas, df, None)
+        self._choose(engine, alphas, df, errors, tables, np.float64, whole.n_targets is None)
+        return self
+
+    def _judge_folds(self, engine, folds, route, alphas, df, scoring):
+        """Mean squared errors (q, b, n_folds), and a table for each choice to be made."""
+        judgement = _Judgement(self.scoring, scoring, self.alpha_per_target)
+        watch = _selection.Watch(len(folds) * len(alphas), type(self).__name__, False)
+
+        def work(number):
+            return engine.judge(number, folds[number], route, alphas, judgement, watch)
+
+        n_threads = _selection.check_jobs(self.n_jobs)
+        judged = _selection.in_threads(work, range(len(folds)), n_threads, watch)
+        errors = np.stack([fold.errors for fold in judged], axis=-1)
+        scores = np.stack([fold.scores for fold in judged], axis=-1)
+        return errors, [_selection.summarise({"alpha": alphas, "df": df}, some) for some in scores]
 
     def _check_parameters(self):
         """Whether there are folds; raises for parameters that make no sense."""
@@ -677,9 +751,9 @@ class RidgeCV(RidgeModel):
             tables.append(table | {"se_test_score": wrong})
         return errors[..., None], tables, stored if scoring is None else predictions
 
-    def _choose(self, engine, alphas, df, errors, tables, dtype, y):
+    def _choose(self, engine, alphas, df, errors, tables, dtype, one_column):
         """Set the fitted attributes."""
-        per_target = self.alpha_per_target and y.ndim == 2
+        per_target = self.alpha_per_target and not one_column
 
         def pick(values):
             return np.array(values) if per_target else values[0]
@@ -695,15 +769,15 @@ class RidgeCV(RidgeModel):
             self.cv_results_ = tables if per_target else tables[0]
         errors = errors if self.alpha_per_target else errors.mean(axis=0, keepdims=True)
         self.mse_path_ = np.squeeze(errors, axis=tuple(axis for axis in (0, 2) if errors.shape[axis] == 1))
-        q = engine.Y.shape[1]
+        q = engine.data.n_targets
         places = chosen if len(chosen) == q else chosen * q
         best = alphas[places]
-        keep = y.ndim == 1 if self.store_coef_path is None else self.store_coef_path
+        keep = one_column if self.store_coef_path is None else self.store_coef_path
         if keep:
             path = engine.fit(engine.data, np.tile(alphas, (q, 1)))
             coefs = path.coefs.astype(dtype, copy=False)
             levels = path.intercepts
-            self.coef_path_, self.intercept_path_ = (coefs[0], levels[0]) if y.ndim == 1 else (coefs, levels)
+            self.coef_path_, self.intercept_path_ = (coefs[0], levels[0]) if one_column else (coefs, levels)
             parts = tuple(
                 part._replace(values=part.values[:, [at]])
                 for part, at in zip(path.parts, places, strict=True)
@@ -711,7 +785,7 @@ class RidgeCV(RidgeModel):
             result = _solve.take([path], [(0, at) for at in places])._replace(parts=parts)
         else:
             result = engine.fit(engine.data, best[:, None])
-        self._store(result, dtype, y.ndim == 1)
+        self._store(result, dtype, one_column)
         self._keep_conditioning(engine.data, engine.settings.penalty, self.alpha_)
         _solve.warn_unconverged(result, engine.settings.tol, MAX_ITER, stacklevel=5)
 

@@ -297,6 +297,14 @@ def check_moments(moments):
     return moments
 
 
+def check_folds(folds):
+    """Moments of at least two folds, and of all their rows."""
+    folds = [check_moments(fold) for fold in folds]
+    if len(folds) < 2:
+        raise ValueError(f"folds must be at least two Moments, got {len(folds)}.")
+    return folds, sum(folds)
+
+
 def _parts(chunk, most):
     """A chunk as a tuple of `most` entries, None for those that are missing."""
     if not isinstance(chunk, (tuple, list)) or not 2 <= len(chunk) <= most:

@@ -9,7 +9,7 @@ import pytest
 from scipy import sparse
 from sklearn.model_selection import PredefinedSplit
 
-from sparse_linear import ElasticNet, ElasticNetCV, Lasso, LassoCV, Moments, Ridge
+from sparse_linear import ElasticNet, ElasticNetCV, Lasso, LassoCV, Moments, Ridge, RidgeCV
 from tests.oracles import assert_optimal
 
 N, P = 300, 6
@@ -291,7 +291,14 @@ def test_sliding_window():
 
 
 @pytest.mark.parametrize(
-    "model", [LassoCV(), LassoCV(criterion="1se"), ElasticNetCV(l1_ratio=[0.5, 1.0], relax=[0.0, 1.0])]
+    "model",
+    [
+        LassoCV(),
+        LassoCV(criterion="1se"),
+        ElasticNetCV(l1_ratio=[0.5, 1.0], relax=[0.0, 1.0]),
+        RidgeCV(alphas=10),
+        RidgeCV(alphas=[1.0, 0.0], scoring="neg_mean_squared_error", standardize=True),
+    ],
 )
 @pytest.mark.parametrize("labelled", [False, True])
 def test_folds_in_one_pass(model, labelled):
@@ -393,6 +400,10 @@ def test_dask_folds(collections):
     expected = LassoCV(cv=PredefinedSplit(np.arange(N) % 4)).fit(X, y)
     assert found.alpha_ == pytest.approx(expected.alpha_, rel=1e-10)
     np.testing.assert_allclose(found.mse_path_, expected.mse_path_, rtol=1e-9)
+    found = RidgeCV(cv=4).fit(*collections[:2])
+    expected = RidgeCV(cv=PredefinedSplit(np.arange(N) % 4)).fit(X, y)
+    assert found.alpha_ == expected.alpha_
+    np.testing.assert_allclose(found.coef_, expected.coef_, rtol=1e-9)
 
 
 def test_dask_frames_with_a_fold_column():
