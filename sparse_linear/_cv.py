@@ -13,9 +13,9 @@ from typing import NamedTuple
 import numpy as np
 from scipy import sparse
 
-from sparse_linear import _dask, _design, _moments, _path, _selection, _solve, _validation
+from sparse_linear import _dask, _design, _path, _selection, _solve, _validation
 from sparse_linear._estimators import LinearModel
-from sparse_linear._moments import Sums
+from sparse_linear._moments import FoldSums
 from sparse_linear._streaming import check_folds
 
 
@@ -83,7 +83,7 @@ class _Engine:
         n = len(Y)
         self.weights = np.ones(n) if sample_weight is None else sample_weight / sample_weight.max()
         self.whole = _solve.Data(X, Y, sample_weight, settings.fit_intercept)
-        self.train = self.test = None
+        self.sums = None  # FoldSums, if X is tall
 
     @classmethod
     def from_sums(cls, folds, penalties, settings):
@@ -92,21 +92,18 @@ class _Engine:
         engine.X = engine.Y = None
         engine.folds = [None] * len(folds)
         engine.penalties, engine.settings = penalties, settings
-        engine.whole = _solve.Data.from_sums(Sums.total(folds), settings.fit_intercept)
-        engine.unit_y = np.ones(len(folds[0].mean_y))
-        engine.test = folds
-        engine.train = [Sums.total(folds[:k] + folds[k + 1 :]) for k in range(len(folds))]
+        engine.sums = FoldSums.of_parts(folds)
+        engine.whole = _solve.Data.from_sums(engine.sums.whole, settings.fit_intercept)
         return engine
 
     def _data(self, number):
         """The rows that a fold is fitted on."""
         if self.X is None:
-            return _solve.Data.from_sums(self.train[number], self.settings.fit_intercept)
+            return _solve.Data.from_sums(self.sums.train[number], self.settings.fit_intercept)
         weights = self.folds[number].weights(self.sample_weight, len(self.Y))
         data = _solve.Data(self.X, self.Y, weights, self.settings.fit_intercept)
-        if self.train is not None:
-            data.moments = self._moment_design(self.train[number], data.design)
-            data.design.units = data.moments.units
+        if self.sums is not None:
+            data.use(self.sums.train[number], self.sums.unit_y)
         return data
 
     def reduce(self, n_alphas):
@@ -114,19 +111,8 @@ class _Engine:
         some = np.ones((1, n_alphas))
         if self.X is None or not all(self.whole.choose(penalty, some).moments for penalty in self.penalties):
             return
-        Y = self.Y
-        if not self.weights.all():
-            Y = np.where(self.weights[:, None] > 0.0, Y, 0.0)  # rows without weight may hold anything
-        self.unit_y = _solve.target_units(Y)
-        self.train, self.test, whole = _moments.fold_moments(
-            self.X, Y / self.unit_y, self.weights, self.folds
-        )
-        self.whole.moments = self._moment_design(whole, self.whole.design)
-        self.whole.design.units = self.whole.moments.units
-
-    def _moment_design(self, moments, design):
-        units = design.units if sparse.issparse(self.X) else None
-        return _moments.MomentDesign(moments, self.settings.fit_intercept, units, self.unit_y)
+        self.sums = FoldSums.read(self.X, self.Y, self.weights, self.folds)
+        self.whole.use(self.sums.whole, self.sums.unit_y)
 
     def fit(self, data, grids, watch):
         """Paths for every l1_ratio, on the same data: Gram matrices are made once."""
@@ -182,9 +168,9 @@ class _Engine:
         errors = np.empty(intercepts.shape)
         for index, (part, level) in enumerate(zip(parts, intercepts, strict=True)):
             sure = False
-            if self.test is not None:
-                unit = self.unit_y[index]
-                errors[index], sure = self.test[number].mean_squared_errors(
+            if self.sums is not None:
+                unit = self.sums.unit_y[index]
+                errors[index], sure = self.sums.test[number].mean_squared_errors(
                     index, part.values / unit, part.features, level / unit
                 )
                 errors[index] *= unit * unit

@@ -225,8 +225,7 @@ class ElasticNetIC(LinearModel):
         weights = _validation.check_sample_weight(sample_weight, n)
         penalty = self._checked_penalty(p, l1_ratio, 1.0 - l1_ratio)
         data = _solve.Data(X, y[:, None], weights, self.fit_intercept)
-        if data.choose(penalty, np.ones((1, 100))).moments:
-            data.reduce()
+        data.prepare(penalty, 100)
         source, rows = data.source(0), data.weight
         usable = ~(penalty.excluded | source.units.constant)
         square = source.target.scale**2

@@ -249,8 +249,6 @@ class Sums(NamedTuple):
         if X.size <= _design.TILE:
             return cls.from_rows(X, Y, weights)
         p = X.shape[1]
-        if X.size <= _design.TILE:
-            return cls.from_rows(X, Y, weights)
         kept = np.flatnonzero(weights)
         if 2 * len(kept) >= len(weights):
             return cls.from_dense(X, Y, weights)
@@ -357,6 +355,38 @@ def _full(lower):
 def _as_slice(rows):
     """Increasing row numbers, as a slice where they leave none out: then there is no need to gather."""
     return slice(rows[0], rows[-1] + 1) if rows[-1] - rows[0] == len(rows) - 1 else rows
+
+
+def scaled_targets(Y, weights):
+    """Columns of y in units of a power of two, which changes no digit, and these units (q,).
+
+    Squares then neither overflow nor vanish. Rows without weight may hold anything: here they hold 0.
+    """
+    if not weights.all():
+        Y = np.where(weights[:, None] > 0.0, Y, 0.0)
+    unit_y = 2.0 ** (np.frexp(np.abs(Y).max(axis=0))[1] - 1.0)
+    return Y / unit_y, unit_y
+
+
+class FoldSums(NamedTuple):
+    """Sums of the rows of a cross-validation, targets in units of `unit_y`."""
+
+    train: list  # of Sums: what each fold is fitted on,
+    test: list  # and what it is judged by
+    whole: Sums  # of all rows
+    unit_y: np.ndarray  # (q,)
+
+    @classmethod
+    def read(cls, X, Y, weights, folds):
+        """In one pass over the rows; see `fold_moments`."""
+        Y, unit_y = scaled_targets(Y, weights)
+        return cls(*fold_moments(X, Y, weights, folds), unit_y)
+
+    @classmethod
+    def of_parts(cls, parts):
+        """Each of some parts is left out in turn."""
+        train = [Sums.total(parts[:k] + parts[k + 1 :]) for k in range(len(parts))]
+        return cls(train, parts, Sums.total(parts), np.ones(len(parts[0].mean_y)))
 
 
 def fold_moments(X, Y, weights, folds):

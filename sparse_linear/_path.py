@@ -172,8 +172,7 @@ def enet_path(
     if alphas is None or isinstance(alphas, numbers.Integral):
         count = 100 if alphas is None else _validation.check_count(alphas, "alphas")
         eps = _validation.check_grid(eps, l1_ratio)
-        if data.choose(penalty, np.ones((1, count))).moments:
-            data.reduce()
+        data.prepare(penalty, count)
         alphas = make_grid(data, penalty, eps, count, standardize)
     else:
         alphas = _validation.check_alphas(alphas)
@@ -510,8 +509,7 @@ def alpha_for(
         *_validation.check_bounds(bounds, positive, p),
     )
     data = _solve.Data(X, y[:, None], _validation.check_sample_weight(sample_weight, n), fit_intercept)
-    if data.choose(penalty, np.ones((1, 100))).moments:
-        data.reduce()
+    data.prepare(penalty, 100)
     return float(_alpha_for(data, penalty, standardize, n_nonzero, l1_norm))
 
 

@@ -13,10 +13,10 @@ from typing import NamedTuple
 import numpy as np
 from scipy import sparse
 
-from sparse_linear import _dask, _moments, _ridge, _selection, _solve, _validation
+from sparse_linear import _active_set, _dask, _moments, _ridge, _selection, _solve, _validation
 from sparse_linear._design import make_design
 from sparse_linear._estimators import RidgeModel
-from sparse_linear._moments import Sums
+from sparse_linear._moments import FoldSums
 from sparse_linear._streaming import check_folds
 
 # Below this share of the largest eigenvalue, the smallest one (with its penalty) has lost half its digits to
@@ -64,7 +64,8 @@ class _Engine:
         self.weights = np.ones(len(Y)) if sample_weight is None else sample_weight
         self.settings = settings
         self.data = _solve.Data(X, Y, sample_weight, settings.fit_intercept)
-        self.train = self.test = self._kernel = None
+        self.sums = None  # FoldSums, if X is tall
+        self._kernel = None
 
     @classmethod
     def from_sums(cls, folds, settings):
@@ -73,10 +74,8 @@ class _Engine:
         engine.X = engine.Y = engine.sample_weight = engine._kernel = None
         engine.weights = np.ones(1)
         engine.settings = settings
-        engine.data = _solve.Data.from_sums(Sums.total(folds), settings.fit_intercept)
-        engine.unit_y = np.ones(len(folds[0].mean_y))
-        engine.test = folds
-        engine.train = [Sums.total(folds[:k] + folds[k + 1 :]) for k in range(len(folds))]
+        engine.sums = FoldSums.of_parts(folds)
+        engine.data = _solve.Data.from_sums(engine.sums.whole, settings.fit_intercept)
         return engine
 
     def route(self, n_alphas, zero):
@@ -100,7 +99,7 @@ class _Engine:
         rules = penalty.in_units(units, 1.0)
         return np.where(rules.excluded, np.inf, rules.l2)
 
-    def fit(self, data, alphas, watch=lambda count: None):
+    def fit(self, data, alphas, watch=_active_set.unwatched):
         """Certified fits for alphas (q, b), in any order."""
         order = np.argsort(-alphas, axis=1, kind="stable")
         back = np.argsort(order, axis=1)
@@ -175,21 +174,12 @@ class _Engine:
         """Take the moments of all folds in one pass over the rows."""
         if self._far:
             return
-        scaled = self.weights / self.weights.max()
-        Y = np.where(scaled[:, None] > 0.0, self.Y, 0.0) if not scaled.all() else self.Y
-        self.unit_y = _solve.target_units(Y)
-        self.train, self.test, whole = _moments.fold_moments(self.X, Y / self.unit_y, scaled, folds)
-        design = self.data.design
-        units = design.units if sparse.issparse(self.X) else None
-        self.data.moments = self._moment_design(whole, units)
-        design.units = self.data.moments.units
-
-    def _moment_design(self, moments, units):
-        return _moments.MomentDesign(moments, self.settings.fit_intercept, units, self.unit_y)
+        self.sums = FoldSums.read(self.X, self.Y, self.weights / self.weights.max(), folds)
+        self.data.use(self.sums.whole, self.sums.unit_y)
 
     def judge(self, number, fold, route, alphas, judgement, watch):
         """Errors and scores of all alphas on the rows that a fold leaves out."""
-        if judgement.scoring is None and (route == "wide" or self.train is not None):
+        if judgement.scoring is None and (route == "wide" or self.sums is not None):
             try:
                 errors = (self._tall if route == "tall" else self._wide)(number, fold, alphas)
             except _ridge.SingularError:
@@ -198,10 +188,10 @@ class _Engine:
                 watch(errors.size)
                 return Judged(errors, judgement(errors, self._spread(number, fold)), None)
         if self.X is None:
-            data = _solve.Data.from_sums(self.train[number], self.settings.fit_intercept)
+            data = _solve.Data.from_sums(self.sums.train[number], self.settings.fit_intercept)
             fit = self.fit(data, np.tile(alphas, (data.n_targets, 1)), watch)
             coefs = fit.coefs.transpose(0, 2, 1)
-            errors, _ = self.test[number].errors_of(slice(None), coefs, fit.intercepts)
+            errors, _ = self.sums.test[number].errors_of(slice(None), coefs, fit.intercepts)
             return Judged(errors, judgement(errors, self._spread(number, fold)), fit)
         weights = fold.weights(self.sample_weight, len(self.Y))
         data = _solve.Data(self.X, self.Y, weights, self.settings.fit_intercept)
@@ -216,9 +206,7 @@ class _Engine:
             return Judged(errors, judgement(errors, self._spread(number, fold)), fit)
         scores = []
         for at in range(len(alphas)):  # one at a time, so that memory does not grow with their number
-            coefs = np.zeros((len(fit.parts), fit.p, 1))
-            for row, part in zip(coefs, fit.parts, strict=True):
-                row[part.features] = part.values[:, at : at + 1]
+            coefs = _solve.whole([part._replace(values=part.values[:, [at]]) for part in fit.parts], fit.p)
             found = held @ coefs[:, :, 0].T + level[:, at]
             some, found = level[:, at : at + 1], np.asarray(found).T[:, :, None]
             scores.append(judgement.scoring(number, fold, coefs, some, found, watch))
@@ -227,7 +215,7 @@ class _Engine:
     def _spread(self, number, fold):
         """Number of the rows that a fold leaves out, and mean squares (q, 1) of their targets, centred."""
         if self.Y is None:
-            test = self.test[number]
+            test = self.sums.test[number]
             return test.count, (test.yy / test.weight)[:, None]
         y, weight = self.Y[fold.test], self.weights[fold.test] / self.weights[fold.test].sum()
         apart = y - weight @ y
@@ -235,14 +223,14 @@ class _Engine:
 
     def _tall(self, number, fold, alphas):
         """Mean squared errors (q, b) from the moments of a fold."""
-        train, test = self.train[number], self.test[number]
+        train, test, unit_y = self.sums.train[number], self.sums.test[number], self.sums.unit_y
         units = None
         if sparse.issparse(self.X):
             design = make_design(
                 self.X, fold.weights(self.sample_weight, len(self.Y)), self.data.design.fit_intercept
             )
             units = design.units
-        data = self._moment_design(train, units)
+        data = _moments.MomentDesign(train, self.settings.fit_intercept, units, unit_y)
         # The penalty is on a sum over rows: the weights count as they were given.
         weight = data.weight * self.weights.max()
         factor = _ridge.Primal(None, data.gram, self.rules(data.units, weight))
@@ -254,16 +242,14 @@ class _Engine:
         for first in range(0, q, width):
             some = slice(first, first + width)
             coefs = factor.path(data.corrs[:, some].T, alphas) / data.units.norm
-            levels = (
-                np.zeros(len(coefs)) if not data.fit_intercept else train.mean_y[some] * self.unit_y[some]
-            )
+            levels = np.zeros(len(coefs)) if not data.fit_intercept else train.mean_y[some] * unit_y[some]
             intercepts = levels[:, None] - coefs @ data.units.mean
             errors[some] = self._errors(fold, test, some, coefs, intercepts)
         return errors
 
     def _errors(self, fold, test, some, coefs, intercepts):
         """Mean squared errors (k, b) on held-out rows: from their moments, or from the rows themselves."""
-        unit = self.unit_y[some]
+        unit = self.sums.unit_y[some]
         found, sure = test.errors_of(some, coefs / unit[:, None, None], intercepts / unit[:, None])
         errors = found * unit[:, None] ** 2
         if not sure.all() and self.X is not None:
@@ -734,7 +720,7 @@ class RidgeCV(RidgeModel):
                         np.full((q, 1, 1), np.nan),
                         np.zeros((q, 1)),
                         predictions[:, :, at].T[..., None],
-                        _selection.unwatched,
+                        _active_set.unwatched,
                     )
                     for at in range(b)
                 ],
@@ -778,11 +764,7 @@ class RidgeCV(RidgeModel):
             coefs = path.coefs.astype(dtype, copy=False)
             levels = path.intercepts
             self.coef_path_, self.intercept_path_ = (coefs[0], levels[0]) if one_column else (coefs, levels)
-            parts = tuple(
-                part._replace(values=part.values[:, [at]])
-                for part, at in zip(path.parts, places, strict=True)
-            )
-            result = _solve.take([path], [(0, at) for at in places])._replace(parts=parts)
+            result = _solve.take([path], [(0, at) for at in places])
         else:
             result = engine.fit(engine.data, best[:, None])
         self._store(result, dtype, one_column)

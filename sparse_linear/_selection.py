@@ -276,10 +276,6 @@ class Stopped(BaseException):
     """Raised inside a thread whose work is no longer wanted."""
 
 
-def unwatched(count):
-    """Stands for a `Watch` where nobody waits."""
-
-
 class Watch:
     """Counts what is done, says so if it is asked to, and stops threads whose work is no longer wanted.
 

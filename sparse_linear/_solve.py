@@ -13,7 +13,7 @@ from sklearn.exceptions import ConvergenceWarning
 
 from sparse_linear import _active_set, _kernels, _ridge, _working_sets
 from sparse_linear._design import ColumnSource, make_design
-from sparse_linear._moments import MomentDesign, MomentSource, Sums
+from sparse_linear._moments import MomentDesign, MomentSource, Sums, scaled_targets
 from sparse_linear._penalty import make_penalty
 
 # A relative gap below this is rounding: a smaller `tol` cannot be told from it.
@@ -75,18 +75,14 @@ class Data:
     Y : ndarray of shape (n, q), float64
     weights : ndarray of shape (n,) or None
     fit_intercept : bool
-    moments : MomentDesign or None
-        Where they are known already.
     """
 
-    def __init__(self, X, Y, weights, fit_intercept, moments=None):
+    def __init__(self, X, Y, weights, fit_intercept):
         self.design = make_design(X, weights, fit_intercept)
         self.Y = Y
-        self.moments = moments
+        self.moments = None  # a MomentDesign, if X has been reduced to it
         self.columns = {}  # target -> ColumnSource
         self.factor = None  # of the last quadratic fit
-        if moments is not None:
-            self.design.units = moments.units
 
     @classmethod
     def from_sums(cls, sums, fit_intercept):
@@ -125,15 +121,25 @@ class Data:
 
     def reduce(self):
         """Take the moments of X and Y, for tall data."""
-        if self.moments is not None:
-            return
-        design, Y = self.design, self.Y
-        if not design.share.all():
-            Y = np.where(design.share[:, None] > 0.0, Y, 0.0)  # rows without weight may hold anything
-        unit_y = target_units(Y)
-        sums = Sums.from_data(design.X, Y / unit_y, design.share)
-        self.moments = MomentDesign(sums, design.fit_intercept, design.known_units, unit_y)
-        design.units = self.moments.units  # those it had, if any
+        if self.moments is None:
+            Y, unit_y = scaled_targets(self.Y, self.design.share)
+            self.use(Sums.from_data(self.design.X, Y, self.design.share), unit_y)
+
+    def use(self, sums, unit_y):
+        """Take the sums of the rows as they are known, targets in units of `unit_y` (q,).
+
+        Units that the design has already stay; those of sparse columns are always its own, since centring
+        by subtraction cannot tell a constant column from rounding.
+        """
+        design = self.design
+        units = design.units if sparse.issparse(design.X) else design.known_units
+        self.moments = MomentDesign(sums, design.fit_intercept, units, unit_y)
+        design.units = self.moments.units
+
+    def prepare(self, penalty, n_lams):
+        """Reduce the data, if that is what a fit for so many lambdas will do, before a grid is asked for."""
+        if self.choose(penalty, np.ones((1, n_lams))).moments:
+            self.reduce()
 
     def source(self, index):
         """What the active-set solver works on, for one target."""
@@ -190,11 +196,6 @@ class Data:
                 stored=design.X.nnz if is_sparse else 0,
             )
         )
-
-
-def target_units(Y):
-    """What columns of y are divided by before their moments are taken: a power of two changes no digit."""
-    return 2.0 ** (np.frexp(np.abs(Y).max(axis=0))[1] - 1.0)
 
 
 class Coefs(NamedTuple):
