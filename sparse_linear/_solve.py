@@ -20,6 +20,8 @@ from sparse_linear._penalty import make_penalty
 ROUNDING = 1e-13
 # Rounding of inner products of unit vectors, accumulated in blocks.
 MOMENT_ERROR = 16.0 * np.finfo(np.float64).eps
+# A feature whose correlation with the residual, both of unit length, is below this is at rest.
+SETTLED = 1e-17
 # Normal equations with more unknowns than this are not formed (they would take 3 GB).
 LARGEST_GRAM = 20_000
 # What is said of a solver that was not exact to the end.
@@ -433,51 +435,91 @@ def _certified(data, index, penalty, lams, max_iter, solution):
 
 
 def _with_slip(data, index, penalty, lams, solution):
-    """Gaps for a dual point that is orthogonal to the features without any penalty.
+    """Gaps for a dual point that is orthogonal to the features that nothing holds back.
 
-    For one such feature `_kernels.duality_gaps` will do; several that are nearly dependent can hide a
-    direction of descent in which each of them seems settled. The dual point is the residual without its
-    projection on their span, and what the projection explains adds to the gap.
+    Such a feature has no penalty, and no bound on the side it is pulled to. For one of them
+    `_kernels.duality_gaps` will do; several that are nearly dependent can hide a direction of descent in
+    which each of them seems settled. The dual point is the residual without its projection on their span,
+    and what the projection explains adds to the gap. "Dependent" means to working precision, as in the rank
+    of a matrix: directions in which X has nothing but rounding are not those of descent.
     """
     if penalty.l1.all() and lams.all():
         return solution
-    unbounded = np.isinf(np.minimum(-penalty.lower, penalty.upper))
-    loose = unbounded & (penalty.l1 == 0.0) & (penalty.l2 == 0.0)
-    gaps = solution.gaps.copy()
-    for some, mask in ((lams > 0.0, loose), (lams == 0.0, unbounded)):
-        free = np.flatnonzero(mask)
-        if len(free) < 2 or not some.any():
-            continue
-        if len(free) > LARGEST_QR:
-            gaps[some] = 0.5 * solution.rss[some]  # the dual point zero
-            continue
-        if data.design is None:
-            gaps[some] = _slip_of_moments(data.source(index), free, penalty, lams[some], solution, some)
-            continue
-        design, y = data.design, data.Y[:, index]
-        basis = _ridge.basis(_columns(design, free))
+    flat = np.where(lams[:, None] > 0.0, (penalty.l1 == 0.0) & (penalty.l2 == 0.0), ~penalty.excluded)
+    flat &= np.isinf(np.maximum(-penalty.lower, penalty.upper))
+    some = np.flatnonzero(flat.sum(axis=1) > 1)
+    if len(some) == 0:
+        return solution
+    flat, lams, coefs = flat[some], lams[some], solution.whole(data.n_features)[some]
+    if data.design is None:
+        source = data.source(index)
+        rest = _RestOfMoments(source.gram, source.start - coefs @ source.gram, solution.rss[some])
+    else:
         with np.errstate(over="ignore", invalid="ignore"):  # where rounding has driven a solution away
-            coefs = solution.whole(design.p)[some]
-            residuals = design.target(y)[1] - design.apply(coefs)
-        slip = residuals @ basis
-        found, _ = _gaps_of(design, residuals - slip @ basis.T, penalty, lams[some], coefs)
-        gaps[some] = found + 0.5 * np.einsum("ij,ij->i", slip, slip)
+            target = data.design.target(data.Y[:, index])[1]
+            rest = _RestOfData(data.design, target - data.design.apply(coefs))
+    loose = np.zeros_like(flat)
+    more = flat & (coefs > penalty.lower) & (coefs < penalty.upper)
+    while True:
+        loose |= more
+        corrs, rss, slip = rest.without(loose)
+        pulled = np.isinf(np.where(corrs > 0.0, penalty.upper, penalty.lower))
+        more = flat & pulled & (np.abs(corrs) > SETTLED) & ~loose
+        if not more.any():
+            break
+    gaps = solution.gaps.copy()
+    gaps[some] = _gaps_from(corrs, penalty, lams, coefs, rss) + 0.5 * slip
     return solution._replace(gaps=gaps)
 
 
-def _slip_of_moments(source, free, penalty, lams, solution, some):
-    """The same from moments: the projection by the Gram matrix of the features without any penalty."""
-    coefs = solution.whole(len(penalty.l1))[some]
-    corrs = source.start - coefs @ source.gram
-    values, vectors = linalg.eigh(source.gram[np.ix_(free, free)])
-    kept = values > _ridge.DEPENDENT * values.max(initial=0.0)
-    parts = corrs[:, free] @ vectors[:, kept]
-    slip = np.einsum("ij,ij,j->i", parts, parts, 1.0 / values[kept])
-    corrs = corrs - (parts / values[kept]) @ vectors[:, kept].T @ source.gram[free]
-    rss = np.maximum(solution.rss[some] - slip, 0.0)
-    features = np.arange(coefs.shape[1])
-    gaps, _ = _kernels.duality_gaps(corrs, features, coefs, lams, np.column_stack(penalty), rss)
-    return gaps + 0.5 * slip
+class _RestOfData(NamedTuple):
+    """Residuals on the rows of the data."""
+
+    design: object
+    residuals: np.ndarray  # (b, n)
+
+    def without(self, loose):
+        """The part orthogonal to the features (b, p) that are loose for each residual.
+
+        Returns its correlations (b, p) and squared norms (b,), and the squared norms (b,) of the other part.
+        """
+        points, slip = self.residuals.copy(), np.zeros(len(loose))
+        for rows, free in _groups(loose):
+            if len(free) > LARGEST_QR:  # no basis: nothing is left
+                part = points[rows]
+                points[rows] = 0.0
+            else:
+                basis = _ridge.basis(_columns(self.design, free))
+                part = self.residuals[rows] @ basis
+                points[rows] -= part @ basis.T
+            slip[rows] = np.einsum("ij,ij->i", part, part)
+        return self.design.correlate(points), np.einsum("ij,ij->i", points, points), slip
+
+
+class _RestOfMoments(NamedTuple):
+    """The same from moments: the projection by the Gram matrix of the loose features."""
+
+    gram: np.ndarray  # (p, p)
+    corrs: np.ndarray  # (b, p)
+    rss: np.ndarray  # (b,)
+
+    def without(self, loose):
+        """What `_RestOfData.without` returns."""
+        corrs, slip = self.corrs.copy(), np.zeros(len(loose))
+        for rows, free in _groups(loose):
+            values, vectors = linalg.eigh(self.gram[np.ix_(free, free)])
+            kept = values > _ridge.DEPENDENT * values.max(initial=0.0)
+            parts = corrs[np.ix_(rows, free)] @ vectors[:, kept]
+            slip[rows] = np.einsum("ij,ij,j->i", parts, parts, 1.0 / values[kept])
+            corrs[rows] -= (parts / values[kept]) @ vectors[:, kept].T @ self.gram[free]
+        return corrs, np.maximum(self.rss - slip, 0.0), slip
+
+
+def _groups(masks):
+    """Rows that are alike, and the places where they are true."""
+    distinct, group = np.unique(masks, axis=0, return_inverse=True)
+    for at, mask in enumerate(distinct):
+        yield np.flatnonzero(group.ravel() == at), np.flatnonzero(mask)
 
 
 def _columns(design, features):
@@ -489,11 +531,7 @@ def _columns(design, features):
 
 def _gaps_on_data(design, values, penalty, lams, coefs):
     """Duality gaps and residual norms of solutions (b, p) for a unit target, in float64 on X."""
-    return _gaps_of(design, values - design.apply(coefs), penalty, lams, coefs)
-
-
-def _gaps_of(design, residuals, penalty, lams, coefs):
-    """Duality gaps of solutions for given dual points (b, n), and the squared norms of these."""
+    residuals = values - design.apply(coefs)
     rss = np.einsum("ij,ij->i", residuals, residuals)
     return _gaps_from(design.correlate(residuals), penalty, lams, coefs, rss), rss
 

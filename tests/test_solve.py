@@ -7,7 +7,7 @@ import pytest
 from scipy import sparse
 from sklearn.exceptions import ConvergenceWarning
 
-from sparse_linear import ElasticNet, Lasso, Ridge, _solve, _working_sets, enet_path, ridge_path
+from sparse_linear import ElasticNet, Lasso, Ridge, _active_set, _solve, _working_sets, enet_path, ridge_path
 from sparse_linear._penalty import make_penalty
 from tests import oracles
 
@@ -316,3 +316,26 @@ def test_data_serve_one_fit_after_another(shape):
         columns = np.column_stack([X[:, support], np.ones(len(y))])
         fitted = columns @ np.linalg.lstsq(columns, y, rcond=None)[0]
         np.testing.assert_allclose(X @ refit[0, :, 1] + level[0, 1], fitted, atol=1e-9)
+
+
+@pytest.mark.parametrize("route", ["data", "moments"])
+@pytest.mark.parametrize("lower", [-np.inf, 0.0], ids=["free", "positive"])
+def test_nearly_dependent_features_without_penalty_hide_nothing(route, lower):
+    """Two features that differ by 1e-5: each alone is at rest, their difference leads downhill."""
+    rng = np.random.default_rng(0)
+    direction, other = np.linalg.qr(rng.normal(size=(30, 2)))[0].T
+    X = np.column_stack([direction, direction + 1e-5 * other, rng.normal(size=30)])
+    y = 3.0 * direction + 1e-3 * other
+    data = _solve.Data(X, y[:, None], None, False)
+    if route == "moments":
+        data.reduce()
+        data.design = None
+    penalty = make_penalty(3, np.array([0.0, 0.0, 1.0]), 0.0, None, np.full(3, lower), np.full(3, np.inf))
+    source = data.source(0)
+    rules = penalty.in_units(source.units, source.target.scale)
+    halves = np.array([[1.5, 1.5, 0.0]]) * source.units.norm / source.target.scale
+    residual = y - X @ [1.5, 1.5, 0.0]
+    rss = np.array([residual @ residual / (y @ y)])
+    found = _active_set.Solutions(np.arange(3), halves, np.array([1e-18]), rss, np.ones(1, dtype=int))
+    gap = _solve._with_slip(data, 0, rules, np.ones(1), found).gaps[0]
+    assert gap >= 0.99 * rss[0] / 2  # all of the residual can be explained
