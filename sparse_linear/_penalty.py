@@ -33,12 +33,10 @@ class Penalty(NamedTuple):
 
     def in_units(self, units, scale):
         """The same penalty on ``v_j = w_j norm_j / scale``; constant columns are held at zero."""
-        return Penalty(
-            self.l1 / units.norm / scale,
-            self.l2 / units.norm / units.norm,
-            np.where(units.constant, 0.0, self.lower * (units.norm / scale)),
-            np.where(units.constant, 0.0, self.upper * (units.norm / scale)),
-        )
+        unit = units.norm / scale
+        lower, upper = self.lower * unit, self.upper * unit
+        lower[units.constant] = upper[units.constant] = 0.0
+        return Penalty(self.l1 / units.norm / scale, self.l2 / units.norm / units.norm, lower, upper)
 
     def per_standard_deviation(self, norm):
         """The penalty that `standardize` asks for: the same factors, on ``w_j norm_j``."""
@@ -47,8 +45,8 @@ class Penalty(NamedTuple):
     @property
     def bounded(self):
         """Whether some feature that may be used has a finite bound."""
-        limited = np.isfinite(self.lower) | np.isfinite(self.upper)
-        return bool((limited & ~self.excluded).any())
+        free = (self.lower == -np.inf) & (self.upper == np.inf)
+        return not free.all() and not (free | self.excluded).all()
 
     @property
     def excluded(self):
@@ -61,12 +59,10 @@ def make_penalty(n_features, l1, l2, weights=None, lower=-np.inf, upper=np.inf):
 
     A weight of infinity excludes the feature.
     """
-    weights = np.ones(n_features) if weights is None else weights
+    lower, upper = (bound + np.zeros(n_features) for bound in (lower, upper))
+    if weights is None:
+        return Penalty(l1 + np.zeros(n_features), l2 + np.zeros(n_features), lower, upper)
     excluded = np.isinf(weights)
     weights = np.where(excluded, 1.0, weights)
-    return Penalty(
-        l1 * weights,
-        l2 * weights,
-        np.where(excluded, 0.0, lower),
-        np.where(excluded, 0.0, upper),
-    )
+    lower[excluded] = upper[excluded] = 0.0
+    return Penalty(l1 * weights, l2 * weights, lower, upper)

@@ -389,28 +389,12 @@ def _fit_active_set(data, penalty, lams, max_iter, start, tol, watch, choice):
 
 
 def _certified(data, index, penalty, lams, max_iter, solution):
-    """Solutions from moments: those whose certificate rounding could touch are certified on X itself.
-
-    The moments are right up to a few units of rounding, so the correlations computed from them are within
-    ``error`` of those of the data, and the gap within ``doubt``, from the terms of `_kernels.duality_gaps`:
-    each grows by error times the coefficients that it compares, |w_j| and, without any penalty, a bound. A
-    ridge term is a square, ``(u - l1 - l2 w)^2 / (2 l2)``, and so is that of t, which falls by error / l1
-    (where there is no l2): the root of all squares grows at most by that of the squared errors.
-    """
-    length = np.abs(solution.coefs).sum(axis=1)
-    error = MOMENT_ERROR * (1.0 + length)
-    used, ends, curved = ~penalty.excluded, 0.0, 0.0
-    flat = used & (penalty.l2 == 0.0)
-    if not penalty.l1.all():
-        ends = np.maximum(-penalty.lower, penalty.upper)
-        ends = ends.sum(where=flat & (penalty.l1 == 0.0) & np.isfinite(ends))
-    with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
-        if penalty.l2.any():
-            curved = (1.0 / penalty.l2).sum(where=used & ~flat)
-        smallest = penalty.l1.min(initial=np.inf, where=flat & (penalty.l1 > 0.0))
-        tightest = error / (lams * smallest)
-        squared = 0.5 * (error * error * curved / lams + tightest * tightest * solution.rss)
-        doubt = error * (2.0 * length + ends) + squared + 2.0 * np.sqrt(solution.gaps * squared)
+    """Solutions from moments: those whose certificate rounding could touch are certified on X itself."""
+    lengths = np.abs(solution.coefs).sum(axis=1)
+    # Nearly always there is no doubt in the worst of all cases either, and one case is looked at faster.
+    if _doubt(penalty, lams.min(), lengths.max(), solution.rss.max(), solution.gaps.max()) <= _kernels.EXACT:
+        return solution
+    doubt = _doubt(penalty, lams, lengths, solution.rss, solution.gaps)
     sure = doubt <= _kernels.EXACT
     if sure.all():
         return solution
@@ -432,6 +416,31 @@ def _certified(data, index, penalty, lams, max_iter, solution):
         gaps[chosen], rss[chosen] = better.gaps[gain], better.rss[gain]
         rounds[worse] += better.rounds
     return solution._replace(coefs=coefs, gaps=gaps, rss=rss, rounds=rounds)
+
+
+def _doubt(penalty, lams, lengths, rss, gaps):
+    """By how much a duality gap may be larger than moments say, for numbers or for arrays of them.
+
+    The moments are right up to a few units of rounding, so the correlations computed from them are within
+    ``error`` of those of the data, and the gap within ``doubt``, from the terms of `_kernels.duality_gaps`:
+    each grows by error times the coefficients that it compares, |w_j| (of sum `lengths`) and, without any
+    penalty, a bound. A ridge term is a square, ``(u - l1 - l2 w)^2 / (2 l2)``, and so is that of t, which
+    falls by error / l1 (where there is no l2): the root of all squares grows at most by that of the squared
+    errors. The doubt grows with `lengths`, `rss` and `gaps`, and falls with `lams`.
+    """
+    error = MOMENT_ERROR * (1.0 + lengths)
+    used, ends, curved = ~penalty.excluded, 0.0, 0.0
+    flat = used & (penalty.l2 == 0.0)
+    if not penalty.l1.all():
+        ends = np.maximum(-penalty.lower, penalty.upper)
+        ends = ends.sum(where=flat & (penalty.l1 == 0.0) & np.isfinite(ends))
+    with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
+        if penalty.l2.any():
+            curved = (1.0 / penalty.l2).sum(where=used & ~flat)
+        smallest = penalty.l1.min(initial=np.inf, where=flat & (penalty.l1 > 0.0))
+        tightest = error / (lams * smallest)
+        squared = 0.5 * (error * error * curved / lams + tightest * tightest * rss)
+        return error * (2.0 * lengths + ends) + squared + 2.0 * np.sqrt(gaps * squared)
 
 
 def _with_slip(data, index, penalty, lams, solution):
