@@ -256,6 +256,8 @@ def _is_ready(X, y):
 
 def check_path_data(X, y):
     """X and one column y for a function, without an estimator."""
+    if _is_ready(X, y):
+        return X, y
     with _plain_words(X, y, "this function"):
         X, y = check_X_y(X, y, multi_output=True, y_numeric=True, **_X_RULES)
         return canonical(X), check_target(y)
