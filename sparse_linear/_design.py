@@ -494,13 +494,15 @@ class _SparseBlock:
 
     def extend(self, features):
         """Gather more columns; returns the Gram matrix of all columns with the new ones, (m, k)."""
+        before = entries_of(self.columns.tocsr())
         new, shift = self.gather(features)
-        start, rows = len(self.shift) - len(shift), entries_of(new.tocsr())
-        gram = np.zeros((len(self.shift), len(shift)))
-        before = entries_of(self.columns)._replace(indptr=read_only(self.columns.indptr[: start + 1]))
-        _kernels.entry_gram(before, rows, gram)
-        _kernels.row_gram(rows, np.ones(self.design.n), gram[start:])
-        gram[start:] += np.triu(gram[start:], 1).T
+        rows = entries_of(new.tocsr())
+        across = np.zeros((len(shift), self.size - len(shift)))
+        within = np.zeros((len(shift), len(shift)))
+        _kernels.cross_gram(rows, before, across)
+        _kernels.row_gram(rows, np.ones(self.design.n), within)
+        within += np.triu(within, 1).T
+        gram = np.concatenate([across, within], axis=1).T
         gram -= np.outer(self.shift, shift)
         return gram
 

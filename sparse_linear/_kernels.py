@@ -1109,13 +1109,15 @@ def entry_combination(matrix, columns, n_rows):
 
 
 @kernel
-def entry_gram(columns, rows, result):
-    """Add ``A^T B``, of `columns` A in CSC form and `rows` B in CSR form, to the first rows of `result`."""
-    for j in range(columns.indptr.shape[0] - 1):
-        for place in range(columns.indptr[j], columns.indptr[j + 1]):
-            i = columns.indices[place]
-            for other in range(rows.indptr[i], rows.indptr[i + 1]):
-                result[j, rows.indices[other]] += columns.data[place] * rows.data[other]
+def cross_gram(first, second, result):
+    """Add ``A^T B``, of two matrices in CSR form, to `result`; B should have the longer rows."""
+    for i in range(first.indptr.shape[0] - 1):
+        start, stop = second.indptr[i], second.indptr[i + 1]
+        for a in range(first.indptr[i], first.indptr[i + 1]):
+            value = first.data[a]
+            row = result[first.indices[a]]
+            for b in range(start, stop):
+                row[second.indices[b]] += value * second.data[b]
 
 
 @kernel

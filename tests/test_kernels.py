@@ -502,10 +502,10 @@ def test_gram_of_sparse_entries(monkeypatch, rows):
 
 
 def test_gram_between_sparse_columns():
-    """``A^T B`` from the columns of A and the rows of B."""
+    """``A^T B`` from the rows of both."""
     left, right = oracles.holes(30, 4)[0], oracles.holes(30, 7, seed=1)[0]
     found = np.ones((6, 7))
-    _kernels.entry_gram(entries_of(sparse.csc_array(left)), entries_of(sparse.csr_array(right)), found)
+    _kernels.cross_gram(entries_of(sparse.csr_array(left)), entries_of(sparse.csr_array(right)), found)
     np.testing.assert_allclose(found[:4] - 1.0, left.T @ right, rtol=0, atol=1e-13)
     assert (found[4:] == 1.0).all()
 
