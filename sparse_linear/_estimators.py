@@ -562,8 +562,10 @@ class Ridge(StreamingModel, RidgeModel):
         Iterations or rounds, None for closed forms.
     dual_gap_, objective_ : float or ndarray of shape (n_targets,)
         Certified distance from the minimum, and the value, of the objective above.
-    solver_, status_ : str (status_: list of str with several targets)
-        Which solver ran, and why; how it ended.
+    solver_ : str
+        Which solver ran, and why.
+    status_ : str or list of str
+        How it ended; a list with several targets.
     rank_ : int
         Rank of the weighted, centred data. Columns of unit length count as dependent within 1e-7, or 1e-12
         where the fit took singular values (`solver_` says so). -1 if unknown: after iterations, or with
