@@ -7,7 +7,6 @@ import platform
 import sys
 import textwrap
 import time
-from itertools import pairwise
 
 import numba
 import numpy as np
@@ -15,7 +14,19 @@ import scipy
 import sklearn
 
 import sparse_linear
-from sparse_linear._compare import LIBRARIES, DataError, compare, diabetes, digits, load_problem
+from sparse_linear._compare import (
+    CELLS,
+    LIBRARIES,
+    READING,
+    DataError,
+    cells,
+    compare,
+    diabetes,
+    digits,
+    footnotes,
+    load_problem,
+)
+from sparse_linear._page import check_page, write_page
 
 WIDTH = 80
 N_FEATURES = 10
@@ -60,6 +71,7 @@ def parse(arguments):
     option("--folds", metavar="N", type=_from_to(2, 1000), default=5, help="to cross-validate (default: 5)")
     option("--seed", metavar="N", type=_from_to(0, 2**32 - 1), default=0, help="of all splits (default: 0)")
     option("--no-sklearn", action="store_true", help="leave scikit-learn out, which is slow on large data")
+    option("--report", metavar="FILE", help="write a page (HTML) with tables and pictures too")
     option("--json", action="store_true", help="write one JSON object instead of tables")
     options = parser.parse_args(arguments)
     if options.target is not None and options.data is None:
@@ -85,6 +97,8 @@ def run(options):
             elapsed = f"[{time.perf_counter() - start:5.1f} s]"
             print(fit_into(f"{elapsed} {text}", WIDTH), file=sys.stderr, flush=True)
 
+    if options.report is not None:
+        check_page(options.report)
     if options.data is None:
         problems = [diabetes(), digits()]
     else:
@@ -106,7 +120,7 @@ def run(options):
     }
     if sys.stdout is not None:
         sys.stdout.reconfigure(errors="replace")  # the terminal may have no letters for the user's names
-    comparisons = []
+    compared, comparisons = [], []
     for problem in problems:
         comparison = compare(
             problem,
@@ -120,7 +134,10 @@ def run(options):
             if not comparisons:
                 print(heading(about, beside="with" if options.no_sklearn else "beside"))
             print(as_text(comparison), flush=True)
+        compared.append(comparison)
         comparisons.append(as_dict(comparison))
+    if options.report is not None:
+        write_page(options.report, compared, about, say)
     seconds = time.perf_counter() - start
     if options.json:
         print(json.dumps({**about, "seconds": seconds, "data": comparisons}, indent=2, allow_nan=False))
@@ -192,36 +209,13 @@ def as_text(comparison):
 def fits_table(fits):
     """Return the lines of the table of fits, with its footnotes."""
     columns = "{:10} {:13} {:>10} {:>8} {:>8} {:>8} {:>8} {:>8}"
-    lines = [
-        columns.format("", "", "", "", "held-out", "relative", "seconds,", "seconds,"),
-        columns.format("", "", "alpha", "non-zero", "R²", "gap", "search", "path"),
-    ]
+    lines = [columns.format("", *head) for head in CELLS]
     model = None
     for fit in fits:
-        lines.append(
-            columns.format(
-                "" if fit.model == model else fit.model,
-                fit.library,
-                f"{fit.alpha:.4g}" + ("!" if fit.end_of_grid else ""),
-                fit.non_zero,
-                f"{fit.held_out_r2:.4f}" if fit.held_out_r2 > -10 else f"{fit.held_out_r2:.1e}",
-                f"{fit.relative_gap:.0e}" + ("*" if fit.not_converged else ""),
-                f"{fit.search_seconds:.2f}",
-                f"{fit.path_seconds:.3f}",
-            )
-        )
+        lines.append(columns.format("" if fit.model == model else fit.model, *cells(fit)))
         model = fit.model
-    stopped = [
-        f"{fit.library}'s {fit.model} {fit.not_converged} of {fit.fits}" for fit in fits if fit.not_converged
-    ]
-    if stopped:
-        lines += wrapped(f"* fits of the search that had not converged: {', '.join(stopped)}.")
-    if any(ours.alpha != theirs.alpha for ours, theirs in pairwise(fits) if ours.model == theirs.model):
-        lines += wrapped(
-            "Alphas differ where fits that are not exact change the order of nearly equal errors."
-        )
-    if any(fit.end_of_grid for fit in fits):
-        lines += wrapped("! the first or last alpha of those tried; a better one may lie beyond.")
+    for note in footnotes(fits):
+        lines += wrapped(note)
     return lines
 
 
@@ -248,12 +242,7 @@ def features_table(comparison):
 def footer(about, seconds):
     """Return how to read the tables."""
     lines = ["", "-" * WIDTH]
-    lines += wrapped(
-        "Relative gap: the objective is above its minimum by at most this share of half the variance of the "
-        "target (a duality gap in float64, by the same few lines for either library). Seconds, search: "
-        "scikit-learn's GridSearchCV around either estimator, preparation of each fold included. Seconds, "
-        "path: the estimator alone, once per alpha on all training rows."
-    )
+    lines += wrapped(READING)
     return "\n".join([*lines, f"Done in {seconds:.1f} s."])
 
 

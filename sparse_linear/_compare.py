@@ -14,6 +14,7 @@ import time
 import warnings
 from collections import Counter
 from decimal import Decimal
+from itertools import pairwise
 from numbers import Real
 from pathlib import Path
 from typing import NamedTuple
@@ -40,6 +41,17 @@ ESTIMATORS = {
     "ElasticNet": (ElasticNet, sklearn.linear_model.ElasticNet),
 }
 L1_RATIO = {"Lasso": 1.0, "ElasticNet": 0.5}
+# What `cells` says of a fit, in two lines.
+CELLS = (
+    ("", "", "", "held-out", "relative", "seconds,", "seconds,"),
+    ("", "alpha", "non-zero", "R²", "gap", "search", "path"),
+)
+READING = (
+    "Relative gap: the objective is above its minimum by at most this share of half the variance of the "
+    "target (a duality gap in float64, by the same few lines for either library). Seconds, search: "
+    "scikit-learn's GridSearchCV around either estimator, preparation of each fold included. Seconds, path: "
+    "the estimator alone, once per alpha on all training rows."
+)
 HELD_OUT = 0.25
 MIN_ROWS = 20
 MAX_CATEGORIES = 30
@@ -669,12 +681,46 @@ def compare(problem, *, n_alphas=12, folds=5, seed=0, with_sklearn=True, say=pri
                     fits.append(fit._replace(coef=fit.coef * y_unit))
                     for message in messages:
                         say(f"{what}: {message}")
+    names = prepared_names(problem, prepare)
+    return Comparison(
+        problem, len(split.y_train), len(split.y_test), y_unit, one_thread, names, warm_up_seconds, fits
+    )
+
+
+def prepared_names(problem, prepare):
+    """Return the names of the features that a fitted `prepare` makes of the columns of a problem."""
     names = prepare.get_feature_names_out(problem.columns)
     if isinstance(prepare, ColumnTransformer):  # which writes the name of each transformer before them
         names = [name.split("__", 1)[1] for name in names]
-    return Comparison(
-        problem, len(split.y_train), len(split.y_test), y_unit, one_thread, list(names), warm_up_seconds, fits
+    return list(names)
+
+
+def cells(fit):
+    """Return the row of a table that shows a fit, without its model: one text for each of `CELLS`."""
+    return (
+        fit.library,
+        f"{fit.alpha:.4g}" + ("!" if fit.end_of_grid else ""),
+        str(fit.non_zero),
+        f"{fit.held_out_r2:.4f}" if fit.held_out_r2 > -10 else f"{fit.held_out_r2:.1e}",
+        f"{fit.relative_gap:.0e}" + ("*" if fit.not_converged else ""),
+        f"{fit.search_seconds:.2f}",
+        f"{fit.path_seconds:.3f}",
     )
+
+
+def footnotes(fits):
+    """Return sentences on what a table of fits marks, and on what may surprise in it."""
+    notes = []
+    stopped = [
+        f"{fit.library}'s {fit.model} {fit.not_converged} of {fit.fits}" for fit in fits if fit.not_converged
+    ]
+    if stopped:
+        notes.append(f"* fits of the search that had not converged: {', '.join(stopped)}.")
+    if any(ours.alpha != theirs.alpha for ours, theirs in pairwise(fits) if ours.model == theirs.model):
+        notes.append("Alphas differ where fits that are not exact change the order of nearly equal errors.")
+    if any(fit.end_of_grid for fit in fits):
+        notes.append("! the first or last alpha of those tried; a better one may lie beyond.")
+    return notes
 
 
 def _split(problem, prepare, folds, seed):
