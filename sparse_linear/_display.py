@@ -52,7 +52,7 @@ def feature_names_of(model, given, n_features):
         return np.array([f"x{j}" for j in range(n_features)], dtype=object)
     if len(names) != n_features:
         raise ValueError(f"feature_names must hold {n_features} names, one per feature; got {len(names)}.")
-    return np.array([str(name) for name in names], dtype=object)
+    return np.array([printable(str(name)) for name in names], dtype=object)
 
 
 def of_target(values, target, ndim):
@@ -98,6 +98,11 @@ def deviations(X):
     return np.sqrt(StandardScaler(with_mean=False).fit(X).var_)
 
 
+def printable(text):
+    """Replace what would move a cursor, or be no letter, rather than be seen."""
+    return "".join(letter if letter.isprintable() else "?" for letter in text)
+
+
 def shorten(name, longest=LONGEST):
     """A name without its middle, if it is too long: names differ most at their ends."""
     head = (longest - 1) // 2
@@ -127,6 +132,11 @@ def spread(wanted, gap):
     return placed
 
 
+def _text(name):
+    """A name in a picture, short; a dollar sign in it does not begin a formula."""
+    return shorten(name).replace("$", r"\$")
+
+
 def _label(ax, names, colours, wanted, side):
     """Write names along the top or the right of axes, each as near to its place (in [0, 1]) as there is room.
 
@@ -140,7 +150,7 @@ def _label(ax, names, colours, wanted, side):
     placed = spread(np.asarray(wanted, dtype=float), 1.3 * SMALL / (72.0 * inches))
     return [
         ax.annotate(
-            shorten(name),
+            _text(name),
             xy=(at, 1.0) if across else (1.0, at),
             xytext=(to, 1.06) if across else (1.04, to),
             xycoords="axes fraction",
@@ -696,12 +706,12 @@ class CoefficientDisplay:
                 hatch=("", "////", "....", "xxxx")[k % 4],
                 edgecolor="white",
                 lw=0.3,
-                label=f"{name}, {np.count_nonzero(coef)} of {len(coef)} non-zero",
+                label=f"{_text(name)}, {np.count_nonzero(coef)} of {len(coef)} non-zero",
             )
             for k, (name, coef) in enumerate(zip(self.model_names, self.coefs, strict=True))
         ]
         ax.axvline(0.0, color="black", lw=0.8)
-        ax.set_yticks(rows, [shorten(name) for name in self.feature_names[shown]], fontsize=SMALL)
+        ax.set_yticks(rows, [_text(name) for name in self.feature_names[shown]], fontsize=SMALL)
         ax.set_ylim(len(shown) - 0.4, -0.6)
         ax.set_xlabel(self.x_label)
         left = len(used) - len(shown)
@@ -886,13 +896,13 @@ class GeometryDisplay:
                 aspect="equal",
                 xlim=grid[0][[0, -1]],
                 ylim=grid[1][[0, -1]],
-                xlabel=f"{shorten(self.feature_names[0])}, standardised",
+                xlabel=f"{_text(self.feature_names[0])}, standardised",
             )
             zero = self.feature_names[panel.solution == 0.0]
-            where = f"{shorten(zero[0])} = 0" if len(zero) else "neither is zero"
+            where = f"{_text(zero[0])} = 0" if len(zero) else "neither is zero"
             axis.set_title(f"{panel.name}: {where}", fontsize=SMALL + 2)
             axis.tick_params(labelsize=SMALL)
-        axes[0].set_ylabel(f"{shorten(self.feature_names[1])}, standardised")
+        axes[0].set_ylabel(f"{_text(self.feature_names[1])}, standardised")
         self.ax_, self.figure_ = axes, axes[0].figure
         if ax is None:
             parts = (self.balls_[-1], self.solutions_[-1], way, goal)

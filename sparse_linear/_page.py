@@ -20,8 +20,8 @@ from sparse_linear._report import summary
 from sparse_linear._ridge_cv import RidgeCV
 
 CORNERS = (
-    "Why the Lasso gives zeros and Ridge does not, for two of the features: the ball of the Lasso has corners, and "
-    "the solution stays in one until the ball is large enough."
+    "Why the Lasso gives zeros and Ridge does not, for two of the features: the ball of the Lasso has "
+    "corners, and the solution stays in one until the ball is large enough."
 )
 # Inches: wide pictures scroll sideways on a phone, the others fit and stay legible.
 PHONE = (5.0, 4.0)
@@ -94,7 +94,7 @@ def write_page(path, comparisons, about, say):
     matplotlib.use("agg")  # a command opens no windows
     sections = []
     for comparison in comparisons:
-        say(f"{comparison.problem.name}: tables and pictures for {path}")
+        say(f"{comparison.problem.name}: tables and pictures of the report")
         with matplotlib.rc_context({"figure.figsize": PHONE}):
             sections.append(_section(comparison, about))
     versions = about["versions"]

@@ -16,8 +16,8 @@ COLLINEAR = 0.95
 SUSPECTS = 100
 # How many are named, of things that may be many.
 SHOWN = 3
-# A solution whose equations lose this many digits gets a warning.
-ILL_CONDITIONED = 1e10
+# From this condition number on there is a warning: changes of the data grow by as much in the coefficients.
+ILL_CONDITIONED = 1e6
 # Standard deviations further apart than this, under one penalty, get a warning.
 UNEQUAL = 10.0
 STYLE = "text-align:left;padding:.15em .8em .15em 0;vertical-align:top"
@@ -249,7 +249,7 @@ def _never(model, target):
 def _facts_of_solution(model, target):
     """How exact the solution is."""
     facts = []
-    if hasattr(model, "dual_gap_"):
+    if hasattr(model, "status_"):
         gap, objective = (
             float(_display.of_target(values, target, 0)) for values in (model.dual_gap_, model.objective_)
         )
@@ -336,8 +336,7 @@ def _warnings_from_data(model, coef, names, columns, order):
 
 
 def _wrapped(text, first, later):
-    """Text as lines of at most WIDTH columns; nothing in it moves the cursor."""
-    text = "".join(letter if letter.isprintable() else "?" for letter in text)
+    """Text as lines of at most WIDTH columns."""
     return textwrap.wrap(text, WIDTH, initial_indent=first, subsequent_indent=later)
 
 
