@@ -29,8 +29,11 @@ LONGEST = 24
 # ---------------------------------------------------------------------------------------------
 
 
-def _axes(ax, what, n=1, size=None):
-    """Axes to draw on: those given, or n new ones side by side; as an array."""
+def _axes(ax, what, n=1, width=None, height=None):
+    """Axes to draw on: those given, or n new ones side by side; as an array.
+
+    Width and height of a new figure, in inches, are those that the user has set for all, unless given.
+    """
     try:
         from matplotlib import pyplot
     except ImportError as error:
@@ -38,6 +41,8 @@ def _axes(ax, what, n=1, size=None):
             f'{what} needs matplotlib, which is not installed: pip install "sparse_linear[plot]"'
         ) from error
     if ax is None:
+        usual = pyplot.rcParams["figure.figsize"]
+        size = (width or usual[0], height or usual[1])
         return np.atleast_1d(pyplot.subplots(1, n, figsize=size, layout="constrained")[1])
     given = np.atleast_1d(ax).ravel()
     if len(given) != n:
@@ -695,7 +700,7 @@ class CoefficientDisplay:
         used = order[largest[order] > 0.0]
         shown = used[:n_features]
         height = max(2.0, 0.8 + 0.2 * max(len(shown), 1) * (1.0 if n_models == 1 else 1.4))
-        (ax,) = _axes(ax, "CoefficientDisplay.plot", size=(6.4, height))
+        (ax,) = _axes(ax, "CoefficientDisplay.plot", height=height)
         rows, thick = np.arange(len(shown)), 0.8 / n_models
         self.bars_ = [
             ax.barh(
@@ -870,7 +875,7 @@ class GeometryDisplay:
         self : GeometryDisplay
         """
         n = len(self.panels)
-        axes = _axes(ax, "GeometryDisplay.plot", n, size=(3.2 * n, 3.6))
+        axes = _axes(ax, "GeometryDisplay.plot", n, width=3.2 * n, height=3.6)
         balls = [_ball(panel.l1_ratio, panel.solution) for panel in self.panels]
         everything = np.hstack([*balls, *(panel.path for panel in self.panels)])
         low, high = everything.min(axis=1), everything.max(axis=1)
