@@ -341,7 +341,8 @@ class PathDisplay:
         dense = len(used) > 0 and not entries.any()
         sizes = np.abs(coefs[used, -1] if dense else coefs[used, entries])
         order = np.lexsort((-sizes, entries))
-        named, entries = used[order][:n_labels], entries[order][:n_labels]
+        # A feature is last zero at the alpha before the one that shows it; its line begins there.
+        named, begins = used[order][:n_labels], np.maximum(entries[order][:n_labels] - 1, 0)
 
         if x == "alpha":
             _alpha_axis(ax, alphas)
@@ -359,14 +360,14 @@ class PathDisplay:
         colours = [COLOURS[k % len(COLOURS)] for k in range(len(named))]
         self.lines_ = [
             ax.plot(
-                places,
-                coefs[j],
+                places[begin:],
+                coefs[j, begin:],
                 color=colour,
                 ls=DASHES[k // len(COLOURS) % len(DASHES)],
                 lw=1.5,
                 label="_" + self.feature_names[j],  # an underscore keeps it out of legends
             )[0]
-            for k, (j, colour) in enumerate(zip(named, colours, strict=True))
+            for k, (j, begin, colour) in enumerate(zip(named, begins, colours, strict=True))
         ]
         top = np.abs(coefs).max(initial=0.0) or 1.0
         low, high = min(coefs.min(initial=0.0), 0.0), max(coefs.max(initial=0.0), 0.0)
@@ -375,8 +376,7 @@ class PathDisplay:
             bottom, ceiling = ax.get_ylim()
             wanted, side = (coefs[named, -1] - bottom) / (ceiling - bottom), "right"
         else:
-            # A feature is last zero at the alpha before the one that shows it.
-            starts = places[np.maximum(entries - 1, 0)]
+            starts = places[begins]
             ax.scatter(starts, np.zeros(len(starts)), s=14, color=colours, zorder=3, clip_on=False)
             ax.vlines(starts, 0.0, ax.get_ylim()[1], colors=colours, lw=0.6, alpha=0.5, zorder=1.2)
             points = np.column_stack([starts, np.zeros(len(starts))])

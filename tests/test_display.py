@@ -180,8 +180,10 @@ def test_path_shows_coefficients_and_marks_alpha(lasso, names):
     assert order[:4] == ["bmi", "s5", "bp", "s3"]
     assert sorted(order) == sorted(names)
     for line, name in zip(display.lines_, order, strict=True):
-        np.testing.assert_array_equal(line.get_xdata(), lasso.alphas_)
-        np.testing.assert_array_equal(line.get_ydata(), lasso.coef_path_[names.index(name)])
+        coefs = lasso.coef_path_[names.index(name)]
+        begin = np.flatnonzero(coefs)[0] - 1
+        np.testing.assert_array_equal(line.get_xdata(), lasso.alphas_[begin:])
+        np.testing.assert_array_equal(line.get_ydata(), coefs[begin:])
     assert display.chosen_.get_xdata()[0] == lasso.alpha_
     assert display.ax_.get_xscale() == "log"
     assert display.ax_.get_xlim() == (lasso.alphas_[0], lasso.alphas_[-1])
@@ -192,10 +194,9 @@ def test_path_shows_coefficients_and_marks_alpha(lasso, names):
 def test_path_labels_stand_where_features_enter(lasso, names):
     display = PathDisplay.from_estimator(lasso, feature_names=names)
     [dots] = [artist for artist in display.ax_.collections if artist.get_offsets().any()]
-    for line, (x, y), label in zip(display.lines_, dots.get_offsets(), display.labels_, strict=True):
-        values = line.get_ydata()
-        first = np.flatnonzero(values)[0]
-        assert (x, y) == (line.get_xdata()[first - 1], 0.0)
+    for (x, y), label in zip(dots.get_offsets(), display.labels_, strict=True):
+        first = np.flatnonzero(lasso.coef_path_[names.index(label.get_text())])[0]
+        assert (x, y) == (lasso.alphas_[first - 1], 0.0)
         at = np.log(lasso.alphas_[0] / x) / np.log(lasso.alphas_[0] / lasso.alphas_[-1])
         np.testing.assert_allclose(label.xy, (at, 1.0), atol=1e-9)
     assert overlaps(display.labels_, display.figure_) == []
@@ -204,7 +205,9 @@ def test_path_labels_stand_where_features_enter(lasso, names):
 def test_path_against_the_norm(lasso):
     display = PathDisplay.from_estimator(lasso, x="l1_norm")
     norms = np.abs(lasso.coef_path_).sum(axis=0)
-    np.testing.assert_allclose(display.lines_[0].get_xdata(), norms)
+    np.testing.assert_allclose(
+        display.lines_[0].get_xdata(), norms
+    )  # the first line is there from the beginning
     np.testing.assert_allclose(display.chosen_.get_xdata()[0], np.abs(lasso.coef_).sum())
     with pytest.raises(ValueError, match="x must be one of"):
         display.plot(x="l2_norm")
