@@ -178,10 +178,21 @@ def _label(ax, names, colours, wanted, side):
     ]
 
 
-def _alpha_axis(ax, alphas):
-    """Make x the logarithm of alpha, decreasing from left to right, as the model grows."""
+def _alpha_axis(ax, alphas, margin=0.0):
+    """Make x the logarithm of alpha, decreasing from left to right, as the model grows.
+
+    The margin is a share of the width. The fewer powers of ten there are, the more numbers lie between them.
+    """
+    from matplotlib.ticker import LogLocator, NullFormatter
+
     ax.set_xscale("log")
-    ax.set_xlim(alphas.max(), alphas.min())
+    width = np.log10(alphas.max() / alphas.min())
+    room = 10.0 ** (margin * width if width > 0.0 else 0.1)
+    ax.set_xlim(alphas.max() * room, alphas.min() / room)
+    between = (1.0,) if width > 2.5 else (1.0, 2.0, 5.0) if width > 1.0 else (1.0, 1.5, 2.0, 3.0, 5.0, 7.0)
+    ax.xaxis.set_major_locator(LogLocator(subs=between))
+    ax.xaxis.set_major_formatter("{x:.3g}")
+    ax.xaxis.set_minor_formatter(NullFormatter())
     ax.set_xlabel("λ (alpha), decreasing")
 
 
@@ -537,9 +548,7 @@ class CVDisplay:
             elinewidth=1,
             capsize=1.5,
         )
-        _alpha_axis(ax, self.alphas)
-        edge = 0.03 * np.log(self.alphas.max() / self.alphas.min())
-        ax.set_xlim(self.alphas.max() * np.exp(edge), self.alphas.min() * np.exp(-edge))
+        _alpha_axis(ax, self.alphas, margin=0.03)
         ax.set_ylabel(self.score_name)
         ax.yaxis.set_major_formatter("{x:.4g}")  # a power of ten apart would stand in the way of the top axis
         best = "largest score" if self.score_name.startswith("mean score") else "smallest error"

@@ -202,6 +202,24 @@ def test_path_labels_stand_where_features_enter(lasso, names):
     assert overlaps(display.labels_, display.figure_) == []
 
 
+@pytest.mark.parametrize("eps", [0.5, 0.1, 0.03, 1e-3, 1e-6])
+def test_alphas_are_legible_whatever_their_range(eps):
+    alphas = 0.7 * np.geomspace(1.0, eps, 20)
+    display = PathDisplay(alphas, np.outer([1.0, 2.0], 1.0 - alphas)).plot()
+    display.figure_.canvas.draw()
+    inside = [
+        label
+        for at, label in zip(display.ax_.get_xticks(), display.ax_.get_xticklabels(), strict=True)
+        if alphas[-1] <= at <= alphas[0]
+    ]
+    assert 2 <= len(inside) <= 8
+    assert overlaps(inside, display.figure_) == []
+
+
+def test_one_alpha():
+    assert len(PathDisplay([1.0], [[1.0], [2.0]]).plot().lines_) == 2
+
+
 def test_path_against_the_norm(lasso):
     display = PathDisplay.from_estimator(lasso, x="l1_norm")
     norms = np.abs(lasso.coef_path_).sum(axis=0)
