@@ -43,6 +43,8 @@ MANY = 12
 LANCZOS_STEPS = 16
 # Gram matrices of up to this many columns (32 kB) are kept by an estimator.
 SMALL = 64
+# Eigenvalues of a Gram matrix above this share of the largest are no rounding, whatever its diagonal.
+INDEPENDENT = 1e-10
 # What is below this share of the square of a column is rounding of a Gram matrix.
 RANK_TOLERANCE = 1e-14
 # Elements of a tile of rows, and pairs of target and lambda, that are in work at a time.
@@ -106,7 +108,7 @@ class CholeskyInverse:
         self.scale = 1.0 / np.sqrt(diagonal)
         scaled = matrix * self.scale
         scaled *= self.scale[:, None]
-        scaled[np.diag_indices_from(scaled)] = 1.0
+        np.fill_diagonal(scaled, 1.0)
         self.factor = _factor(scaled)
 
     def __call__(self, rows, lams):
@@ -117,11 +119,11 @@ class CholeskyInverse:
         return solved.T * self.scale
 
 
-class EigenInverse:
-    """``(M + lambda I)^{-1}`` for any lambda, from eigenvalues and eigenvectors."""
+class EigenInverse(NamedTuple):
+    """``(M + lambda I)^{-1}`` for any lambda, on the span of some eigenvectors of M."""
 
-    def __init__(self, matrix):
-        self.values, self.vectors = eigen(matrix)
+    values: np.ndarray  # (k,)
+    vectors: np.ndarray  # (m, k)
 
     def check(self, smallest_lam):
         """Refuse lambdas with which the matrix is singular to working precision."""
@@ -180,6 +182,15 @@ class Conditioning(NamedTuple):
         return self if len(self.matrix) <= SMALL else self.spectrum()
 
 
+def _conditioning(factor, eliminated, full):
+    """`Spectrum` of a `Primal` or `Dual`, or what makes one."""
+    if isinstance(factor.inverse, EigenInverse):
+        values = factor.inverse.values
+        if values.min(initial=np.inf) > INDEPENDENT * values.max(initial=0.0):
+            return Spectrum(float(values.max()), float(values.min()), eliminated + len(values), full)
+    return Conditioning(factor.matrix, factor.before, eliminated, full).soon()
+
+
 def _spectrum(matrix, before, eliminated, full):
     """`Spectrum` of A from its Gram matrix; `before` is the diagonal that it had before the elimination.
 
@@ -194,27 +205,25 @@ def _spectrum(matrix, before, eliminated, full):
         return Spectrum(0.0, 0.0, eliminated, full)
     if len(used) < len(matrix):
         matrix, size = matrix[np.ix_(used, used)], size[used]
-    scaled = matrix / size / size[:, None]
+    scaled = matrix / size
+    scaled /= size[:, None]
     tol = 16.0 * len(used) * np.finfo(np.float64).eps
-    factor, pivots, rank, _ = linalg.lapack.dpstrf(scaled, tol=tol, lower=1)
-    factor = np.tril(factor[:, :rank])
+    factor, pivots, rank, _ = linalg.lapack.dpstrf(scaled.T, tol=tol, lower=1, overwrite_a=1)
     full = full and rank == len(matrix)
     factor *= size[pivots - 1][:, None]
+    factor = factor[:, :rank]
     if len(matrix) <= LANCZOS_STEPS:
-        values = np.square(linalg.svdvals(factor, check_finite=False))
+        values = np.square(linalg.svdvals(np.tril(factor), check_finite=False))
         return Spectrum(float(values[0]), float(values[-1]), eliminated + rank, full)
     largest = _largest_eigenvalue(lambda x: matrix @ x, len(matrix))
-    if rank == len(matrix):
+    if rank < len(matrix):  # L^T L has the eigenvalues of L L^T that are not zero
+        small = linalg.lapack.dlauum(factor[:rank], lower=1)[0]
+        small = linalg.blas.dsyrk(1.0, factor[rank:], trans=1, lower=1, beta=1.0, c=small, overwrite_c=1)
+        factor = linalg.lapack.dpotrf(small, lower=1, overwrite_a=1)[0]
 
-        def inverse(x):
-            half = linalg.blas.dtrsv(factor, x, lower=1)
-            return linalg.blas.dtrsv(factor, half, lower=1, trans=1)
-
-    else:
-        small = linalg.lapack.dpotrf(factor.T @ factor, lower=1)[0]
-
-        def inverse(x):
-            return linalg.lapack.dpotrs(small, x, lower=1)[0]
+    def inverse(x):
+        half = linalg.blas.dtrsv(factor, x, lower=1)
+        return linalg.blas.dtrsv(factor, half, lower=1, trans=1)
 
     return Spectrum(largest, 1.0 / _largest_eigenvalue(inverse, rank), eliminated + rank, full)
 
@@ -321,7 +330,7 @@ class Primal:
     def diagonalise(self, smallest_lam):
         """Factor the matrix for all lambdas from some value on."""
         if not isinstance(self.inverse, EigenInverse):
-            self.inverse = EigenInverse(self.matrix)
+            self.inverse = EigenInverse(*eigen(self.matrix))
         self.inverse.check(smallest_lam)
 
     def reduce(self, right):
@@ -356,7 +365,7 @@ class Primal:
 
     def conditioning(self):
         """`Spectrum` of A, or what makes one."""
-        return Conditioning(self.matrix, self.before, len(self.free), True).soon()
+        return _conditioning(self, len(self.free), True)
 
 
 class Dual:
@@ -415,13 +424,17 @@ class Dual:
 
     def refined(self, targets, lams, corrs=None):
         """As `Primal.refined`: the residual ``r`` of the answer is lambda times the dual coefficients."""
-        shares = self._project(self.inverse(self._project(targets), lams))
+        goal = self._project(targets)
+        shares = self._project(self.inverse(goal, lams))
+        # What the factor has rounded is seen on the matrix; what the matrix has, on X only.
+        left = goal - shares @ self.matrix - lams[:, None] * shares
+        shares = shares + self._project(self.inverse(left, lams))
         before = np.full(len(targets), np.inf)
         for step in range(1, REFINEMENTS + 1):
             coefs, rest = self._expand(shares, targets)
+            slip = self._project(rest) - lams[:, None] * shares
             if step == REFINEMENTS:
                 break
-            slip = self._project(rest) - lams[:, None] * shares
             correction = self._project(self.inverse(slip, lams))
             size = np.abs(correction).max(axis=1)
             worth = (size > ACCURATE * np.abs(shares).max(axis=1)) & (size < 0.5 * before)
@@ -429,12 +442,25 @@ class Dual:
                 break
             shares = shares + np.where(worth[:, None], correction, 0.0)
             before = size
-        return Refined(coefs, self.design.correlate(rest), np.einsum("ij,ij->i", rest, rest), step)
+        corrs = self._correlations(coefs, rest, np.sqrt(np.einsum("ij,ij->i", slip, slip)), lams)
+        return Refined(coefs, corrs, np.einsum("ij,ij->i", rest, rest), step)
+
+    def _correlations(self, coefs, rest, slip, lams):
+        """Correlations (b, p) of all columns with residuals that are lambda times the shares up to `slip` (b,).
+
+        They are those with the shares, which are the coefficients, up to `slip`, as columns have unit length.
+        Where that is too little for a certificate to see, it is given the worst case, and a pass over X saved.
+        """
+        if not len(self.free) and (0.5 * slip * slip * self.scale.sum() <= ACCURATE * lams).all():
+            used = self.scale > 0.0
+            shared = np.divide(coefs, self.scale, out=np.zeros_like(coefs), where=used)
+            return lams[:, None] * shared + np.where(used, slip[:, None], 0.0)
+        return self.design.correlate(rest)
 
     def conditioning(self):
         """As `Primal.conditioning`."""
         eliminated = self.explained.shape[1] if len(self.free) else 0
-        return Conditioning(self.matrix, self.before, eliminated, False).soon()
+        return _conditioning(self, eliminated, False)
 
 
 class Conjugate:

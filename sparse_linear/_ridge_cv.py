@@ -134,7 +134,9 @@ class _Engine:
             found = self.kernel_spectrum(rows, self.weights[rows])
             if self.sample_weight is None:  # the fit to all rows needs the same inner products
                 design = self.data.design
-                self.data.factor = _ridge.Dual(design, self.rules(design.units, design.weight), found.inner)
+                factor = _ridge.Dual(design, self.rules(design.units, design.weight), found.inner)
+                factor.inverse = _ridge.EigenInverse(found.values, found.vectors)
+                self.data.factor = factor
             return found.values, found.fixed, found
         data = self.data
         design = data.design
@@ -295,7 +297,9 @@ class _Engine:
         if self._kernel is not None:
             return self._kernel
         settings = self.settings
-        design = make_design(self.X, None, settings.fit_intercept)
+        design = self.data.design
+        if self.sample_weight is not None:
+            design = make_design(self.X, None, settings.fit_intercept)
         units = design.units
         own = units
         if settings.standardize:
