@@ -397,20 +397,25 @@ class Dual:
         self.matrix = design.outer_gram(self.scale) if kernel is None else kernel
         self.before = self.matrix.diagonal().copy()
         self.free = np.flatnonzero(l2 == 0.0)
+        # What the intercept and the unpenalised columns explain is nobody else's: P K P with P = I - Q Q^T.
+        # Centred columns are orthogonal to the intercept already; but for rounding, so is the solution.
+        self.explained = design.root[:, None] if design.fit_intercept else np.empty((design.n, 0))
+        self.eliminated = 0
         if len(self.free):
             columns = design.block()
             columns.gather(self.free)
             self.loose = columns.combine(np.eye(len(self.free)))
-            self.explained = basis(self.loose)
-            # P K P with P = I - Q Q^T: what the unpenalised columns explain is nobody else's.
-            half = self.matrix - self.explained @ (self.explained.T @ self.matrix)
-            self.matrix = half - (half @ self.explained) @ self.explained.T
+            explained = basis(self.loose)
+            self.eliminated = explained.shape[1]
+            self.explained = np.hstack([self.explained, explained])
+            half = self.matrix - explained @ (explained.T @ self.matrix)
+            self.matrix = half - (half @ explained) @ explained.T
 
     prepare = Primal.prepare
     diagonalise = Primal.diagonalise
 
     def _project(self, rows):
-        return rows - (rows @ self.explained) @ self.explained.T if len(self.free) else rows
+        return rows - (rows @ self.explained) @ self.explained.T if self.explained.size else rows
 
     def _expand(self, shares, targets):
         """Coefficients (b, p) from dual ones (b, n), and the targets without what they explain."""
@@ -459,8 +464,7 @@ class Dual:
 
     def conditioning(self):
         """As `Primal.conditioning`."""
-        eliminated = self.explained.shape[1] if len(self.free) else 0
-        return _conditioning(self, eliminated, False)
+        return _conditioning(self, self.eliminated, False)
 
 
 class Conjugate:
