@@ -36,7 +36,7 @@ DEPENDENT = 1e-12
 # Below this reciprocal condition number a factor of the normal equations cannot be refined.
 SINGULAR = 1e-13
 # Conjugate gradients stop at this share of the first gradient; corrections, at the second.
-REDUCED = (1e-12, 1e-15)
+REDUCED = (1e-14, 3e-14)
 # From this many lambdas on, an eigendecomposition is cheaper than a Cholesky factor for each.
 MANY = 12
 # Steps of Lanczos' method for the extreme eigenvalues of a Gram matrix; smaller matrices are diagonalised.
@@ -489,8 +489,13 @@ class Conjugate:
     def __init__(self, design, l2, limit, patient):
         self.design = design
         self.l2 = l2
-        self.used = np.isfinite(l2)
-        self.penalty = np.where(self.used, l2, 0.0)
+        used = np.isfinite(l2)
+        self.used = slice(None) if used.all() else np.flatnonzero(used)
+        # The stored entries themselves, where they allow it; without the columns that are left out, such as
+        # the empty ones, of which text may have many.
+        self.entries = None
+        if sparse.issparse(design.X) and design.X.dtype == np.float64 and not len(design.far):
+            self.entries = design.X if used.all() else design.X[:, self.used]
         self.left = limit
         self.patient = patient
         self.first = None  # squared size of the first gradient
@@ -499,25 +504,28 @@ class Conjugate:
         """Nothing is factored."""
 
     def _curve(self, rows):
-        """``Z^T Z`` times rows (b, p), on the stored entries themselves where they allow it."""
+        """``Z^T Z`` times rows (b, k) for the columns in use."""
         design = self.design
-        if design.X.dtype != np.float64 or not sparse.issparse(design.X) or len(design.far):
-            return design.correlate(design.apply(rows))
-        mean, norm, _ = design.units
+        if self.entries is None:
+            whole = np.zeros((len(rows), design.p))
+            whole[:, self.used] = rows
+            return design.correlate(design.apply(whole))[:, self.used]
+        mean, norm = design.units.mean[self.used], design.units.norm[self.used]
         scaled = rows / norm
         columns = scaled.T if len(rows) > 1 else scaled[0]  # SciPy is faster with a vector
-        weighted = (design.X @ columns - columns.T @ mean).T * design.share
-        curved = (design.X.T @ weighted.T).T - np.multiply.outer(weighted.sum(axis=-1), mean)
+        weighted = (self.entries @ columns - columns.T @ mean).T * design.share
+        curved = (self.entries.T @ weighted.T).T - np.multiply.outer(weighted.sum(axis=-1), mean)
         return np.reshape(curved, rows.shape) / norm
 
     def solve(self, right, lams):
         """As `Primal.solve`, up to a share `REDUCED` of the first right-hand sides."""
-        diagonal = lams[:, None] * self.penalty
-        scale = np.where(self.used, 1.0 / (1.0 + diagonal), 0.0)  # columns of Z have unit length
-        solution = np.zeros_like(right)
-        rest = right
-        toward = scaled = rest * scale
-        square = np.einsum("ij,ij->i", rest, scaled)
+        diagonal = lams[:, None] * self.l2[self.used]
+        scale = 1.0 / np.sqrt(1.0 + diagonal)  # columns of Z have unit length
+        diagonal *= scale * scale
+        rest = right[:, self.used] * scale
+        solution = np.zeros_like(rest)
+        toward = rest.copy()
+        square = np.einsum("ij,ij->i", rest, rest)
         if self.first is None:
             self.first = square
             goal = REDUCED[0] ** 2 * square
@@ -529,17 +537,20 @@ class Conjugate:
                     break
                 raise SlowError
             self.left -= 1
-            image = self._curve(toward)
+            image = scale * self._curve(scale * toward)
             image += diagonal * toward
             bend = np.einsum("ij,ij->i", toward, image)
             step = np.divide(square, bend, out=np.zeros_like(square), where=bend > 0.0)[:, None]
             solution += step * toward
-            rest = rest - step * image
-            scaled = rest * scale
-            before, square = square, np.einsum("ij,ij->i", rest, scaled)
+            image *= step
+            rest -= image
+            before, square = square, np.einsum("ij,ij->i", rest, rest)
             growth = np.divide(square, before, out=np.zeros_like(square), where=before > 0.0)
-            toward = scaled + growth[:, None] * toward
-        return solution
+            toward *= growth[:, None]
+            toward += rest
+        result = np.zeros_like(right)
+        result[:, self.used] = solution * scale
+        return result
 
     def refined(self, targets, lams, corrs=None):
         """As `Primal.refined`."""
