@@ -48,7 +48,7 @@ INDEPENDENT = 1e-10
 # What is below this share of the square of a column is rounding of a Gram matrix.
 RANK_TOLERANCE = 1e-14
 # Elements of a tile of rows, and pairs of target and lambda, that are in work at a time.
-TILE = 1 << 20
+TILE = 1 << 18
 PAIRS = 4096
 
 
@@ -359,9 +359,19 @@ class Primal:
         solved = turned.reshape(-1, len(values)) @ vectors.T
         return self.expand(solved, np.repeat(right, len(lams), axis=0)).reshape(len(right), len(lams), -1)
 
-    def refined(self, targets, lams, corrs=None):
-        """`Refined` solutions for targets (b, n); `corrs` are their correlations, where they are known."""
-        return _refine(self, self.design, targets, self.l2, lams, corrs)
+    def refined(self, targets, lams, corrs=None, which=None):
+        """`Refined` solutions for b targets and lambdas.
+
+        Parameters
+        ----------
+        targets : ndarray of shape (q, n)
+        lams : ndarray of shape (b,)
+        corrs : ndarray of shape (q, p) or None
+            Their correlations with all columns, where they are known.
+        which : ndarray of shape (b,), int, or None
+            The target that each lambda is for, if not one after the other.
+        """
+        return _refine(self, self.design, targets, self.l2, lams, corrs, which)
 
     def conditioning(self):
         """`Spectrum` of A, or what makes one."""
@@ -427,8 +437,9 @@ class Dual:
             rest = rest - more @ self.loose
         return coefs, rest
 
-    def refined(self, targets, lams, corrs=None):
+    def refined(self, targets, lams, corrs=None, which=None):
         """As `Primal.refined`: the residual ``r`` of the answer is lambda times the dual coefficients."""
+        targets = targets if which is None else targets[which]
         goal = self._project(targets)
         shares = self._project(self.inverse(goal, lams))
         # What the factor has rounded is seen on the matrix; what the matrix has, on X only.
@@ -552,10 +563,10 @@ class Conjugate:
         result[:, self.used] = solution * scale
         return result
 
-    def refined(self, targets, lams, corrs=None):
+    def refined(self, targets, lams, corrs=None, which=None):
         """As `Primal.refined`."""
         self.first = None
-        return _refine(self, self.design, targets, self.l2, lams, corrs)
+        return _refine(self, self.design, targets, self.l2, lams, corrs, which)
 
     def conditioning(self):
         """Not known: X has only been iterated on."""
@@ -571,7 +582,7 @@ class Refined(NamedTuple):
     steps: int  # how often the factor was used
 
 
-def _refine(factor, design, targets, l2, lams, corrs):
+def _refine(factor, design, targets, l2, lams, corrs, which):
     """Solve with a factor, then correct by the gradient until it no longer matters; see `Primal.refined`."""
     used = np.isfinite(l2)
     penalty = np.where(used, l2, 0.0) * lams[:, None]
@@ -580,12 +591,12 @@ def _refine(factor, design, targets, l2, lams, corrs):
     def within(gradient):
         return gradient if every else np.where(used, gradient, 0.0)
 
-    coefs = factor.solve(within(design.correlate(targets) if corrs is None else corrs), lams)
-    before = np.full(len(targets), np.inf)
+    which = np.arange(len(lams)) if which is None else which
+    corrs = design.correlate(targets) if corrs is None else corrs
+    coefs = factor.solve(within(corrs[which]), lams)
+    before = np.full(len(lams), np.inf)
     for step in range(1, REFINEMENTS + 1):
-        residuals = targets - design.apply(coefs)
-        corrs = design.correlate(residuals)
-        rss = np.einsum("ij,ij->i", residuals, residuals)
+        corrs, rss = design.gradients(targets, which, coefs)
         if step == REFINEMENTS:
             break
         correction = factor.solve(within(corrs - penalty * coefs), lams)
