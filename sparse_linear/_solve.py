@@ -318,7 +318,7 @@ def fit(
     penalty : Penalty
         On the scale of X.
     lams : ndarray of shape (q, b)
-        Decreasing along each row.
+        Decreasing along each row, where there is an l1 penalty or a bound.
     standardize : bool
     max_iter : int
         Limit of rounds (active set) or iterations (LSMR) for each lambda.
