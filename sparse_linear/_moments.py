@@ -275,20 +275,19 @@ class Sums(NamedTuple):
         count = int(np.count_nonzero(weights))
         mean_y = Y[first] + weights @ np.where(weights[:, None] > 0.0, Y - Y[first], 0.0) / weight
         contiguous = X.flags.c_contiguous or X.flags.f_contiguous
-        if contiguous and X.dtype == np.float64:
+        if even and contiguous and X.dtype == np.float64 and _near(X):
+            xx, y = _full(_syrk(X)), (Y - mean_y).T
+            mean_x, *xy = np.vstack([np.full(n, 1.0 / n), y]) @ X  # in one pass
+            if (2.0 * n * mean_x * mean_x <= xx.diagonal()).all():
+                # Each column is nearer to zero than its spread: centring costs a digit at most.
+                xx -= np.outer(n * mean_x, mean_x)
+                xy = np.array(xy).T - np.outer(mean_x, y.sum(axis=1))
+                parts = (_times(part, weights[first]) for part in (xx, xy, np.einsum("ij,ij->i", y, y)))
+                return cls(count, weight, mean_x, mean_y, *parts)
+        elif contiguous and X.dtype == np.float64:
             mean_x = weights @ X / weight
         else:
             mean_x = X[first] + sum(s @ x for x, _, s in _tiles(X, Y, weights, X[first], mean_y)) / weight
-        if even and contiguous and X.dtype == np.float64 and _near(X, mean_x):
-            xx, y = _full(_syrk(X)), Y - mean_y
-            if (2.0 * n * mean_x * mean_x <= xx.diagonal()).all():
-                # Each column is nearer to zero than its spread: centring costs a digit at most.
-                y *= weights[first]
-                xx -= np.outer(n * mean_x, mean_x)
-                xx *= weights[first]
-                left_y = y.sum(axis=0)
-                xy, yy = X.T @ y - np.outer(mean_x, left_y), np.einsum("ij,ij->j", y, y) / weights[first]
-                return cls(count, weight, mean_x, mean_y, xx, xy, yy)
         xx, xy, yy = np.zeros((p, p), order="F"), np.zeros((p, q)), np.zeros(q)
         left_x, left_y = np.zeros(p), np.zeros(q)
         for x, y, s in _tiles(X, Y, weights, mean_x, mean_y):
@@ -332,10 +331,10 @@ def _tiles(X, Y, weights, mean_x, mean_y):
         yield x[:k], y[:k], weights[rows]
 
 
-def _near(X, mean):
+def _near(X):
     """Whether some rows suggest that all columns are nearer to zero than their spread."""
     some = X[:: max(1, len(X) // 100)]
-    return bool((mean * mean <= some.var(axis=0)).all())
+    return bool((np.square(some.mean(axis=0)) <= some.var(axis=0)).all())
 
 
 def _syrk(X, total=None):

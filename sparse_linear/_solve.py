@@ -320,7 +320,7 @@ def fit(
     penalty : Penalty
         On the scale of X.
     lams : ndarray of shape (q, b)
-        Decreasing along each row.
+        Decreasing along each row, where there is an l1 penalty or a bound.
     standardize : bool
     max_iter : int
         Limit of rounds (active set) or iterations (LSMR) for each lambda.
@@ -656,14 +656,15 @@ def _fit_quadratic(data, moments, penalty, lams, max_iter, choice):
             pairs = [design.target(y) for y in Y[:, some].T]
             targets[some] = [target for target, _ in pairs]
             values = np.array([unit for _, unit in pairs])
+            corrs = None
+            if moments is not None:
+                columns = zip(targets[some], moments.corrs[:, some].T, strict=True)
+                corrs = np.array([target.divided(column) for target, column in columns])
             rows, places = np.nonzero((lams[some][:, :, None] == group).any(axis=2))
             for first in range(0, len(rows), height):
                 row, place = rows[first : first + height], places[first : first + height]
                 at = top + row, place
-                corrs = None
-                if moments is not None:
-                    corrs = np.array([moments.target(t).divided(moments.corrs[:, t]) for t in at[0]])
-                coefs[at], gaps[at], rss[at], rounds[at] = solver.solve(values[row], lams[at], rules, corrs)
+                coefs[at], gaps[at], rss[at], rounds[at] = solver.solve(values, lams[at], rules, corrs, row)
         data.factor = solver.factor
         reported = solver.choice if solver.choice != choice else reported
         if solver.choice == choice.after:
@@ -735,18 +736,28 @@ class _QuadraticSolver:
         self.choice = Choice(solver, False, f"{name}: the normal equations are singular to working precision")
         self.factor = None
 
-    def solve(self, values, lams, rules, corrs=None):
-        """Coefficients (b, p), gaps, squared residuals and steps (b,) for unit targets (b, n).
+    def solve(self, targets, lams, rules, corrs, which):
+        """Coefficients (b, p), gaps, squared residuals and steps (b,).
 
-        `corrs` are the correlations of the features with the targets, where they are known.
+        Parameters
+        ----------
+        targets : ndarray of shape (q, n)
+            Of unit length.
+        lams : ndarray of shape (b,)
+        rules : Penalty
+            In the units of the solvers.
+        corrs : ndarray of shape (q, p) or None
+            Correlations of the features with the targets, where they are known.
+        which : ndarray of shape (b,), int
+            The target of each lambda.
         """
         design, l2 = self.data.design, self.l2
         if not np.isfinite(l2).any():
-            nothing = np.zeros((len(values), len(l2)))
-            return nothing, *_gaps_on_data(design, values, rules, lams, nothing), 1
+            nothing = np.zeros((len(lams), len(l2)))
+            return nothing, *_gaps_on_data(design, targets[which], rules, lams, nothing), 1
         if self.choice.solver in ("cholesky", "dual", "cg"):
             try:
-                found = self.factor.refined(values, lams, corrs)
+                found = self.factor.refined(targets, lams, corrs, which)
                 gaps = _gaps_from(found.corrs, rules, lams, found.coefs, found.rss)
                 if self.choice.solver == "cg" or (gaps <= _kernels.EXACT).all():
                     return found.coefs, gaps, found.rss, found.steps
@@ -755,7 +766,8 @@ class _QuadraticSolver:
                 self.choice = self.choice.after
                 self.factor = self.data.factor = None
                 self._prepare()
-                return self.solve(values, lams, rules, corrs)
+                return self.solve(targets, lams, rules, corrs, which)
+        values = targets[which]
         coefs = np.zeros((len(values), len(l2)))
         rounds = np.ones(len(values), dtype=np.int64)
         for lam in np.unique(lams):
