@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from functools import cached_property, partial
 from typing import NamedTuple
 
 import numpy as np
@@ -18,7 +19,7 @@ from sklearn import config_context, get_config
 from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.metrics import check_scoring
 from sklearn.model_selection import check_cv
-from threadpoolctl import threadpool_limits
+from threadpoolctl import ThreadpoolController
 
 CRITERIA = ("min", "1se")
 # Seconds between two reports of progress.
@@ -317,29 +318,58 @@ class Watch:
 class BlasLimit:
     """A limit of BLAS threads that any number of callers may hold at a time.
 
-    BLAS has one for the whole process. The first caller sets it, the last restores what was before; if each
-    did so for itself, callers that overlap would restore one another's limit, for good.
+    Most BLAS libraries have one for the whole process. The first caller sets it, the last restores what was
+    before; if each did so for itself, callers that overlap would restore one another's limit, for good. A
+    thread that lives as long as the limit does both: threadpoolctl (since 3.8) lets only the thread that has
+    set a limit lift it, and the first caller may be gone by then.
     """
 
     def __init__(self):
         self.lock = threading.Lock()
         self.holders = 0
-        self.limits = None
+        self.over = threading.Event()
+        self.keeper = None
+
+    @cached_property
+    def controller(self):
+        """What finds the BLAS libraries, once: that takes longer than a small fit."""
+        return ThreadpoolController()
 
     @contextlib.contextmanager
     def __call__(self, n_threads):
-        """Hold the limit inside a ``with`` statement."""
+        """Hold the limit inside a ``with`` statement.
+
+        Its value is a function to be called in every thread that works under the limit: with some libraries
+        a limit holds for the thread that sets it.
+        """
+        here = partial(self.controller.limit, limits=n_threads, user_api="blas")
         with self.lock:
-            if self.holders == 0:
-                self.limits = threadpool_limits(limits=n_threads)
             self.holders += 1
         try:
-            yield
+            with self.lock:
+                if self.keeper is None:
+                    self._begin(here)
+            yield here
         finally:
             with self.lock:
                 self.holders -= 1
-                if self.holders == 0:
-                    self.limits.restore_original_limits()
+                if self.holders == 0 and self.keeper is not None:
+                    self.over.set()
+                    self.keeper.join()
+                    self.keeper = None
+
+    def _begin(self, limit):
+        ready = threading.Event()
+        self.over.clear()
+
+        def keep():
+            with limit():
+                ready.set()
+                self.over.wait()
+
+        self.keeper = threading.Thread(target=keep, name="limit of BLAS threads", daemon=True)
+        self.keeper.start()
+        ready.wait()
 
 
 blas_limit = BlasLimit()
@@ -365,7 +395,7 @@ def in_threads(work, items, n_threads, watch):
     if n_threads <= 1:
         return [work(item) for item in items]
     each = max(1, cpu_count() // n_threads)
-    with blas_limit(each), ThreadPoolExecutor(n_threads) as pool:
+    with blas_limit(each) as limit, ThreadPoolExecutor(n_threads, initializer=limit) as pool:
         futures = [pool.submit(work, item) for item in items]
         try:
             wait(futures, return_when=FIRST_EXCEPTION)

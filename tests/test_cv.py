@@ -35,6 +35,7 @@ from sklearn.model_selection import (
 )
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
+from threadpoolctl import threadpool_info
 
 from sparse_linear import ElasticNet, ElasticNetCV, Lasso, LassoCV
 from tests import oracles
@@ -555,8 +556,10 @@ def test_in_a_grid_search_in_parallel(backend):
     X, y = oracles.numbers(*TALL, seed=19)
     pipeline = make_pipeline(StandardScaler(), LassoCV(alphas=10, n_jobs=2))
     search = GridSearchCV(pipeline, {"lassocv__relax": [0.0, 1.0]}, cv=3, n_jobs=2)
+    before = [pool["num_threads"] for pool in threadpool_info()]
     with joblib.parallel_backend(backend):
         search.fit(X, y)
+    assert [pool["num_threads"] for pool in threadpool_info()] == before
     alone = GridSearchCV(pipeline, {"lassocv__relax": [0.0, 1.0]}, cv=3).fit(X, y)
     assert_allclose(search.cv_results_["mean_test_score"], alone.cv_results_["mean_test_score"], rtol=1e-12)
 
