@@ -9,7 +9,6 @@ import numbers
 import sys
 import threading
 import time
-from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from functools import cached_property, partial
 from typing import NamedTuple
 
@@ -24,6 +23,8 @@ from threadpoolctl import ThreadpoolController
 CRITERIA = ("min", "1se")
 # Seconds between two reports of progress.
 PAUSE = 1.0
+# Seconds after which the thread that waits for others looks for an interrupt.
+LISTEN = 0.1
 
 
 class Fold(NamedTuple):
@@ -355,7 +356,7 @@ class BlasLimit:
                 self.holders -= 1
                 if self.holders == 0 and self.keeper is not None:
                     self.over.set()
-                    self.keeper.join()
+                    _join(self.keeper)
                     self.keeper = None
 
     def _begin(self, limit):
@@ -394,16 +395,40 @@ def in_threads(work, items, n_threads, watch):
     n_threads = min(n_threads, len(items))
     if n_threads <= 1:
         return [work(item) for item in items]
-    each = max(1, cpu_count() // n_threads)
-    with blas_limit(each) as limit, ThreadPoolExecutor(n_threads, initializer=limit) as pool:
-        futures = [pool.submit(work, item) for item in items]
+    results, failures = [None] * len(items), []
+    places = iter(range(len(items)))  # each goes to one thread only
+
+    def run(limit):
+        limit()
         try:
-            wait(futures, return_when=FIRST_EXCEPTION)
-            for future in futures:
-                if future.done() and not isinstance(future.exception(), (Stopped, type(None))):
-                    raise future.exception()
-        except BaseException:
+            for at in places:
+                if watch.stopped.is_set():
+                    break
+                results[at] = work(items[at])
+        except BaseException as error:
+            failures.append(error)
             watch.stopped.set()
-            pool.shutdown(cancel_futures=True)
+
+    with blas_limit(max(1, cpu_count() // n_threads)) as limit:
+        threads = [threading.Thread(target=run, args=(limit,), daemon=True) for _ in range(n_threads)]
+        try:
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                while thread.is_alive():
+                    # Not for ever: a signal that another thread has received is handled here all the same.
+                    thread.join(LISTEN)
+        except BaseException:
+            watch.stopped.set()  # which ends all work
+            for thread in threads:
+                _join(thread)
             raise
-        return [future.result() for future in futures]
+    if failures:
+        raise failures[0]
+    return results
+
+
+def _join(thread):
+    """Wait for a thread to end, if it has begun."""
+    with contextlib.suppress(RuntimeError):
+        thread.join()
