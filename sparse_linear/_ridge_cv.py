@@ -94,9 +94,7 @@ class _Engine:
         """Ridge penalties of the columns of a design in its own units, infinite for those left out."""
         penalty = self.settings.penalty
         penalty = penalty._replace(l2=penalty.l2 / weight)
-        if self.settings.standardize:
-            penalty = penalty.per_standard_deviation(units.norm)
-        rules = penalty.in_units(units, 1.0)
+        rules = penalty.in_units(units, 1.0, self.settings.standardize)
         return np.where(rules.excluded, np.inf, rules.l2)
 
     def fit(self, data, alphas, watch=_active_set.unwatched):

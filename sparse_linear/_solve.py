@@ -158,9 +158,7 @@ class Data:
         if self.factor is not None:
             return self.factor.conditioning()
         units = self.units
-        if standardize:
-            penalty = penalty.per_standard_deviation(units.norm)
-        rules = penalty.in_units(units, 1.0)
+        rules = penalty.in_units(units, 1.0, standardize)
         l2 = np.where(rules.excluded, np.inf, rules.l2 / self.weight)
         if self.design is not None and not penalty.bounded and not sparse.issparse(self.design.X):
             return _ridge.exact_spectrum(self.design, l2)
