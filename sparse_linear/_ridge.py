@@ -462,10 +462,10 @@ class Dual:
         return Refined(coefs, corrs, np.einsum("ij,ij->i", rest, rest), step)
 
     def _correlations(self, coefs, rest, slip, lams):
-        """Correlations (b, p) of all columns with residuals that are lambda times the shares up to `slip` (b,).
+        """Correlations (b, p) of all columns with residuals that are lambda times the shares, up to `slip`.
 
         They are those with the shares, which are the coefficients, up to `slip`, as columns have unit length.
-        Where that is too little for a certificate to see, it is given the worst case, and a pass over X saved.
+        Where a certificate would not see so little, it is given the worst case, and a pass over X saved.
         """
         if not len(self.free) and (0.5 * slip * slip * self.scale.sum() <= ACCURATE * lams).all():
             used = self.scale > 0.0

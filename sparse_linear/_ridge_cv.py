@@ -94,9 +94,7 @@ class _Engine:
         """Ridge penalties of the columns of a design in its own units, infinite for those left out."""
         penalty = self.settings.penalty
         penalty = penalty._replace(l2=penalty.l2 / weight)
-        if self.settings.standardize:
-            penalty = penalty.per_standard_deviation(units.norm)
-        rules = penalty.in_units(units, 1.0)
+        rules = penalty.in_units(units, 1.0, self.settings.standardize)
         return np.where(rules.excluded, np.inf, rules.l2)
 
     def fit(self, data, alphas, watch=_active_set.unwatched):
@@ -646,8 +644,8 @@ class RidgeCV(RidgeModel):
             )
         if not folded and self.scoring is not None and self.criterion == "1se":
             raise ValueError(
-                "criterion='1se' needs a standard error, and leave-one-out has one of squared errors only; drop "
-                "scoring, or give a number of folds as cv."
+                "criterion='1se' needs a standard error, and leave-one-out has one of squared errors only; "
+                "drop scoring, or give a number of folds as cv."
             )
         if isinstance(self.cv, str):
             if self.scoring is not None:
@@ -702,6 +700,7 @@ class RidgeCV(RidgeModel):
         sums = np.zeros((2, q, b))
         predictions = np.empty((n, q, b)) if scoring is not None else None
         stored = np.empty((n, q, b)) if self.store_cv_results else None
+        mean = 0.0
         for rows, targets, residuals, slack in engine.left_out(route, factor, alphas):
             weight = weights[rows][:, None, None]
             if gcv:
@@ -723,8 +722,8 @@ class RidgeCV(RidgeModel):
             if self.alpha_per_target:
                 sums[1][targets] += np.square(squares).sum(axis=0)
                 continue
-            share = squares.sum(axis=1) / q
-            mean = share if targets.start == 0 else mean + share  # of each row, over the targets so far
+            # The mean of each row, over the targets so far.
+            mean = squares.sum(axis=1) / q + (mean if targets.start else 0.0)
             if targets.stop == q:
                 sums[1][0] += np.square(mean).sum(axis=0)
         errors = sums[0] / n

@@ -160,9 +160,7 @@ class Data:
         if self.factor is not None:
             return self.factor.conditioning()
         units = self.units
-        if standardize:
-            penalty = penalty.per_standard_deviation(units.norm)
-        rules = penalty.in_units(units, 1.0)
+        rules = penalty.in_units(units, 1.0, standardize)
         l2 = np.where(rules.excluded, np.inf, rules.l2 / self.weight)
         if self.design is not None and not penalty.bounded and not sparse.issparse(self.design.X):
             return _ridge.exact_spectrum(self.design, l2)
@@ -335,7 +333,7 @@ def fit(
     tol : float
         Gap, in units of the mean square of the target, above which a status says what fell short.
     watch : callable
-        Called with the number of lambdas that have been solved since it was called last.
+        Called with the number of lambdas that have been solved since it was called last; may raise, to stop.
 
     Returns
     -------
@@ -379,7 +377,7 @@ def _fit_active_set(data, penalty, lams, max_iter, start, tol, watch, choice):
         coef = None if start is None else start[index] * (units.norm / scale)
         solution = _active_set.solve_path(source, in_units, lams[index], max_iter, coef, tol, watch)
         if data.moments is not None:
-            solution = _certified(data, index, in_units, lams[index], max_iter, solution)
+            solution = _certified(data, index, in_units, lams[index], max_iter, solution, watch)
         solution = _with_slip(data, index, in_units, lams[index], solution)
         targets.append(source.target)
         solutions.append(solution)
@@ -388,7 +386,7 @@ def _fit_active_set(data, penalty, lams, max_iter, start, tol, watch, choice):
     return _Solved(targets, solutions), choice
 
 
-def _certified(data, index, penalty, lams, max_iter, solution):
+def _certified(data, index, penalty, lams, max_iter, solution, watch):
     """Solutions from moments: those whose certificate rounding could touch are certified on X itself."""
     lengths = np.abs(solution.coefs).sum(axis=1)
     # Nearly always there is no doubt in the worst of all cases either, and one case is looked at faster.
@@ -406,10 +404,16 @@ def _certified(data, index, penalty, lams, max_iter, solution):
     gaps, rss = solution.gaps.copy(), solution.rss.copy()
     coefs, rounds = solution.coefs.copy(), solution.rounds.copy()  # of all features
     source = ColumnSource(design, y)
-    gaps[again], rss[again] = _gaps_on_data(design, source.values, penalty, lams[again], coefs[again])
+    height = max(1, BATCH // max(design.n, design.p))
+    for first in range(0, len(again), height):
+        some = again[first : first + height]
+        gaps[some], rss[some] = _gaps_on_data(design, source.values, penalty, lams[some], coefs[some])
+        watch(0)
     worse = again[~(gaps[again] <= _kernels.EXACT)]
     if len(worse):
-        better = _active_set.solve_path(source, penalty, lams[worse], max_iter, coefs[worse[0]])
+        better = _active_set.solve_path(
+            source, penalty, lams[worse], max_iter, coefs[worse[0]], watch=lambda count: watch(0)
+        )
         gain = ~(better.gaps >= gaps[worse])  # also over a gap that is NaN
         chosen = worse[gain]
         coefs[chosen] = better.whole(design.p)[gain]
@@ -561,7 +565,7 @@ def take(fits, places):
     return fits[0]._replace(**chosen, parts=parts, statuses=tuple((status[b],) for _, status, b in found))
 
 
-def relaxed(data, fit, penalty, relax, max_iter):
+def relaxed(data, fit, penalty, relax, max_iter, watch=_active_set.unwatched):
     """Blends of the solutions with the least-squares refits on their supports, ``(1 - r) w + r refit``.
 
     The relaxed lasso (Meinshausen 2007, Comput. Statist. Data Anal. 52) in the form of Hastie, Tibshirani and
@@ -577,6 +581,8 @@ def relaxed(data, fit, penalty, relax, max_iter):
     relax : ndarray of shape (r,)
         In [0, 1].
     max_iter : int
+    watch : callable
+        Called with 0 before each refit; may raise, to stop.
 
     Yields
     ------
@@ -591,6 +597,7 @@ def relaxed(data, fit, penalty, relax, max_iter):
         for at, coef in enumerate(part.values.T):
             support = np.flatnonzero(coef)
             if before is None or not np.array_equal(support, before):
+                watch(0)
                 before = support
                 found = _refit(source, penalty, part.features[support], coef[support], max_iter)
             values[support, at] = found
