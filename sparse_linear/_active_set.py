@@ -12,7 +12,7 @@ One path is solved like this (the compiled part, and why it ends, is derived in 
 
 A lambda far below the one before is reached in a few steps, which only guide the working set and need not
 be complete.  Where the Gram matrix of all features is at hand, from the moments of tall data, there is
-nothing to screen and the whole path is one compiled call.
+nothing to screen, and a path is a few compiled calls.
 """
 
 import math
@@ -21,7 +21,14 @@ from typing import NamedTuple
 import numpy as np
 
 from sparse_linear import _kernels
-from sparse_linear._working_sets import DescentSet, FactorSet, allocate, with_room
+from sparse_linear._working_sets import (
+    DescentSet,
+    FactorSet,
+    allocate,
+    solve_sequence,
+    unwatched,
+    with_room,
+)
 
 # How many lambdas are verified in one pass over X.
 LOOK_AHEAD = 16
@@ -29,10 +36,6 @@ LOOK_AHEAD = 16
 STEP = 0.22
 # A lambda so large that it leaves only features without penalty.
 ALL_PENALISED_AT_ZERO = np.array([1e150])
-
-
-def unwatched(count):
-    """Called by `solve_path` with the number of lambdas that it has solved since the last call."""
 
 
 class Solutions(NamedTuple):
@@ -138,32 +141,25 @@ def _begin_complete(source, penalty, max_rounds):
     work.coef[:] = 0.0
     free = 0
     if not penalty.l1.all():
-        free, _ = _solve_all(work, free, source, ALL_PENALISED_AT_ZERO, max_rounds)
+        free, _ = solve_sequence(work, p, free, source.square, ALL_PENALISED_AT_ZERO, max_rounds, unwatched)
     return work, free
 
 
-def _solve_all(work, free, source, lams, max_rounds):
-    b, p = len(lams), len(source.start)
-    found = np.empty((b, p)), np.empty(b), np.empty(b), np.empty(b, dtype=np.int64)
-    free = _kernels.solve_sequence(work, p, free, source.square, lams, max_rounds, *found)
-    return free, found
-
-
-def _solve_complete(source, penalty, lams, max_rounds, coef):
-    """Solve for a sequence of lambdas in one call: the Gram matrix of all features is there."""
+def _solve_complete(source, penalty, lams, max_rounds, coef, watch):
+    """Solve for a sequence of lambdas without screening: the Gram matrix of all features is there."""
     work, free = _begin_complete(source, penalty, max_rounds)
-    first = lams[0]
+    first, p = lams[0], len(source.start)
     if coef is not None:
         coef = np.clip(coef, penalty.lower, penalty.upper)
-        free = _kernels.restart(work, len(coef), free, coef, source.start - coef @ source.gram)
+        free = _kernels.restart(work, p, free, coef, source.start - coef @ source.gram)
     else:
         first = _kernels.first_threshold(work.grad, work.base)
     sequence, answers = _with_steps(first, lams)
-    _, (coefs, gaps, rss, counts) = _solve_all(work, free, source, sequence, max_rounds)
+    _, found = solve_sequence(work, p, free, source.square, sequence, max_rounds, watch)
+    coefs, gaps, rss, counts = found
     wanted = np.flatnonzero(answers >= 0)
-    return Solutions(
-        np.arange(len(source.start)), coefs[wanted], gaps[wanted], rss[wanted], _summed(counts, wanted)
-    )
+    watch(len(lams))
+    return Solutions(np.arange(p), coefs[wanted], gaps[wanted], rss[wanted], _summed(counts, wanted))
 
 
 def solve_path(source, penalty, lams, max_rounds, coef=None, tol=_kernels.EXACT, watch=unwatched):
@@ -185,7 +181,7 @@ def solve_path(source, penalty, lams, max_rounds, coef=None, tol=_kernels.EXACT,
         The duality gap, in the units of the source, up to which problems are solved that are too large to
         be solved exactly.
     watch : callable
-        As `unwatched`.
+        As `_working_sets.unwatched`.
 
     Returns
     -------
@@ -193,9 +189,7 @@ def solve_path(source, penalty, lams, max_rounds, coef=None, tol=_kernels.EXACT,
     """
     goal = max(tol, _kernels.EXACT)
     if source.gram is not None:
-        solutions = _solve_complete(source, penalty, lams, max_rounds, coef)
-        watch(len(lams))
-        return solutions
+        return _solve_complete(source, penalty, lams, max_rounds, coef, watch)
     working, corrs = begin(source, penalty, lams[0], max_rounds, coef, goal)
     lam_before = _kernels.first_threshold(corrs, working.rules) if coef is None else lams[0]
     sequence, answers = _with_steps(lam_before, lams)
@@ -216,7 +210,8 @@ def solve_path(source, penalty, lams, max_rounds, coef=None, tol=_kernels.EXACT,
             candidates = working.candidates(corrs, threshold)
             working = with_room(working, len(candidates), goal)
             working.extend(candidates, corrs)
-        coefs, counts = working.solve(batch, max_rounds, on_the_way=answers[position] < 0)
+        watch(0)
+        coefs, counts = working.solve(batch, max_rounds, answers[position] < 0, watch)
         keep = np.flatnonzero(wanted)
         batch_corrs, batch_rss, batch_gaps, lacking = working.verify(coefs[keep], batch[keep])
         failed = None

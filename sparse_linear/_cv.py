@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy import sparse
 
-from sparse_linear import _dask, _design, _path, _selection, _solve, _validation
+from sparse_linear import _dask, _design, _path, _selection, _solve, _validation, _working_sets
 from sparse_linear._estimators import LinearModel
 from sparse_linear._moments import FoldSums
 from sparse_linear._streaming import check_folds
@@ -38,26 +38,44 @@ class Judged(NamedTuple):
     scores: np.ndarray  # (n_ratios, n_relax, g, b); g is q, or 1 if the targets share their alpha
 
 
-def _predictions(X, rows, part, intercepts):
-    """Predictions (n_rows, b) of one target for some rows of X, of which the features in use are gathered."""
+def _predicted(X, rows, part, intercepts, watch):
+    """Predictions of one target for some rows of X, a tile of rows at a time.
+
+    Only the features in use are read, and from sparse X they are gathered once: its rows may lie scattered
+    over all columns.
+
+    Yields
+    ------
+    here : slice
+        Places among the rows.
+    values : ndarray of shape (k, b)
+    """
     features, values = part
-    found = np.empty((len(rows), values.shape[1]))
-    height = max(1, _design.TILE // max(1, len(features)))
+    is_sparse = sparse.issparse(X)
+    if is_sparse:
+        X = X[:, features].tocsr()
+    height = max(1, _design.TILE // max(1, *values.shape))
     for top in range(0, len(rows), height):
-        some = rows[top : top + height]
-        block = X[some][:, features] if sparse.issparse(X) else X[np.ix_(some, features)]
-        found[top : top + height] = block @ values + intercepts
+        watch(0)
+        here = slice(top, top + height)
+        block = X[rows[here]] if is_sparse else X[np.ix_(rows[here], features)]
+        yield here, block @ values + intercepts
+
+
+def _predictions(X, rows, part, intercepts, watch):
+    """Predictions (n_rows, b) of one target for some rows of X."""
+    found = np.empty((len(rows), len(intercepts)))
+    for here, values in _predicted(X, rows, part, intercepts, watch):
+        found[here] = values
     return found
 
 
-def _squared_errors(X, y, weights, rows, part, intercepts):
+def _squared_errors(X, y, weights, rows, part, intercepts, watch):
     """Weighted mean squared errors (b,) on some rows."""
     errors = np.zeros(len(intercepts))
-    height = max(256, _design.TILE // len(intercepts))
-    for top in range(0, len(rows), height):
-        some = rows[top : top + height]
-        apart = _predictions(X, some, part, intercepts) - y[some, None]
-        errors += weights[some] @ (apart * apart)
+    for here, values in _predicted(X, rows, part, intercepts, watch):
+        values -= y[rows[here], None]
+        errors += weights[rows[here]] @ (values * values)
     return errors / weights[rows].sum()
 
 
@@ -144,13 +162,13 @@ class _Engine:
         fits = self.fit(data, grids, watch)
         errors, scores = [], []
         for fit, penalty in zip(fits, self.penalties, strict=True):
-            for parts, intercepts in self.candidates(data, fit, penalty):
-                errors.append(self._errors(number, parts, intercepts))
+            for parts, intercepts in self.candidates(data, fit, penalty, watch):
+                errors.append(self._errors(number, parts, intercepts, watch))
                 if scoring is None:
                     scores.append(-errors[-1] if per_target else -errors[-1].mean(axis=0, keepdims=True))
                     continue
                 found = [
-                    _predictions(self.X, fold.test, part, level)
+                    _predictions(self.X, fold.test, part, level, watch)
                     for part, level in zip(parts, intercepts, strict=True)
                 ]
                 coefs = _solve.whole(parts, fit.p)
@@ -159,11 +177,11 @@ class _Engine:
         errors, scores = (np.array(part).reshape(*shape, *part[0].shape) for part in (errors, scores))
         return Judged(fits, errors, scores)
 
-    def candidates(self, data, fit, penalty):
+    def candidates(self, data, fit, penalty, watch=_working_sets.unwatched):
         """Coefficients and intercepts for every amount of relaxation."""
-        return _solve.relaxed(data, fit, penalty, self.settings.relax, self.settings.max_iter)
+        return _solve.relaxed(data, fit, penalty, self.settings.relax, self.settings.max_iter, watch)
 
-    def _errors(self, number, parts, intercepts):
+    def _errors(self, number, parts, intercepts, watch):
         """Mean squared errors (q, b) on the rows that a fold leaves out."""
         errors = np.empty(intercepts.shape)
         for index, (part, level) in enumerate(zip(parts, intercepts, strict=True)):
@@ -176,7 +194,9 @@ class _Engine:
                 errors[index] *= unit * unit
             if not sure and self.X is not None:
                 rows = self.folds[number].test
-                errors[index] = _squared_errors(self.X, self.Y[:, index], self.weights, rows, part, level)
+                errors[index] = _squared_errors(
+                    self.X, self.Y[:, index], self.weights, rows, part, level, watch
+                )
         return errors
 
 

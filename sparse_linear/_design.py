@@ -152,11 +152,37 @@ class _Design:
         """`units` if they have been asked for, else None: what was derived from them holds on to them."""
         return self.__dict__.get("units")
 
-    def rooted(self, rows):
-        """Rows (b, n) times `root`, in place: 0 without weight, even where they have overflowed."""
-        rows[:, self.share == 0.0] = 0.0
-        rows *= self.root
-        return rows
+    def rooted(self, values, rows=slice(None)):
+        """Values (b, k) of some rows times `root`, in place: 0 without weight, even where they overflowed."""
+        values[:, self.share[rows] == 0.0] = 0.0
+        values *= self.root[rows]
+        return values
+
+    def gradients(self, targets, which, coefs):
+        """Correlations of all columns with residuals, of which only some are in memory at a time.
+
+        Parameters
+        ----------
+        targets : ndarray of shape (q, n)
+            Times `root`.
+        which : ndarray of shape (b,), int
+            The target of each solution.
+        coefs : ndarray of shape (b, p)
+
+        Returns
+        -------
+        corrs : ndarray of shape (b, p)
+        rss : ndarray of shape (b,)
+            Squared norms of the residuals.
+        """
+        corrs, rss = np.empty(coefs.shape), np.empty(len(coefs))
+        width = max(_kernels.LANES, TILE // self.n)
+        for first in range(0, len(coefs), width):
+            some = slice(first, first + width)
+            residuals = targets[which[some]] - self.apply(coefs[some])
+            corrs[some] = self.correlate(residuals)
+            rss[some] = np.einsum("ij,ij->i", residuals, residuals)
+        return corrs, rss
 
     def target(self, y):
         """One column of y: its `Target` and the unit vector that the solvers see, (n,)."""
@@ -183,6 +209,13 @@ class DenseDesign(_Design):
     @cached_property
     def units(self):
         """`Units` of the columns, in one pass over X, whose tiles are merged."""
+        if self.even and self.X.dtype == np.float64 and self._contiguous:
+            mean = self.share @ self.X if self.fit_intercept else np.zeros(self.p)
+            square = np.einsum("ij,ij->j", self.X, self.X) / self.n
+            with np.errstate(over="ignore"):
+                near = 2.0 * mean * mean <= square
+            if near.all():  # centring costs a digit at most
+                return make_units(mean, square - mean * mean, self.n if self.fit_intercept else 2)
         mean = np.zeros(self.p)
         square = np.zeros(self.p)
         seen = np.zeros(self.p)
@@ -222,11 +255,15 @@ class DenseDesign(_Design):
             seen[columns] = total
         return make_units(mean, square, self.effective_rows if self.fit_intercept else 2)
 
+    @property
+    def _contiguous(self):
+        """Whether X lies in memory without gaps."""
+        return self.X.flags.c_contiguous or self.X.flags.f_contiguous
+
     @cached_property
     def _direct(self):
         """Whether BLAS may read X itself: float64, contiguous, and no column far from zero for its spread."""
-        flags = self.X.flags
-        if self.X.dtype != np.float64 or not (flags.c_contiguous or flags.f_contiguous):
+        if self.X.dtype != np.float64 or not self._contiguous:
             return False
         return not np.any(np.abs(self.units.mean) > OFFSET * self.units.norm)
 
@@ -252,21 +289,47 @@ class DenseDesign(_Design):
         -------
         ndarray of shape (b, p)
         """
-        mean, _norm, _ = self.units
         weighted = residuals * self.root
         if self._direct:
-            result = weighted @ self.X
-            left = weighted.sum(axis=1) if self.fit_intercept else np.zeros(len(weighted))
-            # The residuals are centred up to rounding; this takes away what that left, if it matters.
-            if np.abs(left).max() * self._tilt > 0.1 * _kernels.EPS:
-                result -= np.outer(left, mean)
-        else:
-            result = np.zeros((len(weighted), self.p))
-            for rows, columns in tiles(self.X.shape, self.X.strides):
-                tile = self.X[rows, columns] - mean[columns]
-                result[:, columns] += weighted[:, rows] @ tile
+            return self._centred(weighted @ self.X, weighted.sum(axis=1))
+        mean, _norm, _ = self.units
+        result = np.zeros((len(weighted), self.p))
+        for rows, columns in tiles(self.X.shape, self.X.strides):
+            tile = self.X[rows, columns] - mean[columns]
+            result[:, columns] += weighted[:, rows] @ tile
         result *= self._inverse
         return result
+
+    def _centred(self, products, left):
+        """Correlations from products (b, p) of weighted residuals with X itself; modifies these.
+
+        Residuals are centred up to rounding; this takes away what that left, if it matters: their sums (b,).
+        """
+        if self.fit_intercept and np.abs(left).max() * self._tilt > 0.1 * _kernels.EPS:
+            products -= np.outer(left, self.units.mean)
+        products *= self._inverse
+        return products
+
+    @np.errstate(over="ignore", invalid="ignore")  # in rows without weight
+    def gradients(self, targets, which, coefs):
+        """As in `_Design`; a block of rows at a time, so that X is read once for both products."""
+        mean, _norm, _ = self.units
+        scaled = coefs * self._inverse
+        shift = (scaled @ mean)[:, None] if self._direct else 0.0
+        corrs, left, rss = np.zeros(coefs.shape), np.zeros(len(coefs)), np.zeros(len(coefs))
+        height = max(64, TILE // max(self.p, len(coefs)))
+        for top in range(0, self.n, height):
+            rows = slice(top, top + height)
+            block = self.X[rows] if self._direct else self.X[rows] - mean
+            residuals = targets[which, rows] - self.rooted(scaled @ block.T - shift, rows)
+            rss += np.einsum("ij,ij->i", residuals, residuals)
+            residuals *= self.root[rows]
+            left += residuals.sum(axis=1)
+            corrs += residuals @ block
+        if self._direct:
+            return self._centred(corrs, left), rss
+        corrs *= self._inverse
+        return corrs, rss
 
     @np.errstate(over="ignore", invalid="ignore")  # in rows without weight
     def apply(self, coefs):

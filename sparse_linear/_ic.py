@@ -262,10 +262,7 @@ class ElasticNetIC(LinearModel):
         """Alphas, residual norms (in units of that of y) and degrees of freedom."""
         count = 100 if self.alphas is None else self.alphas
         source = data.source(0)
-        scaled = penalty
-        if self.standardize:
-            scaled = penalty.per_standard_deviation(source.units.norm)
-        in_units = scaled.in_units(source.units, source.target.scale or 1.0)
+        in_units = penalty.in_units(source.units, source.target.scale or 1.0, self.standardize)
         if self.alphas is None and l1_ratio == 1.0:
             top = _active_set.largest_lambda(source, in_units)
             found = list(_knots.knots(source, in_units, eps * top, max_iter))

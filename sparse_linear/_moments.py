@@ -14,6 +14,8 @@ from sparse_linear import _design, _kernels
 
 # A difference this much smaller than its terms has lost half of its digits.
 HALF = 1e-8
+# From about this many rows a first guess of their mean is made.
+SAMPLE = 256
 # Up to this many sets of rows are told apart to give all folds their moments in one pass.
 MOST_PARTS = 64
 
@@ -260,82 +262,98 @@ class Sums(NamedTuple):
         return total
 
     @classmethod
-    def from_dense(cls, X, Y, weights):
-        """Sums of dense rows that can be read twice: for the means, then for products about them.
+    def from_dense(cls, X, Y, weights, centre=None):
+        """Sums of dense rows, a tile of X copied at a time.
 
-        The products are taken about the rounded means and corrected for the difference (the corrected
-        two-pass algorithm; Chan, Golub and LeVeque 1983, eq. 1.7). A tile of X is copied at a time.
+        The products are taken about a point near the mean and corrected for the difference (the corrected
+        two-pass algorithm; Chan, Golub and LeVeque 1983, eq. 1.7). The first pass sees a few rows only. Where
+        these were misleading, and the correction would cost digits, the rows are read again, about the mean.
         """
-        weight = float(weights.sum())
-        (n, p), q = X.shape, Y.shape[1]
-        if weight == 0.0:
+        p, q = X.shape[1], Y.shape[1]
+        if weights.max(initial=0.0) == 0.0:
             return cls.empty(p, q)
-        first = int(np.argmax(weights))
         even = weights.min() == weights.max()
-        count = int(np.count_nonzero(weights))
-        mean_y = Y[first] + weights @ np.where(weights[:, None] > 0.0, Y - Y[first], 0.0) / weight
-        contiguous = X.flags.c_contiguous or X.flags.f_contiguous
-        if contiguous and X.dtype == np.float64:
-            mean_x = weights @ X / weight
-        else:
-            mean_x = X[first] + sum(s @ x for x, _, s in _tiles(X, Y, weights, X[first], mean_y)) / weight
-        if even and contiguous and X.dtype == np.float64 and _near(X, mean_x):
-            xx, y = _full(_syrk(X)), Y - mean_y
-            if (2.0 * n * mean_x * mean_x <= xx.diagonal()).all():
-                # Each column is nearer to zero than its spread: centring costs a digit at most.
-                y *= weights[first]
-                xx -= np.outer(n * mean_x, mean_x)
-                xx *= weights[first]
-                left_y = y.sum(axis=0)
-                xy, yy = X.T @ y - np.outer(mean_x, left_y), np.einsum("ij,ij->j", y, y) / weights[first]
-                return cls(count, weight, mean_x, mean_y, xx, xy, yy)
-        xx, xy, yy = np.zeros((p, p), order="F"), np.zeros((p, q)), np.zeros(q)
-        left_x, left_y = np.zeros(p), np.zeros(q)
-        for x, y, s in _tiles(X, Y, weights, mean_x, mean_y):
-            left_x += s @ x
-            left_y += s @ y
-            if not even:
-                root = np.sqrt(s)[:, None]
-                x *= root
-                y *= root
-            xx = _syrk(x, xx)
-            xy += x.T @ y
+        plain = X.dtype == np.float64 and (X.flags.c_contiguous or X.flags.f_contiguous)
+        found = cls._uncentred(X, Y, weights) if even and plain and centre is None and _near(X) else None
+        if found is not None:
+            return found
+        centre_x, centre_y = _near_mean(X, Y, weights) if centre is None else centre
+        square, cross, yy = np.zeros((p + 1, p + 1), order="F"), np.zeros((p + 1, q)), np.zeros(q)
+        for x, y in _tiles(X, Y, weights, even, centre_x, centre_y):
+            square = _syrk(x, square)
+            cross += x.T @ y
             yy += np.einsum("ij,ij->j", y, y)
-        xx = _full(xx)
-        if even:
-            xx *= weights[first]
-            xy *= weights[first]
-            yy *= weights[first]
-        left_x /= weight
-        left_y /= weight
-        xx -= np.outer(weight * left_x, left_x)
-        xy -= np.outer(weight * left_x, left_y)
-        yy -= weight * left_y * left_y
+        square, scale = _full(square), float(weights[0]) if even else 1.0
+        for part in (square, cross, yy):
+            _times(part, scale)
+        weight = float(square[p, p])
+        left_x, left_y = square[p, :p] / weight, cross[p] / weight
+        xx, far = square[:p, :p], weight * left_x * left_x
+        if centre is None and (2.0 * far > xx.diagonal()).any():
+            return cls.from_dense(X, Y, weights, (centre_x + left_x, centre_y + left_y))
+        xx = xx - np.outer(weight * left_x, left_x)
         np.fill_diagonal(xx, np.maximum(xx.diagonal(), 0.0))  # rounding
-        (mean_x, rest_x), (mean_y, rest_y) = _two_sum(mean_x, left_x), _two_sum(mean_y, left_y)
-        return cls(count, weight, mean_x, mean_y, xx, xy, np.maximum(yy, 0.0), rest_x, rest_y)
+        xy = cross[:p] - np.outer(weight * left_x, left_y)
+        yy = np.maximum(yy - weight * left_y * left_y, 0.0)
+        (mean_x, rest_x), (mean_y, rest_y) = _two_sum(centre_x, left_x), _two_sum(centre_y, left_y)
+        return cls(int(np.count_nonzero(weights)), weight, mean_x, mean_y, xx, xy, yy, rest_x, rest_y)
+
+    @classmethod
+    def _uncentred(cls, X, Y, weights):
+        """Sums of rows of one weight from products of X itself; None where centring would cost digits."""
+        n, share = len(X), weights[0]
+        mean_y = Y[0] + (Y - Y[0]).mean(axis=0)
+        xx, y = _full(_syrk(X)), (Y - mean_y).T
+        mean_x, *xy = np.vstack([np.full(n, 1.0 / n), y]) @ X  # in one pass
+        if not (2.0 * n * mean_x * mean_x <= xx.diagonal()).all():
+            return None
+        xx -= np.outer(n * mean_x, mean_x)
+        xy = np.array(xy).T - np.outer(mean_x, y.sum(axis=1))
+        parts = (_times(part, share) for part in (xx, xy, np.einsum("ij,ij->i", y, y)))
+        return cls(n, float(weights.sum()), mean_x, mean_y, *parts)
 
 
-def _tiles(X, Y, weights, mean_x, mean_y):
-    """Deviations from the means, and weights, tile by tile; rows without weight may hold anything: 0 here."""
+def _near_mean(X, Y, weights):
+    """Means of some rows that have weight; exact for a constant column, and for those of y."""
+    first, n = int(np.argmax(weights)), len(X)
+    some = np.arange(0, n, max(1, n // SAMPLE))
+    some = some[weights[some] > 0.0]
+    first_x = X[first].astype(np.float64)
+    centre_x = first_x + (X[some] - first_x).sum(axis=0) / max(1, len(some))
+    apart = np.where(weights[:, None] > 0.0, Y - Y[first], 0.0)
+    return centre_x, Y[first] + weights @ apart / weights.sum()
+
+
+def _tiles(X, Y, weights, even, centre_x, centre_y):
+    """Rows of X about a centre and a column of ones, rows of Y about theirs, times the roots of the weights.
+
+    The roots are left out where all are the same. Rows without weight may hold anything: here they hold 0.
+    """
     n, p = X.shape
     height = min(n, max(_design.TILE // p, 256))
     missing = not weights.all()
-    x, y = np.empty((height, p)), np.empty((height, Y.shape[1]))
+    order = "F" if abs(X.strides[0]) <= abs(X.strides[1]) else "C"
+    x, y = np.empty((height, p + 1), order=order), np.empty((height, Y.shape[1]))
     for top in range(0, n, height):
         rows = slice(top, min(top + height, n))
-        k = rows.stop - top
-        np.subtract(X[rows], mean_x, out=x[:k])
-        np.subtract(Y[rows], mean_y, out=y[:k])
+        if rows.stop - top < height:
+            x, y = (np.empty((n - top, part.shape[1]), order=order) for part in (x, y))
+        np.subtract(X[rows], centre_x, out=x[:, :p])
+        np.subtract(Y[rows], centre_y, out=y)
+        x[:, p] = 1.0
         if missing:
-            x[:k][weights[rows] == 0.0] = y[:k][weights[rows] == 0.0] = 0.0
-        yield x[:k], y[:k], weights[rows]
+            x[weights[rows] == 0.0] = y[weights[rows] == 0.0] = 0.0
+        if not even:
+            root = np.sqrt(weights[rows])[:, None]
+            x *= root
+            y *= root
+        yield x, y
 
 
-def _near(X, mean):
+def _near(X):
     """Whether some rows suggest that all columns are nearer to zero than their spread."""
     some = X[:: max(1, len(X) // 100)]
-    return bool((mean * mean <= some.var(axis=0)).all())
+    return bool((np.square(some.mean(axis=0)) <= some.var(axis=0)).all())
 
 
 def _syrk(X, total=None):

@@ -515,13 +515,11 @@ def alpha_for(
 
 def _alpha_for(data, penalty, standardize, n_nonzero, l1_norm):
     """`alpha_for` for checked input."""
-    if standardize:
-        penalty = penalty.per_standard_deviation(data.units.norm)
     source = data.source(0)
     scale = source.target.scale
     if scale == 0.0:
         return 0.0
-    in_units = penalty.in_units(source.units, scale)
+    in_units = penalty.in_units(source.units, scale, standardize)
     if l1_norm is None:
         return _knots.lambda_for_size(source, in_units, n_nonzero)
     return _knots.lambda_for_norm(source, in_units, l1_norm / scale**2)
@@ -539,13 +537,11 @@ def _one_target(X, y):
 
 def make_grid(data, penalty, eps, n_alphas, standardize):
     """An automatic grid of alphas for checked input; leaves in `data` what the fit will use again."""
-    if standardize:
-        penalty = penalty.per_standard_deviation(data.units.norm)
     top = 0.0
     for index in range(data.n_targets):
         source = data.source(index)
         if source.target.scale > 0.0:
-            in_units = penalty.in_units(source.units, source.target.scale)
+            in_units = penalty.in_units(source.units, source.target.scale, standardize)
             top = max(top, _active_set.largest_lambda(source, in_units))
     resolution = np.finfo(np.float64).resolution
     if top <= resolution:

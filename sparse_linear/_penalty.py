@@ -31,8 +31,13 @@ class Penalty(NamedTuple):
     lower: np.ndarray
     upper: np.ndarray
 
-    def in_units(self, units, scale):
-        """The same penalty on ``v_j = w_j norm_j / scale``; constant columns are held at zero."""
+    def in_units(self, units, scale, standardize=False):
+        """The same penalty on ``v_j = w_j norm_j / scale``; constant columns are held at zero.
+
+        With `standardize`, the penalty that this asks for (`per_standard_deviation`).
+        """
+        if standardize:
+            return self.per_standard_deviation(units.norm).in_units(units, scale)
         unit = units.norm / scale
         lower, upper = self.lower * unit, self.upper * unit
         lower[units.constant] = upper[units.constant] = 0.0

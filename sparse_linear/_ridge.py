@@ -36,17 +36,19 @@ DEPENDENT = 1e-12
 # Below this reciprocal condition number a factor of the normal equations cannot be refined.
 SINGULAR = 1e-13
 # Conjugate gradients stop at this share of the first gradient; corrections, at the second.
-REDUCED = (1e-12, 1e-15)
+REDUCED = (1e-14, 3e-14)
 # From this many lambdas on, an eigendecomposition is cheaper than a Cholesky factor for each.
 MANY = 12
 # Steps of Lanczos' method for the extreme eigenvalues of a Gram matrix; smaller matrices are diagonalised.
 LANCZOS_STEPS = 16
 # Gram matrices of up to this many columns (32 kB) are kept by an estimator.
 SMALL = 64
+# Eigenvalues of a Gram matrix above this share of the largest are no rounding, whatever its diagonal.
+INDEPENDENT = 1e-10
 # What is below this share of the square of a column is rounding of a Gram matrix.
 RANK_TOLERANCE = 1e-14
 # Elements of a tile of rows, and pairs of target and lambda, that are in work at a time.
-TILE = 1 << 20
+TILE = 1 << 18
 PAIRS = 4096
 
 
@@ -106,7 +108,7 @@ class CholeskyInverse:
         self.scale = 1.0 / np.sqrt(diagonal)
         scaled = matrix * self.scale
         scaled *= self.scale[:, None]
-        scaled[np.diag_indices_from(scaled)] = 1.0
+        np.fill_diagonal(scaled, 1.0)
         self.factor = _factor(scaled)
 
     def __call__(self, rows, lams):
@@ -117,11 +119,11 @@ class CholeskyInverse:
         return solved.T * self.scale
 
 
-class EigenInverse:
-    """``(M + lambda I)^{-1}`` for any lambda, from eigenvalues and eigenvectors."""
+class EigenInverse(NamedTuple):
+    """``(M + lambda I)^{-1}`` for any lambda, on the span of some eigenvectors of M."""
 
-    def __init__(self, matrix):
-        self.values, self.vectors = eigen(matrix)
+    values: np.ndarray  # (k,)
+    vectors: np.ndarray  # (m, k)
 
     def check(self, smallest_lam):
         """Refuse lambdas with which the matrix is singular to working precision."""
@@ -180,6 +182,15 @@ class Conditioning(NamedTuple):
         return self if len(self.matrix) <= SMALL else self.spectrum()
 
 
+def _conditioning(factor, eliminated, full):
+    """`Spectrum` of a `Primal` or `Dual`, or what makes one."""
+    if isinstance(factor.inverse, EigenInverse):
+        values = factor.inverse.values
+        if values.min(initial=np.inf) > INDEPENDENT * values.max(initial=0.0):
+            return Spectrum(float(values.max()), float(values.min()), eliminated + len(values), full)
+    return Conditioning(factor.matrix, factor.before, eliminated, full).soon()
+
+
 def _spectrum(matrix, before, eliminated, full):
     """`Spectrum` of A from its Gram matrix; `before` is the diagonal that it had before the elimination.
 
@@ -194,27 +205,25 @@ def _spectrum(matrix, before, eliminated, full):
         return Spectrum(0.0, 0.0, eliminated, full)
     if len(used) < len(matrix):
         matrix, size = matrix[np.ix_(used, used)], size[used]
-    scaled = matrix / size / size[:, None]
+    scaled = matrix / size
+    scaled /= size[:, None]
     tol = 16.0 * len(used) * np.finfo(np.float64).eps
-    factor, pivots, rank, _ = linalg.lapack.dpstrf(scaled, tol=tol, lower=1)
-    factor = np.tril(factor[:, :rank])
+    factor, pivots, rank, _ = linalg.lapack.dpstrf(scaled.T, tol=tol, lower=1, overwrite_a=1)
     full = full and rank == len(matrix)
     factor *= size[pivots - 1][:, None]
+    factor = factor[:, :rank]
     if len(matrix) <= LANCZOS_STEPS:
-        values = np.square(linalg.svdvals(factor, check_finite=False))
+        values = np.square(linalg.svdvals(np.tril(factor), check_finite=False))
         return Spectrum(float(values[0]), float(values[-1]), eliminated + rank, full)
     largest = _largest_eigenvalue(lambda x: matrix @ x, len(matrix))
-    if rank == len(matrix):
+    if rank < len(matrix):  # L^T L has the eigenvalues of L L^T that are not zero
+        small = linalg.lapack.dlauum(factor[:rank], lower=1)[0]
+        small = linalg.blas.dsyrk(1.0, factor[rank:], trans=1, lower=1, beta=1.0, c=small, overwrite_c=1)
+        factor = linalg.lapack.dpotrf(small, lower=1, overwrite_a=1)[0]
 
-        def inverse(x):
-            half = linalg.blas.dtrsv(factor, x, lower=1)
-            return linalg.blas.dtrsv(factor, half, lower=1, trans=1)
-
-    else:
-        small = linalg.lapack.dpotrf(factor.T @ factor, lower=1)[0]
-
-        def inverse(x):
-            return linalg.lapack.dpotrs(small, x, lower=1)[0]
+    def inverse(x):
+        half = linalg.blas.dtrsv(factor, x, lower=1)
+        return linalg.blas.dtrsv(factor, half, lower=1, trans=1)
 
     return Spectrum(largest, 1.0 / _largest_eigenvalue(inverse, rank), eliminated + rank, full)
 
@@ -321,7 +330,7 @@ class Primal:
     def diagonalise(self, smallest_lam):
         """Factor the matrix for all lambdas from some value on."""
         if not isinstance(self.inverse, EigenInverse):
-            self.inverse = EigenInverse(self.matrix)
+            self.inverse = EigenInverse(*eigen(self.matrix))
         self.inverse.check(smallest_lam)
 
     def reduce(self, right):
@@ -350,13 +359,23 @@ class Primal:
         solved = turned.reshape(-1, len(values)) @ vectors.T
         return self.expand(solved, np.repeat(right, len(lams), axis=0)).reshape(len(right), len(lams), -1)
 
-    def refined(self, targets, lams, corrs=None):
-        """`Refined` solutions for targets (b, n); `corrs` are their correlations, where they are known."""
-        return _refine(self, self.design, targets, self.l2, lams, corrs)
+    def refined(self, targets, lams, corrs=None, which=None):
+        """`Refined` solutions for b targets and lambdas.
+
+        Parameters
+        ----------
+        targets : ndarray of shape (q, n)
+        lams : ndarray of shape (b,)
+        corrs : ndarray of shape (q, p) or None
+            Their correlations with all columns, where they are known.
+        which : ndarray of shape (b,), int, or None
+            The target that each lambda is for, if not one after the other.
+        """
+        return _refine(self, self.design, targets, self.l2, lams, corrs, which)
 
     def conditioning(self):
         """`Spectrum` of A, or what makes one."""
-        return Conditioning(self.matrix, self.before, len(self.free), True).soon()
+        return _conditioning(self, len(self.free), True)
 
 
 class Dual:
@@ -388,20 +407,25 @@ class Dual:
         self.matrix = design.outer_gram(self.scale) if kernel is None else kernel
         self.before = self.matrix.diagonal().copy()
         self.free = np.flatnonzero(l2 == 0.0)
+        # What the intercept and the unpenalised columns explain is nobody else's: P K P with P = I - Q Q^T.
+        # Centred columns are orthogonal to the intercept already; but for rounding, so is the solution.
+        self.explained = design.root[:, None] if design.fit_intercept else np.empty((design.n, 0))
+        self.eliminated = 0
         if len(self.free):
             columns = design.block()
             columns.gather(self.free)
             self.loose = columns.combine(np.eye(len(self.free)))
-            self.explained = basis(self.loose)
-            # P K P with P = I - Q Q^T: what the unpenalised columns explain is nobody else's.
-            half = self.matrix - self.explained @ (self.explained.T @ self.matrix)
-            self.matrix = half - (half @ self.explained) @ self.explained.T
+            explained = basis(self.loose)
+            self.eliminated = explained.shape[1]
+            self.explained = np.hstack([self.explained, explained])
+            half = self.matrix - explained @ (explained.T @ self.matrix)
+            self.matrix = half - (half @ explained) @ explained.T
 
     prepare = Primal.prepare
     diagonalise = Primal.diagonalise
 
     def _project(self, rows):
-        return rows - (rows @ self.explained) @ self.explained.T if len(self.free) else rows
+        return rows - (rows @ self.explained) @ self.explained.T if self.explained.size else rows
 
     def _expand(self, shares, targets):
         """Coefficients (b, p) from dual ones (b, n), and the targets without what they explain."""
@@ -413,15 +437,20 @@ class Dual:
             rest = rest - more @ self.loose
         return coefs, rest
 
-    def refined(self, targets, lams, corrs=None):
+    def refined(self, targets, lams, corrs=None, which=None):
         """As `Primal.refined`: the residual ``r`` of the answer is lambda times the dual coefficients."""
-        shares = self._project(self.inverse(self._project(targets), lams))
+        targets = targets if which is None else targets[which]
+        goal = self._project(targets)
+        shares = self._project(self.inverse(goal, lams))
+        # What the factor has rounded is seen on the matrix; what the matrix has, on X only.
+        left = goal - shares @ self.matrix - lams[:, None] * shares
+        shares = shares + self._project(self.inverse(left, lams))
         before = np.full(len(targets), np.inf)
         for step in range(1, REFINEMENTS + 1):
             coefs, rest = self._expand(shares, targets)
+            slip = self._project(rest) - lams[:, None] * shares
             if step == REFINEMENTS:
                 break
-            slip = self._project(rest) - lams[:, None] * shares
             correction = self._project(self.inverse(slip, lams))
             size = np.abs(correction).max(axis=1)
             worth = (size > ACCURATE * np.abs(shares).max(axis=1)) & (size < 0.5 * before)
@@ -429,12 +458,24 @@ class Dual:
                 break
             shares = shares + np.where(worth[:, None], correction, 0.0)
             before = size
-        return Refined(coefs, self.design.correlate(rest), np.einsum("ij,ij->i", rest, rest), step)
+        corrs = self._correlations(coefs, rest, np.sqrt(np.einsum("ij,ij->i", slip, slip)), lams)
+        return Refined(coefs, corrs, np.einsum("ij,ij->i", rest, rest), step)
+
+    def _correlations(self, coefs, rest, slip, lams):
+        """Correlations (b, p) of all columns with residuals that are lambda times the shares, up to `slip`.
+
+        They are those with the shares, which are the coefficients, up to `slip`, as columns have unit length.
+        Where a certificate would not see so little, it is given the worst case, and a pass over X saved.
+        """
+        if not len(self.free) and (0.5 * slip * slip * self.scale.sum() <= ACCURATE * lams).all():
+            used = self.scale > 0.0
+            shared = np.divide(coefs, self.scale, out=np.zeros_like(coefs), where=used)
+            return lams[:, None] * shared + np.where(used, slip[:, None], 0.0)
+        return self.design.correlate(rest)
 
     def conditioning(self):
         """As `Primal.conditioning`."""
-        eliminated = self.explained.shape[1] if len(self.free) else 0
-        return Conditioning(self.matrix, self.before, eliminated, False).soon()
+        return _conditioning(self, self.eliminated, False)
 
 
 class Conjugate:
@@ -459,8 +500,13 @@ class Conjugate:
     def __init__(self, design, l2, limit, patient):
         self.design = design
         self.l2 = l2
-        self.used = np.isfinite(l2)
-        self.penalty = np.where(self.used, l2, 0.0)
+        used = np.isfinite(l2)
+        self.used = slice(None) if used.all() else np.flatnonzero(used)
+        # The stored entries themselves, where they allow it; without the columns that are left out, such as
+        # the empty ones, of which text may have many.
+        self.entries = None
+        if sparse.issparse(design.X) and design.X.dtype == np.float64 and not len(design.far):
+            self.entries = design.X if used.all() else design.X[:, self.used]
         self.left = limit
         self.patient = patient
         self.first = None  # squared size of the first gradient
@@ -469,25 +515,28 @@ class Conjugate:
         """Nothing is factored."""
 
     def _curve(self, rows):
-        """``Z^T Z`` times rows (b, p), on the stored entries themselves where they allow it."""
+        """``Z^T Z`` times rows (b, k) for the columns in use."""
         design = self.design
-        if design.X.dtype != np.float64 or not sparse.issparse(design.X) or len(design.far):
-            return design.correlate(design.apply(rows))
-        mean, norm, _ = design.units
+        if self.entries is None:
+            whole = np.zeros((len(rows), design.p))
+            whole[:, self.used] = rows
+            return design.correlate(design.apply(whole))[:, self.used]
+        mean, norm = design.units.mean[self.used], design.units.norm[self.used]
         scaled = rows / norm
         columns = scaled.T if len(rows) > 1 else scaled[0]  # SciPy is faster with a vector
-        weighted = (design.X @ columns - columns.T @ mean).T * design.share
-        curved = (design.X.T @ weighted.T).T - np.multiply.outer(weighted.sum(axis=-1), mean)
+        weighted = (self.entries @ columns - columns.T @ mean).T * design.share
+        curved = (self.entries.T @ weighted.T).T - np.multiply.outer(weighted.sum(axis=-1), mean)
         return np.reshape(curved, rows.shape) / norm
 
     def solve(self, right, lams):
         """As `Primal.solve`, up to a share `REDUCED` of the first right-hand sides."""
-        diagonal = lams[:, None] * self.penalty
-        scale = np.where(self.used, 1.0 / (1.0 + diagonal), 0.0)  # columns of Z have unit length
-        solution = np.zeros_like(right)
-        rest = right
-        toward = scaled = rest * scale
-        square = np.einsum("ij,ij->i", rest, scaled)
+        diagonal = lams[:, None] * self.l2[self.used]
+        scale = 1.0 / np.sqrt(1.0 + diagonal)  # columns of Z have unit length
+        diagonal *= scale * scale
+        rest = right[:, self.used] * scale
+        solution = np.zeros_like(rest)
+        toward = rest.copy()
+        square = np.einsum("ij,ij->i", rest, rest)
         if self.first is None:
             self.first = square
             goal = REDUCED[0] ** 2 * square
@@ -499,22 +548,25 @@ class Conjugate:
                     break
                 raise SlowError
             self.left -= 1
-            image = self._curve(toward)
+            image = scale * self._curve(scale * toward)
             image += diagonal * toward
             bend = np.einsum("ij,ij->i", toward, image)
             step = np.divide(square, bend, out=np.zeros_like(square), where=bend > 0.0)[:, None]
             solution += step * toward
-            rest = rest - step * image
-            scaled = rest * scale
-            before, square = square, np.einsum("ij,ij->i", rest, scaled)
+            image *= step
+            rest -= image
+            before, square = square, np.einsum("ij,ij->i", rest, rest)
             growth = np.divide(square, before, out=np.zeros_like(square), where=before > 0.0)
-            toward = scaled + growth[:, None] * toward
-        return solution
+            toward *= growth[:, None]
+            toward += rest
+        result = np.zeros_like(right)
+        result[:, self.used] = solution * scale
+        return result
 
-    def refined(self, targets, lams, corrs=None):
+    def refined(self, targets, lams, corrs=None, which=None):
         """As `Primal.refined`."""
         self.first = None
-        return _refine(self, self.design, targets, self.l2, lams, corrs)
+        return _refine(self, self.design, targets, self.l2, lams, corrs, which)
 
     def conditioning(self):
         """Not known: X has only been iterated on."""
@@ -530,7 +582,7 @@ class Refined(NamedTuple):
     steps: int  # how often the factor was used
 
 
-def _refine(factor, design, targets, l2, lams, corrs):
+def _refine(factor, design, targets, l2, lams, corrs, which):
     """Solve with a factor, then correct by the gradient until it no longer matters; see `Primal.refined`."""
     used = np.isfinite(l2)
     penalty = np.where(used, l2, 0.0) * lams[:, None]
@@ -539,12 +591,12 @@ def _refine(factor, design, targets, l2, lams, corrs):
     def within(gradient):
         return gradient if every else np.where(used, gradient, 0.0)
 
-    coefs = factor.solve(within(design.correlate(targets) if corrs is None else corrs), lams)
-    before = np.full(len(targets), np.inf)
+    which = np.arange(len(lams)) if which is None else which
+    corrs = design.correlate(targets) if corrs is None else corrs
+    coefs = factor.solve(within(corrs[which]), lams)
+    before = np.full(len(lams), np.inf)
     for step in range(1, REFINEMENTS + 1):
-        residuals = targets - design.apply(coefs)
-        corrs = design.correlate(residuals)
-        rss = np.einsum("ij,ij->i", residuals, residuals)
+        corrs, rss = design.gradients(targets, which, coefs)
         if step == REFINEMENTS:
             break
         correction = factor.solve(within(corrs - penalty * coefs), lams)

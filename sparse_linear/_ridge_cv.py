@@ -94,26 +94,31 @@ class _Engine:
         """Ridge penalties of the columns of a design in its own units, infinite for those left out."""
         penalty = self.settings.penalty
         penalty = penalty._replace(l2=penalty.l2 / weight)
-        if self.settings.standardize:
-            penalty = penalty.per_standard_deviation(units.norm)
-        rules = penalty.in_units(units, 1.0)
+        rules = penalty.in_units(units, 1.0, self.settings.standardize)
         return np.where(rules.excluded, np.inf, rules.l2)
 
     def fit(self, data, alphas, watch=_active_set.unwatched):
         """Certified fits for alphas (q, b), in any order."""
+        settings = self.settings
+
+        def fit(lams):
+            return _solve.fit(
+                data,
+                settings.penalty,
+                lams,
+                standardize=settings.standardize,
+                max_iter=MAX_ITER,
+                sum_scaled=True,
+                tol=settings.tol,
+                watch=watch,
+            )
+
+        if not settings.penalty.bounded:
+            return fit(alphas)
+        # The active-set solver goes from large alphas to small ones.
         order = np.argsort(-alphas, axis=1, kind="stable")
         back = np.argsort(order, axis=1)
-        settings = self.settings
-        found = _solve.fit(
-            data,
-            settings.penalty,
-            np.take_along_axis(alphas, order, axis=1),
-            standardize=settings.standardize,
-            max_iter=MAX_ITER,
-            sum_scaled=True,
-            tol=settings.tol,
-            watch=watch,
-        )
+        found = fit(np.take_along_axis(alphas, order, axis=1))
         tables = ("intercepts", "objectives", "gaps", "relative_gaps", "n_iters")
         return found._replace(
             parts=tuple(
@@ -134,7 +139,9 @@ class _Engine:
             found = self.kernel_spectrum(rows, self.weights[rows])
             if self.sample_weight is None:  # the fit to all rows needs the same inner products
                 design = self.data.design
-                self.data.factor = _ridge.Dual(design, self.rules(design.units, design.weight), found.inner)
+                factor = _ridge.Dual(design, self.rules(design.units, design.weight), found.inner)
+                factor.inverse = _ridge.EigenInverse(found.values, found.vectors)
+                self.data.factor = factor
             return found.values, found.fixed, found
         data = self.data
         design = data.design
@@ -295,7 +302,9 @@ class _Engine:
         if self._kernel is not None:
             return self._kernel
         settings = self.settings
-        design = make_design(self.X, None, settings.fit_intercept)
+        design = self.data.design
+        if self.sample_weight is not None:
+            design = make_design(self.X, None, settings.fit_intercept)
         units = design.units
         own = units
         if settings.standardize:
@@ -412,7 +421,8 @@ class RidgeCV(RidgeModel):
         factored.
     cv_results_ : dict of ndarray of shape (n_alphas,)
         "alpha", "df" and scores in the names of `GridSearchCV`, as in `ElasticNetCV`; with leave-one-out,
-        "se_test_score" is the standard error over rows. A list of such dicts with `alpha_per_target` and
+        "se_test_score" is the standard error over rows, of means over the targets that share their alpha (NaN
+        with `scoring`). A list of such dicts with `alpha_per_target` and
         several targets. With `store_cv_results` it is an ndarray of shape (n_samples, n_alphas) or
         (n_samples, n_targets, n_alphas).
     mse_path_ : ndarray of shape (n_alphas, n_folds), (n_alphas,) or with an axis for targets before
@@ -632,6 +642,11 @@ class RidgeCV(RidgeModel):
             raise ValueError(
                 "Leave-one-out has no closed form with positive=True or bounds; give a number of folds as cv."
             )
+        if not folded and self.scoring is not None and self.criterion == "1se":
+            raise ValueError(
+                "criterion='1se' needs a standard error, and leave-one-out has one of squared errors only; "
+                "drop scoring, or give a number of folds as cv."
+            )
         if isinstance(self.cv, str):
             if self.scoring is not None:
                 raise ValueError("cv='gcv' is a score of its own; drop scoring, or choose another cv.")
@@ -682,9 +697,10 @@ class RidgeCV(RidgeModel):
         count = np.count_nonzero(weights)
         if gcv and not (df < count).all():
             raise ValueError("cv='gcv' is not defined where the fit is exact; give larger alphas.")
-        sums = np.zeros((3, q, b))
+        sums = np.zeros((2, q, b))
         predictions = np.empty((n, q, b)) if scoring is not None else None
         stored = np.empty((n, q, b)) if self.store_cv_results else None
+        mean = 0.0
         for rows, targets, residuals, slack in engine.left_out(route, factor, alphas):
             weight = weights[rows][:, None, None]
             if gcv:
@@ -703,10 +719,13 @@ class RidgeCV(RidgeModel):
             if stored is not None:
                 stored[rows, targets] = squares
             sums[0][targets] += squares.sum(axis=0)
-            if not self.alpha_per_target:
-                squares = squares.sum(axis=1, keepdims=True) / q
-            group = targets if self.alpha_per_target else slice(0, 1)
-            sums[1][group] += np.square(squares).sum(axis=0)
+            if self.alpha_per_target:
+                sums[1][targets] += np.square(squares).sum(axis=0)
+                continue
+            # The mean of each row, over the targets so far.
+            mean = squares.sum(axis=1) / q + (mean if targets.start else 0.0)
+            if targets.stop == q:
+                sums[1][0] += np.square(mean).sum(axis=0)
         errors = sums[0] / n
         groups = q if self.alpha_per_target else 1
         error = np.full((groups, b), np.nan)
@@ -728,9 +747,8 @@ class RidgeCV(RidgeModel):
             )
         else:
             scores = -errors if self.alpha_per_target else -errors.mean(axis=0, keepdims=True)
-            if q == 1 or self.alpha_per_target:
-                spread = np.maximum(sums[1][:groups] / n - scores * scores, 0.0)
-                error = np.sqrt(spread / max(n - 1, 1))
+            spread = np.maximum(sums[1][:groups] / n - scores * scores, 0.0)
+            error = np.sqrt(spread / max(n - 1, 1))
         tables = []
         for some, wrong in zip(scores, error, strict=True):
             table = _selection.summarise({"alpha": alphas, "df": df}, some[:, None])

@@ -9,7 +9,7 @@ import numbers
 import sys
 import threading
 import time
-from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from functools import cached_property, partial
 from typing import NamedTuple
 
 import numpy as np
@@ -18,11 +18,13 @@ from sklearn import config_context, get_config
 from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.metrics import check_scoring
 from sklearn.model_selection import check_cv
-from threadpoolctl import threadpool_limits
+from threadpoolctl import ThreadpoolController
 
 CRITERIA = ("min", "1se")
 # Seconds between two reports of progress.
 PAUSE = 1.0
+# Seconds after which the thread that waits for others looks for an interrupt.
+LISTEN = 0.1
 
 
 class Fold(NamedTuple):
@@ -317,29 +319,58 @@ class Watch:
 class BlasLimit:
     """A limit of BLAS threads that any number of callers may hold at a time.
 
-    BLAS has one for the whole process. The first caller sets it, the last restores what was before; if each
-    did so for itself, callers that overlap would restore one another's limit, for good.
+    Most BLAS libraries have one for the whole process. The first caller sets it, the last restores what was
+    before; if each did so for itself, callers that overlap would restore one another's limit, for good. A
+    thread that lives as long as the limit does both: threadpoolctl (since 3.8) lets only the thread that has
+    set a limit lift it, and the first caller may be gone by then.
     """
 
     def __init__(self):
         self.lock = threading.Lock()
         self.holders = 0
-        self.limits = None
+        self.over = threading.Event()
+        self.keeper = None
+
+    @cached_property
+    def controller(self):
+        """What finds the BLAS libraries, once: that takes longer than a small fit."""
+        return ThreadpoolController()
 
     @contextlib.contextmanager
     def __call__(self, n_threads):
-        """Hold the limit inside a ``with`` statement."""
+        """Hold the limit inside a ``with`` statement.
+
+        Its value is a function to be called in every thread that works under the limit: with some libraries
+        a limit holds for the thread that sets it.
+        """
+        here = partial(self.controller.limit, limits=n_threads, user_api="blas")
         with self.lock:
-            if self.holders == 0:
-                self.limits = threadpool_limits(limits=n_threads)
             self.holders += 1
         try:
-            yield
+            with self.lock:
+                if self.keeper is None:
+                    self._begin(here)
+            yield here
         finally:
             with self.lock:
                 self.holders -= 1
-                if self.holders == 0:
-                    self.limits.restore_original_limits()
+                if self.holders == 0 and self.keeper is not None:
+                    self.over.set()
+                    _join(self.keeper)
+                    self.keeper = None
+
+    def _begin(self, limit):
+        ready = threading.Event()
+        self.over.clear()
+
+        def keep():
+            with limit():
+                ready.set()
+                self.over.wait()
+
+        self.keeper = threading.Thread(target=keep, name="limit of BLAS threads", daemon=True)
+        self.keeper.start()
+        ready.wait()
 
 
 blas_limit = BlasLimit()
@@ -364,16 +395,40 @@ def in_threads(work, items, n_threads, watch):
     n_threads = min(n_threads, len(items))
     if n_threads <= 1:
         return [work(item) for item in items]
-    each = max(1, cpu_count() // n_threads)
-    with blas_limit(each), ThreadPoolExecutor(n_threads) as pool:
-        futures = [pool.submit(work, item) for item in items]
+    results, failures = [None] * len(items), []
+    places = iter(range(len(items)))  # each goes to one thread only
+
+    def run(limit):
+        limit()
         try:
-            wait(futures, return_when=FIRST_EXCEPTION)
-            for future in futures:
-                if future.done() and not isinstance(future.exception(), (Stopped, type(None))):
-                    raise future.exception()
-        except BaseException:
+            for at in places:
+                if watch.stopped.is_set():
+                    break
+                results[at] = work(items[at])
+        except BaseException as error:
+            failures.append(error)
             watch.stopped.set()
-            pool.shutdown(cancel_futures=True)
+
+    with blas_limit(max(1, cpu_count() // n_threads)) as limit:
+        threads = [threading.Thread(target=run, args=(limit,), daemon=True) for _ in range(n_threads)]
+        try:
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                while thread.is_alive():
+                    # Not for ever: a signal that another thread has received is handled here all the same.
+                    thread.join(LISTEN)
+        except BaseException:
+            watch.stopped.set()  # which ends all work
+            for thread in threads:
+                _join(thread)
             raise
-        return [future.result() for future in futures]
+    if failures:
+        raise failures[0]
+    return results
+
+
+def _join(thread):
+    """Wait for a thread to end, if it has begun."""
+    with contextlib.suppress(RuntimeError):
+        thread.join()

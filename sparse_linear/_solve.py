@@ -160,9 +160,7 @@ class Data:
         if self.factor is not None:
             return self.factor.conditioning()
         units = self.units
-        if standardize:
-            penalty = penalty.per_standard_deviation(units.norm)
-        rules = penalty.in_units(units, 1.0)
+        rules = penalty.in_units(units, 1.0, standardize)
         l2 = np.where(rules.excluded, np.inf, rules.l2 / self.weight)
         if self.design is not None and not penalty.bounded and not sparse.issparse(self.design.X):
             return _ridge.exact_spectrum(self.design, l2)
@@ -320,7 +318,7 @@ def fit(
     penalty : Penalty
         On the scale of X.
     lams : ndarray of shape (q, b)
-        Decreasing along each row.
+        Decreasing along each row, where there is an l1 penalty or a bound.
     standardize : bool
     max_iter : int
         Limit of rounds (active set) or iterations (LSMR) for each lambda.
@@ -335,7 +333,7 @@ def fit(
     tol : float
         Gap, in units of the mean square of the target, above which a status says what fell short.
     watch : callable
-        Called with the number of lambdas that have been solved since it was called last.
+        Called with the number of lambdas that have been solved since it was called last; may raise, to stop.
 
     Returns
     -------
@@ -379,7 +377,7 @@ def _fit_active_set(data, penalty, lams, max_iter, start, tol, watch, choice):
         coef = None if start is None else start[index] * (units.norm / scale)
         solution = _active_set.solve_path(source, in_units, lams[index], max_iter, coef, tol, watch)
         if data.moments is not None:
-            solution = _certified(data, index, in_units, lams[index], max_iter, solution)
+            solution = _certified(data, index, in_units, lams[index], max_iter, solution, watch)
         solution = _with_slip(data, index, in_units, lams[index], solution)
         targets.append(source.target)
         solutions.append(solution)
@@ -388,7 +386,7 @@ def _fit_active_set(data, penalty, lams, max_iter, start, tol, watch, choice):
     return _Solved(targets, solutions), choice
 
 
-def _certified(data, index, penalty, lams, max_iter, solution):
+def _certified(data, index, penalty, lams, max_iter, solution, watch):
     """Solutions from moments: those whose certificate rounding could touch are certified on X itself."""
     lengths = np.abs(solution.coefs).sum(axis=1)
     # Nearly always there is no doubt in the worst of all cases either, and one case is looked at faster.
@@ -406,10 +404,16 @@ def _certified(data, index, penalty, lams, max_iter, solution):
     gaps, rss = solution.gaps.copy(), solution.rss.copy()
     coefs, rounds = solution.coefs.copy(), solution.rounds.copy()  # of all features
     source = ColumnSource(design, y)
-    gaps[again], rss[again] = _gaps_on_data(design, source.values, penalty, lams[again], coefs[again])
+    height = max(1, BATCH // max(design.n, design.p))
+    for first in range(0, len(again), height):
+        some = again[first : first + height]
+        gaps[some], rss[some] = _gaps_on_data(design, source.values, penalty, lams[some], coefs[some])
+        watch(0)
     worse = again[~(gaps[again] <= _kernels.EXACT)]
     if len(worse):
-        better = _active_set.solve_path(source, penalty, lams[worse], max_iter, coefs[worse[0]])
+        better = _active_set.solve_path(
+            source, penalty, lams[worse], max_iter, coefs[worse[0]], watch=lambda count: watch(0)
+        )
         gain = ~(better.gaps >= gaps[worse])  # also over a gap that is NaN
         chosen = worse[gain]
         coefs[chosen] = better.whole(design.p)[gain]
@@ -561,7 +565,7 @@ def take(fits, places):
     return fits[0]._replace(**chosen, parts=parts, statuses=tuple((status[b],) for _, status, b in found))
 
 
-def relaxed(data, fit, penalty, relax, max_iter):
+def relaxed(data, fit, penalty, relax, max_iter, watch=_active_set.unwatched):
     """Blends of the solutions with the least-squares refits on their supports, ``(1 - r) w + r refit``.
 
     The relaxed lasso (Meinshausen 2007, Comput. Statist. Data Anal. 52) in the form of Hastie, Tibshirani and
@@ -577,6 +581,8 @@ def relaxed(data, fit, penalty, relax, max_iter):
     relax : ndarray of shape (r,)
         In [0, 1].
     max_iter : int
+    watch : callable
+        Called with 0 before each refit; may raise, to stop.
 
     Yields
     ------
@@ -591,6 +597,7 @@ def relaxed(data, fit, penalty, relax, max_iter):
         for at, coef in enumerate(part.values.T):
             support = np.flatnonzero(coef)
             if before is None or not np.array_equal(support, before):
+                watch(0)
                 before = support
                 found = _refit(source, penalty, part.features[support], coef[support], max_iter)
             values[support, at] = found
@@ -656,14 +663,15 @@ def _fit_quadratic(data, moments, penalty, lams, max_iter, choice):
             pairs = [design.target(y) for y in Y[:, some].T]
             targets[some] = [target for target, _ in pairs]
             values = np.array([unit for _, unit in pairs])
+            corrs = None
+            if moments is not None:
+                columns = zip(targets[some], moments.corrs[:, some].T, strict=True)
+                corrs = np.array([target.divided(column) for target, column in columns])
             rows, places = np.nonzero((lams[some][:, :, None] == group).any(axis=2))
             for first in range(0, len(rows), height):
                 row, place = rows[first : first + height], places[first : first + height]
                 at = top + row, place
-                corrs = None
-                if moments is not None:
-                    corrs = np.array([moments.target(t).divided(moments.corrs[:, t]) for t in at[0]])
-                coefs[at], gaps[at], rss[at], rounds[at] = solver.solve(values[row], lams[at], rules, corrs)
+                coefs[at], gaps[at], rss[at], rounds[at] = solver.solve(values, lams[at], rules, corrs, row)
         data.factor = solver.factor
         reported = solver.choice if solver.choice != choice else reported
         if solver.choice == choice.after:
@@ -735,18 +743,28 @@ class _QuadraticSolver:
         self.choice = Choice(solver, False, f"{name}: the normal equations are singular to working precision")
         self.factor = None
 
-    def solve(self, values, lams, rules, corrs=None):
-        """Coefficients (b, p), gaps, squared residuals and steps (b,) for unit targets (b, n).
+    def solve(self, targets, lams, rules, corrs, which):
+        """Coefficients (b, p), gaps, squared residuals and steps (b,).
 
-        `corrs` are the correlations of the features with the targets, where they are known.
+        Parameters
+        ----------
+        targets : ndarray of shape (q, n)
+            Of unit length.
+        lams : ndarray of shape (b,)
+        rules : Penalty
+            In the units of the solvers.
+        corrs : ndarray of shape (q, p) or None
+            Correlations of the features with the targets, where they are known.
+        which : ndarray of shape (b,), int
+            The target of each lambda.
         """
         design, l2 = self.data.design, self.l2
         if not np.isfinite(l2).any():
-            nothing = np.zeros((len(values), len(l2)))
-            return nothing, *_gaps_on_data(design, values, rules, lams, nothing), 1
+            nothing = np.zeros((len(lams), len(l2)))
+            return nothing, *_gaps_on_data(design, targets[which], rules, lams, nothing), 1
         if self.choice.solver in ("cholesky", "dual", "cg"):
             try:
-                found = self.factor.refined(values, lams, corrs)
+                found = self.factor.refined(targets, lams, corrs, which)
                 gaps = _gaps_from(found.corrs, rules, lams, found.coefs, found.rss)
                 if self.choice.solver == "cg" or (gaps <= _kernels.EXACT).all():
                     return found.coefs, gaps, found.rss, found.steps
@@ -755,7 +773,8 @@ class _QuadraticSolver:
                 self.choice = self.choice.after
                 self.factor = self.data.factor = None
                 self._prepare()
-                return self.solve(values, lams, rules, corrs)
+                return self.solve(targets, lams, rules, corrs, which)
+        values = targets[which]
         coefs = np.zeros((len(values), len(l2)))
         rounds = np.ones(len(values), dtype=np.int64)
         for lam in np.unique(lams):

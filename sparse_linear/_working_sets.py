@@ -21,6 +21,34 @@ EPOCHS = 5
 SHARE = 0.3
 # A gap at which the solution for one lambda is good enough to start that for the next.
 ROUGH = 1e-4
+# Lambdas are solved so many at a time that their number times the square of the number of features is about
+# this: a fraction of a second, after which somebody may ask for the work to stop.
+PIECE = 1 << 24
+
+
+def unwatched(count):
+    """Called with the number of lambdas that have been solved since the last call; may raise, to stop."""
+
+
+def solve_sequence(work, m, free, square, lams, max_rounds, watch):
+    """`_kernels.solve_sequence`, a few lambdas at a time.
+
+    Returns
+    -------
+    free : int
+        The size of the factor.
+    found : tuple
+        Coefficients (b, m), gaps, squared norms of the residuals and rounds (b,).
+    """
+    b = len(lams)
+    found = np.empty((b, m)), np.empty(b), np.empty(b), np.empty(b, dtype=np.int64)
+    step = max(1, PIECE // max(1, m * m))
+    for first in range(0, b, step):
+        some = slice(first, first + step)
+        pieces = [part[some] for part in found]
+        free = _kernels.solve_sequence(work, m, free, square, lams[some], max_rounds, *pieces)
+        watch(0)
+    return free, found
 
 
 def allocate(capacity, gram=None):
@@ -174,17 +202,10 @@ class FactorSet(FeatureSet):
         """The same features, to be solved by descent up to a duality gap of `goal`."""
         return DescentSet(self.source, self.rules, self.features, self.member, self.coef.copy(), goal)
 
-    def solve(self, lams, max_rounds, on_the_way=False):
+    def solve(self, lams, max_rounds, on_the_way=False, watch=unwatched):
         """Solve the reduced problem for some lambdas; returns coefficients (b, m) and rounds (b,)."""
-        b, work = len(lams), self.work
-        coefs, gaps, rss, rounds = (
-            np.empty((b, self.size)),
-            np.empty(b),
-            np.empty(b),
-            np.empty(b, dtype=np.int64),
-        )
-        self.free = _kernels.solve_sequence(
-            work, self.size, self.free, self.square, lams, max_rounds, coefs, gaps, rss, rounds
+        self.free, (coefs, _, _, rounds) = solve_sequence(
+            self.work, self.size, self.free, self.square, lams, max_rounds, watch
         )
         self.lam = lams[-1]
         return coefs, rounds
@@ -228,7 +249,7 @@ class DescentSet(FeatureSet):
         """Go back to given coefficients."""
         self.coef = coef.copy()
 
-    def solve(self, lams, max_rounds, on_the_way=False):
+    def solve(self, lams, max_rounds, on_the_way=False, watch=unwatched):
         """Solve the reduced problem for some lambdas; returns coefficients (b, m) and epochs (b,).
 
         A solution on the way to the one that is wanted need not be close.
@@ -236,9 +257,8 @@ class DescentSet(FeatureSet):
         coefs = np.empty((len(lams), self.size))
         epochs = np.empty(len(lams), dtype=np.int64)
         for index, lam in enumerate(lams):
-            epochs[index] = self._solve_one(
-                lam, max_rounds, max(self.inner, ROUGH) if on_the_way else self.inner
-            )
+            goal = max(self.inner, ROUGH) if on_the_way else self.inner
+            epochs[index] = self._solve_one(lam, max_rounds, goal, watch)
             coefs[index] = self.coef
         return coefs, epochs
 
@@ -252,7 +272,7 @@ class DescentSet(FeatureSet):
         corrs, rss, gaps, lacking = super().verify(coefs, lams)
         return corrs, rss, gaps, np.where(gaps <= self.goal, 0, lacking)
 
-    def _solve_one(self, lam, max_epochs, goal):
+    def _solve_one(self, lam, max_epochs, goal, watch):
         """Solve for one lambda in place, up to a gap; returns the number of epochs."""
         columns, rules = self.source.block.compiled(), self.rules[self.features]
         everyone = np.arange(self.size)
@@ -265,6 +285,7 @@ class DescentSet(FeatureSet):
             epoch += 1
             active = np.flatnonzero(self.coef)
             while epoch < max_epochs:
+                watch(0)
                 history = np.empty((min(EPOCHS, max_epochs - epoch), len(active)))
                 before = self.coef[active]
                 offset = _kernels.descend(columns, active, rules, lam, self.coef, residual, offset, history)

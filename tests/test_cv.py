@@ -3,6 +3,7 @@
 import inspect
 import io
 import pickle
+import signal
 import subprocess
 import sys
 import textwrap
@@ -35,8 +36,21 @@ from sklearn.model_selection import (
 )
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
+from threadpoolctl import threadpool_info
 
-from sparse_linear import ElasticNet, ElasticNetCV, Lasso, LassoCV
+from sparse_linear import (
+    ElasticNet,
+    ElasticNetCV,
+    Lasso,
+    LassoCV,
+    _active_set,
+    _cv,
+    _design,
+    _kernels,
+    _selection,
+    _solve,
+    _working_sets,
+)
 from tests import oracles
 
 CLASSES = (LassoCV, ElasticNetCV)
@@ -555,8 +569,10 @@ def test_in_a_grid_search_in_parallel(backend):
     X, y = oracles.numbers(*TALL, seed=19)
     pipeline = make_pipeline(StandardScaler(), LassoCV(alphas=10, n_jobs=2))
     search = GridSearchCV(pipeline, {"lassocv__relax": [0.0, 1.0]}, cv=3, n_jobs=2)
+    before = [pool["num_threads"] for pool in threadpool_info()]
     with joblib.parallel_backend(backend):
         search.fit(X, y)
+    assert [pool["num_threads"] for pool in threadpool_info()] == before
     alone = GridSearchCV(pipeline, {"lassocv__relax": [0.0, 1.0]}, cv=3).fit(X, y)
     assert_allclose(search.cv_results_["mean_test_score"], alone.cv_results_["mean_test_score"], rtol=1e-12)
 
@@ -593,6 +609,64 @@ def test_a_failure_leaves_nothing_behind(fitted, n_jobs, error):
     assert all(vars(model)[name] is value for name, value in before.items())
     again = model.set_params(scoring=None).fit(X, y)
     assert_array_equal(again.coef_, LassoCV(alphas=1000, eps=0.5).fit(X, y).coef_)
+
+
+# Names of what does the work on each route: a module, a function of it, and how it is reached.
+ROUTES = {
+    "moments": (_kernels, "solve_sequence", TALL, {}),
+    "columns": (_kernels, "solve_sequence", (40, 300), {}),
+    "sparse": (_kernels, "solve_sequence", (40, 300), {"kind": sparse.csc_array}),
+    "ratios": (_kernels, "solve_sequence", TALL, {"l1_ratio": [0.2, 0.5, 1.0]}),
+    "refits on moments": (_solve, "_refit", TALL, {"relax": 1.0}),
+    "refits on columns": (_solve, "_refit", (40, 300), {"relax": 1.0}),
+    "certificates": (_solve, "_gaps_on_data", TALL, {}),
+    "errors": (_cv.np, "ix_", (40, 300), {}),
+}
+
+
+@pytest.mark.parametrize("n_jobs", [None, 2])
+@pytest.mark.parametrize("route", ROUTES)
+def test_an_interrupt_is_heard_on_every_route(route, n_jobs, monkeypatch):
+    """Ctrl-C during a piece of the work: no thread begins another, and none is left behind."""
+    place, name, shape, options = ROUTES[route]
+    # Many small pieces, as there are on large data.
+    monkeypatch.setattr(_working_sets, "PIECE", 1)
+    monkeypatch.setattr(_active_set, "LOOK_AHEAD", 2)
+    monkeypatch.setattr(_solve, "BATCH", 1)
+    monkeypatch.setattr(_solve, "MOMENT_ERROR", 1.0)
+    monkeypatch.setattr(_design, "TILE", 50)
+    X, y = oracles.numbers(*shape, seed=23)
+    X = options.get("kind", np.asarray)(X)
+    options = {key: value for key, value in options.items() if key != "kind"}
+    original = getattr(place, name)
+    calls, at, watches = 0, 12, []
+
+    class Seen(_selection.Watch):
+        def __init__(self, *args):
+            super().__init__(*args)
+            watches.append(self)
+
+    def counted(*args):
+        nonlocal calls
+        calls += 1
+        if calls == at:
+            signal.raise_signal(signal.SIGINT)
+        if at <= calls and n_jobs and watches:
+            watches[-1].stopped.wait(10.0)  # nobody is ahead of the interrupt
+        return original(*args)
+
+    monkeypatch.setattr(place, name, counted)
+    monkeypatch.setattr(_selection, "Watch", Seen)
+    model = ElasticNetCV(n_jobs=n_jobs, alphas=30, eps=0.05, **{"l1_ratio": 1.0, **options})
+    threads = threading.active_count()
+    with pytest.raises(KeyboardInterrupt):
+        model.fit(X, y)
+    assert calls <= at + 1
+    assert threading.active_count() == threads
+    assert not hasattr(model, "coef_")
+    at, calls = np.inf, 0
+    model.fit(X, y)
+    assert calls > 25  # there was much to stop
 
 
 def test_interrupted_splitter():

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import sparse
 
-from sparse_linear import _design
+from sparse_linear import _design, _moments
 from sparse_linear._moments import MomentDesign, MomentSource, Sums, fold_moments
 from sparse_linear._selection import Fold
 from tests import oracles
@@ -249,6 +249,27 @@ def test_rows_are_gathered_a_block_at_a_time(monkeypatch):
     rng = np.random.default_rng(1)
     fold_moments(X, Y, np.ones(4000), [Fold(rng.integers(0, 4000, 4000), np.arange(100))])
     assert max(heights, default=0) <= 256
+
+
+@pytest.mark.parametrize("container", ["C", "F", "float32", "strided"])
+@pytest.mark.parametrize("weighted", [False, True])
+def test_rows_that_mislead_about_the_mean(container, weighted):
+    """The rows from which the mean is guessed are unlike all others; a constant column stays one."""
+    rng = np.random.default_rng(0)
+    n = 5 * _moments.SAMPLE
+    X, Y = rng.standard_normal((n, 3)), rng.standard_normal((n, Q))
+    X[:, 0] = np.where(np.arange(n) % 5 == 0, 0.0, 1e6 + X[:, 0])
+    X[:, 1] += 1e4
+    X = CONTAINERS[container](X)
+    weights = np.ones(n)
+    if weighted:
+        weights[:] = np.where(np.arange(n) % 5 == 0, 1e-9, rng.uniform(0.5, 1.0, n))
+        weights[7:9] = 0.0
+    expected = direct(X, Y, weights)
+    X[weights == 0.0] = np.nan
+    assert_same(Sums.from_dense(X, Y, weights), expected)
+    X[:, 2] = 0.1
+    assert not Sums.from_dense(X, Y, weights).xx[2].any()
 
 
 @pytest.mark.parametrize("offset", [0.0, 100.0])

@@ -141,13 +141,16 @@ def test_degrees_of_freedom_and_generalised_cross_validation(shape, loose):
     assert model.best_index_ == np.argmax(model.cv_results_["mean_test_score"])
 
 
+@pytest.mark.parametrize("targets", [0, 3])
 @pytest.mark.parametrize("shape", SHAPES[:2])
-def test_one_standard_error_of_leave_one_out(shape):
-    """The standard error is that of the mean over rows."""
-    X, y = data(shape, seed=3)
-    model = RidgeCV(np.geomspace(1e-2, 1e3, 20), store_cv_results=True).fit(X, y)
-    squares = model.cv_results_
-    plain = RidgeCV(model.alphas_, criterion="1se").fit(X, y)
+def test_one_standard_error_of_leave_one_out(shape, targets, monkeypatch):
+    """The standard error is that of the mean over rows, of what each of them misses on average."""
+    monkeypatch.setattr(_ridge, "PAIRS", 50)  # two targets at a time
+    X, y = data(shape, targets, seed=3)
+    weights = np.random.default_rng(1).permutation(np.repeat([0.0, 1.0, 2.0], [3, 4, len(X) - 7]))
+    model = RidgeCV(np.geomspace(1e-2, 1e3, 20), store_cv_results=True).fit(X, y, weights)
+    squares = model.cv_results_.reshape(len(X), -1, 20).mean(axis=1)
+    plain = RidgeCV(model.alphas_, criterion="1se").fit(X, y, weights)
     error = squares.std(axis=0) / np.sqrt(len(X) - 1)
     np.testing.assert_allclose(plain.cv_results_["se_test_score"], error, rtol=1e-8)
     bound = squares.mean(axis=0).min() + error[model.best_index_]
@@ -319,16 +322,17 @@ def test_a_fold_in_which_an_unpenalised_column_is_constant(kind):
 
 @pytest.mark.parametrize("cv", [None, 5])
 def test_memory_does_not_grow_with_the_rows(cv):
-    """Beyond the data, a cross-validation of tall X takes a few (p, p) matrices and tiles."""
+    """Beyond the data, a cross-validation of tall X takes a few (p, p) matrices, tiles and vectors like y."""
     rng = np.random.default_rng(0)
-    X = rng.standard_normal((200_000, 40))
-    y = X[:, 0] + rng.standard_normal(200_000)
-    RidgeCV(ALPHAS, cv=cv).fit(X[:100], y[:100])
+    X = rng.standard_normal((100_000, 40))
+    y = X[:, 0] + rng.standard_normal(100_000)
+    alphas = np.geomspace(1e-2, 1e4, 40)  # residuals of all of them would be as large as X
+    RidgeCV(alphas, cv=cv).fit(X[:100], y[:100])
     tracemalloc.start()
-    RidgeCV(ALPHAS, cv=cv).fit(X, y)
+    RidgeCV(alphas, cv=cv).fit(X, y)
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
-    assert peak < 0.6 * X.nbytes  # a few tiles of 8 MB, and vectors as long as y
+    assert peak < 9 * 2**21 + 8 * y.nbytes  # tiles of 2 MB, and vectors
 
 
 BAD = {
@@ -342,6 +346,7 @@ BAD = {
     "stored folds": ({"cv": 3, "store_cv_results": True}, {}, "store_cv_results=True needs leave-one-out"),
     "positive": ({"positive": True}, {}, "Leave-one-out has no closed form with positive=True"),
     "gcv scoring": ({"cv": "gcv", "scoring": "r2"}, {}, "cv='gcv' is a score of its own"),
+    "scored 1se": ({"scoring": "r2", "criterion": "1se"}, {}, "leave-one-out has one of squared errors only"),
     "gcv 1se": ({"cv": "gcv", "criterion": "1se"}, {}, "cv='gcv' knows no errors of single rows"),
     "criterion": ({"criterion": "max"}, {}, "criterion must be"),
     "gcv_mode": ({"gcv_mode": "qr"}, {}, "gcv_mode must be one of"),

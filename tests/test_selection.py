@@ -1,8 +1,11 @@
 """Folds, scores, the rules that choose, and work in threads: what all cross-validating classes share."""
 
+import contextlib
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
+import joblib
 import numpy as np
 import pandas as pd
 import pytest
@@ -236,22 +239,68 @@ def test_progress_is_printed_only_if_asked_for(capsys, monkeypatch):
     assert out[1].endswith("0.0 s left")
 
 
-def test_overlapping_limits_of_blas_are_lifted():
-    """Whoever ends last, BLAS has as many threads as before."""
+@pytest.fixture
+def blas_threads():
+    """How many threads every BLAS has; two at first, set by a thread that is gone, so that any may set it."""
 
     def now():
         return [pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"]
 
-    with threadpool_limits(limits=2):
-        before = now()
-        one, other = _selection.blas_limit(1), _selection.blas_limit(1)
-        one.__enter__()
-        other.__enter__()
-        assert now() == [1] * len(before)
-        one.__exit__(None, None, None)
-        assert now() == [1] * len(before)
-        other.__exit__(None, None, None)
-        assert now() == before
+    def in_passing(limits):
+        thread = threading.Thread(target=threadpool_limits, args=(limits,))
+        thread.start()
+        thread.join()
+
+    before = threadpool_info()
+    in_passing(2)
+    yield now
+    in_passing(before)
+
+
+@pytest.mark.parametrize("first_out", [0, 1])
+def test_overlapping_limits_of_blas_are_lifted(blas_threads, first_out):
+    """Whoever begins and whoever ends last, in threads of their own, BLAS has as many threads as before."""
+    before = blas_threads()
+    limits = [_selection.blas_limit(1), _selection.blas_limit(1)]
+    pools = [ThreadPoolExecutor(1), ThreadPoolExecutor(1)]
+    for pool, limit in zip(pools, limits, strict=True):
+        pool.submit(limit.__enter__).result()
+        assert blas_threads() == [1] * len(before)
+    for at in (first_out, 1 - first_out):
+        assert blas_threads() == [1] * len(before)
+        pools[at].submit(limits[at].__exit__, None, None, None).result()
+    assert blas_threads() == before
+    for pool in pools:
+        pool.shutdown()
+
+
+def test_limits_of_blas_in_many_threads(blas_threads):
+    before, threads = blas_threads(), threading.active_count()
+
+    def work(seconds):
+        with _selection.blas_limit(1):
+            time.sleep(seconds)
+            assert blas_threads() == [1] * len(before)
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(work, np.random.default_rng(0).uniform(0.0, 0.003, 100)))
+    assert blas_threads() == before
+    assert threading.active_count() == threads
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_a_limit_of_blas_ends_with_the_work(blas_threads, fails):
+    before, threads = blas_threads(), threading.active_count()
+
+    def work(item):
+        assert blas_threads() == [max(1, joblib.cpu_count() // 2)] * len(before)
+        if fails:
+            raise ValueError("went wrong")
+
+    with pytest.raises(ValueError, match="went wrong") if fails else contextlib.nullcontext():
+        in_threads(work, range(2), 2, Watch(2, "", False))
+    assert blas_threads() == before
+    assert threading.active_count() == threads
 
 
 @pytest.mark.parametrize("n_jobs", [0, 1.5, "two", True])
