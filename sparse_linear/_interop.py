@@ -1,7 +1,5 @@
 """From scikit-learn's models to ours; `to_sklearn` of the estimators goes the other way."""
 
-import numbers
-
 from sklearn import linear_model
 from sklearn.base import clone
 
@@ -52,9 +50,14 @@ def from_sklearn(model):
             f"from_sklearn takes one of {names} of sklearn.linear_model, got {type(model).__name__}."
             + (" Several targets are fitted one by one here." if "MultiTask" in type(model).__name__ else "")
         )
-    params = clone(model).get_params(deep=False)
-    # Before scikit-learn 1.9 the number of alphas had a name of its own, beside alphas=None or a placeholder.
-    count = params.pop("n_alphas", None)
-    if "alphas" in params and (params["alphas"] is None or isinstance(params["alphas"], str)):
-        params["alphas"] = count if isinstance(count, numbers.Integral) else 100
-    return kind(**params)
+    given, known = clone(model).get_params(deep=False), kind().get_params(deep=False)
+    params = {name: value for name, value in given.items() if name in known}
+    # Before scikit-learn 1.9 the number of alphas has a name of its own, and placeholders stand for defaults.
+    if "n_alphas" in given and _is_placeholder(params["alphas"]):
+        params["alphas"] = given["n_alphas"]
+    placeholders = [name for name in ("alphas", "store_cv_results") if _is_placeholder(params.get(name))]
+    return kind(**{name: value for name, value in params.items() if name not in placeholders})
+
+
+def _is_placeholder(value):
+    return value is None or isinstance(value, str)
