@@ -1,4 +1,7 @@
-"""`python -m sparse_linear`: Ridge, Lasso and ElasticNet at work beside scikit-learn, on real data."""
+"""`python -m sparse_linear`: Ridge, Lasso and ElasticNet at work beside scikit-learn, on real data.
+
+`python -m sparse_linear warmup` compiles everything instead.
+"""
 
 import argparse
 import json
@@ -14,6 +17,7 @@ import scipy
 import sklearn
 
 import sparse_linear
+from sparse_linear import _compiled
 from sparse_linear._compare import (
     CELLS,
     LIBRARIES,
@@ -27,6 +31,7 @@ from sparse_linear._compare import (
     load_problem,
 )
 from sparse_linear._page import check_page, write_page
+from sparse_linear._warmup import warm_up
 
 WIDTH = 80
 N_FEATURES = 10
@@ -36,7 +41,7 @@ def main(arguments=None):
     """Run the command line and return its exit code."""
     options = parse(arguments)
     try:
-        run(options)
+        (run if options.command is None else compile_everything)(options)
         if sys.stdout is not None:
             sys.stdout.flush()
     except DataError as error:
@@ -61,6 +66,13 @@ def parse(arguments):
     )
     option = parser.add_argument
     option(
+        "command",
+        nargs="?",
+        choices=("warmup",),
+        metavar="warmup",
+        help="do nothing but compile everything that any fit may need, as when a Docker image is built",
+    )
+    option(
         "--data",
         metavar="FILE",
         help="your data: .csv, .tsv, .parquet, .npz (X and y; X may be CSR: data, indices, indptr, shape), "
@@ -76,6 +88,8 @@ def parse(arguments):
     options = parser.parse_args(arguments)
     if options.target is not None and options.data is None:
         parser.error("--target needs --data, the file that holds this column")
+    if options.command is not None and options != parser.parse_args([options.command]):
+        parser.error(f"{options.command} takes no options")
     return options
 
 
@@ -88,8 +102,8 @@ def _from_to(low, high):
     return whole_number
 
 
-def run(options):
-    """Compare on all data sets asked for; tables or JSON go to stdout, progress to stderr."""
+def progress():
+    """Return a function that writes lines to stderr, each with the seconds since now."""
     start = time.perf_counter()
 
     def say(text):
@@ -97,6 +111,24 @@ def run(options):
             elapsed = f"[{time.perf_counter() - start:5.1f} s]"
             print(fit_into(f"{elapsed} {text}", WIDTH), file=sys.stderr, flush=True)
 
+    return say
+
+
+def compile_everything(options):
+    """Compile all code for all kinds of data, or find it in the cache."""
+    if numba.config.DISABLE_JIT:
+        raise DataError("NUMBA_DISABLE_JIT is set, so that nothing is compiled; unset it for the warm-up")
+    _compiled.PATIENCE = np.inf  # progress says more
+    say = progress()
+    folder = warm_up(lambda name, number, count: say(f"{number} of {count}: {name}"))
+    say("done")
+    print(f"The compiled code is in {folder}.")
+
+
+def run(options):
+    """Compare on all data sets asked for; tables or JSON go to stdout, progress to stderr."""
+    start = time.perf_counter()
+    say = progress()
     if options.report is not None:
         check_page(options.report)
     if options.data is None:

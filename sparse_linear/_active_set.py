@@ -20,7 +20,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from sparse_linear import _kernels
+from sparse_linear import _compiled as _kernels
 from sparse_linear._working_sets import (
     DescentSet,
     FactorSet,
@@ -89,7 +89,7 @@ def _batch_end(answers, position, look):
     return stop
 
 
-def begin(source, penalty, lam, max_rounds, coef=None, goal=_kernels.EXACT):
+def begin(source, penalty, lam, max_rounds, coef=None, tol=0.0):
     """Solve for the features that nothing holds at zero, starting from `coef`.
 
     Returns
@@ -107,7 +107,7 @@ def begin(source, penalty, lam, max_rounds, coef=None, goal=_kernels.EXACT):
         loose |= coef != 0.0
     loose &= ~penalty.excluded
     first = np.flatnonzero(loose & ~working.member)
-    working = with_room(working, len(first), goal)
+    working = with_room(working, len(first), tol)
     working.extend(first, corrs, coef)
     if coef is not None:
         start = coef[working.features]
@@ -162,7 +162,7 @@ def _solve_complete(source, penalty, lams, max_rounds, coef, watch):
     return Solutions(np.arange(p), coefs[wanted], gaps[wanted], rss[wanted], _summed(counts, wanted))
 
 
-def solve_path(source, penalty, lams, max_rounds, coef=None, tol=_kernels.EXACT, watch=unwatched):
+def solve_path(source, penalty, lams, max_rounds, coef=None, tol=0.0, watch=unwatched):
     """Solve for a decreasing sequence of lambdas.
 
     Parameters
@@ -187,10 +187,9 @@ def solve_path(source, penalty, lams, max_rounds, coef=None, tol=_kernels.EXACT,
     -------
     Solutions
     """
-    goal = max(tol, _kernels.EXACT)
     if source.gram is not None:
         return _solve_complete(source, penalty, lams, max_rounds, coef, watch)
-    working, corrs = begin(source, penalty, lams[0], max_rounds, coef, goal)
+    working, corrs = begin(source, penalty, lams[0], max_rounds, coef, tol)
     lam_before = _kernels.first_threshold(corrs, working.rules) if coef is None else lams[0]
     sequence, answers = _with_steps(lam_before, lams)
     solutions = [None] * len(lams)
@@ -208,7 +207,7 @@ def solve_path(source, penalty, lams, max_rounds, coef=None, tol=_kernels.EXACT,
         if not complete:
             threshold = max(2.0 * batch[-1] - lam_before, 0.5 * batch[-1])
             candidates = working.candidates(corrs, threshold)
-            working = with_room(working, len(candidates), goal)
+            working = with_room(working, len(candidates), tol)
             working.extend(candidates, corrs)
         watch(0)
         coefs, counts = working.solve(batch, max_rounds, answers[position] < 0, watch)
@@ -248,7 +247,7 @@ def solve_path(source, penalty, lams, max_rounds, coef=None, tol=_kernels.EXACT,
             working.solve_more_closely()
         else:
             candidates = working.candidates(corrs, batch[done])
-            working = with_room(working, len(candidates), goal)
+            working = with_room(working, len(candidates), tol)
             working.extend(candidates, corrs)
             look = max(2, failed + 1)
         position += done

@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 from scipy import sparse
+from sklearn import linear_model
 
 from sparse_linear import _dask, _design, _path, _selection, _solve, _validation, _working_sets
 from sparse_linear._estimators import LinearModel
@@ -300,6 +301,7 @@ class ElasticNetCV(LinearModel):
     """
 
     path = staticmethod(_path.enet_path)
+    _twin = linear_model.ElasticNet
 
     def __init__(
         self,
@@ -599,6 +601,7 @@ class LassoCV(ElasticNetCV):
     """
 
     l1_ratio = 1.0
+    _twin = linear_model.Lasso
 
     def __init__(
         self,

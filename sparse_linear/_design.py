@@ -16,7 +16,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy import sparse
 
-from sparse_linear import _kernels
+from sparse_linear import _compiled as _kernels
 
 # Elements of X that are copied to float64, or centred, at a time: 2 MB, which stays in the cache of one core.
 TILE = 1 << 18

@@ -1,10 +1,12 @@
 """The estimators: parameters, documentation, and a short fit."""
 
+import copy
 import functools
 import inspect
 
 import numpy as np
 from scipy import sparse
+from sklearn import linear_model
 from sklearn.base import BaseEstimator, MultiOutputMixin, RegressorMixin
 
 from sparse_linear import _dask, _path, _solve, _validation
@@ -83,6 +85,48 @@ class LinearModel(MultiOutputMixin, RegressorMixin, BaseEstimator):
     def sparse_coef_(self):
         """`coef_` as a CSR matrix."""
         return sparse.csr_matrix(self.coef_)
+
+    def to_sklearn(self):
+        """The fitted model of `sklearn.linear_model` that predicts the same, to the last bit.
+
+        It needs neither this package nor Numba where it is used, and converts with what is made for
+        scikit-learn, such as skl2onnx or SHAP's `LinearExplainer`.
+
+        Returns
+        -------
+        sklearn.linear_model.Lasso, ElasticNet or Ridge
+            The plain class also from the classes that choose parameters, with what they chose (arrays, if
+            each target has its own).
+
+        Notes
+        -----
+        It has copies of `coef_`, `intercept_`, `n_iter_`, `dual_gap_` and the names of the features, and the
+        parameters that scikit-learn has too. It is made for prediction. A new fit of it would know nothing of
+        `standardize`, `penalty_weights`, `bounds` and `relax`, which have shaped these coefficients.
+
+        Examples
+        --------
+        >>> from sparse_linear import LassoCV
+        >>> model = LassoCV(standardize=True).fit([[0.0], [1.0], [2.0], [3.0], [4.0]], [0, 1, 2, 3, 5])
+        >>> twin = model.to_sklearn()
+        >>> type(twin).__module__.split(".")[0], bool(twin.alpha == model.alpha_)
+        ('sklearn', True)
+        """
+        _validation.check_is_fitted(self)
+        twin = self._twin()
+        known = twin.get_params(deep=False)
+        params = self.get_params(deep=False)
+        if isinstance(params.get("precompute"), str):
+            del params["precompute"]  # "auto" is for the classes that choose alpha
+        chosen = {name: vars(self).get(f"{name}_") for name in ("alpha", "l1_ratio")}
+        params |= {name: value for name, value in chosen.items() if value is not None}
+        twin.set_params(**{name: value for name, value in params.items() if name in known})
+        for name in ("coef_", "n_iter_", "dual_gap_", "n_features_in_", "feature_names_in_"):
+            if hasattr(self, name):
+                setattr(twin, name, copy.copy(getattr(self, name)))
+        # Without an intercept ours is a plain 0.0, as scikit-learn's is, which skl2onnx cannot take.
+        twin.intercept_ = np.array(self.intercept_, dtype=twin.coef_.dtype)[()]
+        return twin
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
@@ -271,6 +315,7 @@ class ElasticNet(StreamingModel):
     """
 
     path = staticmethod(_path.enet_path)
+    _twin = linear_model.ElasticNet
 
     def __init__(
         self,
@@ -449,6 +494,7 @@ class Lasso(ElasticNet):
     """
 
     l1_ratio = 1.0
+    _twin = linear_model.Lasso
 
     def __init__(
         self,
@@ -486,6 +532,8 @@ class Lasso(ElasticNet):
 
 class RidgeModel(LinearModel):
     """What `Ridge` and `RidgeCV` share: how well posed the problem was."""
+
+    _twin = linear_model.Ridge
 
     def _keep_conditioning(self, data, penalty, alphas):
         self._conditioning = data.conditioning(penalty, self.standardize)

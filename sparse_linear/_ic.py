@@ -21,8 +21,10 @@ import numbers
 
 import numpy as np
 from scipy import linalg, special
+from sklearn import linear_model
 
-from sparse_linear import _active_set, _kernels, _knots, _path, _ridge, _solve, _validation
+from sparse_linear import _active_set, _knots, _path, _ridge, _solve, _validation
+from sparse_linear import _compiled as _kernels
 from sparse_linear._estimators import LinearModel
 from sparse_linear._penalty import make_penalty
 
@@ -153,6 +155,8 @@ class ElasticNetIC(LinearModel):
     >>> int((model.coef_ != 0).sum()), model.criterion_.shape
     (10, (100,))
     """
+
+    _twin = linear_model.ElasticNet
 
     def __init__(
         self,
@@ -360,6 +364,7 @@ class LassoIC(ElasticNetIC):
     """
 
     l1_ratio = 1.0
+    _twin = linear_model.Lasso
 
     def __init__(
         self,

@@ -19,7 +19,8 @@ from typing import NamedTuple
 import numpy as np
 from scipy import linalg
 
-from sparse_linear import _active_set, _kernels
+from sparse_linear import _active_set
+from sparse_linear import _compiled as _kernels
 
 # How far below a knot, as a share of lambda, the next piece is looked for.
 BELOW = 1e-9

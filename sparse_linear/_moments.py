@@ -10,7 +10,8 @@ from typing import NamedTuple
 import numpy as np
 from scipy import linalg, sparse
 
-from sparse_linear import _design, _kernels
+from sparse_linear import _compiled as _kernels
+from sparse_linear import _design
 
 # A difference this much smaller than its terms has lost half of its digits.
 HALF = 1e-8

@@ -11,7 +11,8 @@ import numpy as np
 from scipy import linalg, sparse
 from sklearn.exceptions import ConvergenceWarning
 
-from sparse_linear import _active_set, _kernels, _ridge, _working_sets
+from sparse_linear import _active_set, _ridge, _working_sets
+from sparse_linear import _compiled as _kernels
 from sparse_linear._design import ColumnSource, make_design
 from sparse_linear._moments import MomentDesign, MomentSource, Sums, scaled_targets
 from sparse_linear._penalty import make_penalty

@@ -9,7 +9,7 @@ same certificate as everywhere.
 
 import numpy as np
 
-from sparse_linear import _kernels
+from sparse_linear import _compiled as _kernels
 
 # Features that get a Gram matrix and a factor: at most 2 x 512 MB, of what is used.
 LARGEST_FACTOR = 8192
@@ -129,9 +129,8 @@ class FactorSet(FeatureSet):
         The first lambda.
     """
 
-    goal = _kernels.EXACT
-
     def __init__(self, source, penalty, lam):
+        self.goal = _kernels.EXACT
         self.free = 0  # features in the factor
         self.lam = lam  # the present lambda: that of the factor and of `work.rule`
         features, self.work = source.left or (np.empty(0, dtype=np.int64), allocate(0))
@@ -231,8 +230,8 @@ class DescentSet(FeatureSet):
     def __init__(self, source, rules, features, member, coef, goal):
         super().__init__(source, rules, features, member)
         self.coef = coef
-        self.goal = goal
-        self.inner = SHARE * goal
+        self.goal = max(goal, _kernels.EXACT)
+        self.inner = SHARE * self.goal
 
     def extend(self, features, corrs, coef=None):
         """Take in more features."""

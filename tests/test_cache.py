@@ -1,4 +1,4 @@
-"""Compiled code is kept on disk: a later process finds every kernel there and compiles nothing."""
+"""Compiled code is kept on disk: after a warm-up, a process finds every kernel there and compiles nothing."""
 
 import json
 import os
@@ -12,15 +12,15 @@ import pytest
 import sparse_linear
 from sparse_linear import _kernels
 
-# Every storage, dtype and option that is a specialisation of its own; small, so that time is compile time.
-FITS = """
+HEAD = """
 import json, sys, time
 import numba, numpy as np, scipy.linalg, scipy.sparse.linalg, sklearn.linear_model
 from numba.core import event
 from scipy import sparse
 start = time.perf_counter()
 import sparse_linear
-from sparse_linear import ElasticNet, Lasso, Ridge, _kernels, alpha_grid, enet_path, lasso_path, ridge_path
+from sparse_linear import *
+from sparse_linear import _kernels
 seconds = {"import": time.perf_counter() - start}
 
 def dispatchers():
@@ -32,6 +32,24 @@ def dispatchers():
             found[name] = value
     return found
 
+def timed(name, work):
+    start = time.perf_counter()
+    work()
+    seconds[name] = time.perf_counter() - start
+
+compiled = event.RecordingListener()
+event.register("numba:compile", compiled)
+"""
+
+WARM_UP = """
+from sparse_linear._warmup import warm_up
+timed("warm-up", lambda: warm_up(lambda name, number, count: None))
+"""
+
+# Every storage, dtype and option that is a specialisation of its own.
+FITS = """
+CHOOSING = [LassoCV(alphas=5, cv=2), LassoCV(alphas=5, relax=[0.0, 1.0]), RidgeCV(), RidgeCV(cv=2)]
+CHOOSING += [LassoIC(), ElasticNetIC(alphas=5)]
 rng = np.random.default_rng(0)
 X = rng.normal(size=(40, 6))
 y = X @ np.array([3.0, -2.0, 0.0, 0.0, 1.0, 0.5]) + rng.normal(size=40)
@@ -48,13 +66,6 @@ def as_long(matrix):
     matrix.indptr = matrix.indptr.astype(np.int64)
     return matrix
 
-def timed(name, work):
-    start = time.perf_counter()
-    work()
-    seconds[name] = time.perf_counter() - start
-
-compiled = event.RecordingListener()
-event.register("numba:compile", compiled)
 timed("Lasso, dense float64", lambda: Lasso(alpha=0.1).fit(X, y))
 timed("Lasso, the same again", lambda: Lasso(alpha=0.1).fit(X, y))
 timed("ElasticNet", lambda: ElasticNet(alpha=0.1).fit(X, y, weights))
@@ -80,6 +91,12 @@ for container in (np.asarray, sparse.csc_array):
 sparse_linear._working_sets.LARGEST_FACTOR = 8192
 timed("path, warm start", lambda: enet_path(X, y, alphas=[0.5, 0.1], coef_init=np.ones(6)))
 timed("grid", lambda: alpha_grid(sparse.csc_array(spread), y))
+for hold in (np.asarray, sparse.csc_array, sparse.csr_array):
+    timed("choosing alpha", lambda: [model.fit(hold(spread), y) for model in CHOOSING])
+    timed("alpha for a size", lambda: alpha_for(hold(wide_spread), y[:20], n_nonzero=3))
+"""
+
+TAIL = """
 json.dump(
     {
         "seconds": seconds,
@@ -90,6 +107,23 @@ json.dump(
     },
     sys.stdout,
 )
+"""
+
+COMMAND = """
+import runpy, sys
+sys.argv = ["sparse_linear", "warmup"]
+try:
+    runpy.run_module("sparse_linear", run_name="__main__")
+except SystemExit as end:
+    assert end.code == 0
+"""
+
+COMPILING = """
+import numpy as np
+from sparse_linear import _compiled
+_compiled.PATIENCE = {}
+for _ in range(3):
+    _compiled.first_threshold(np.ones(2), np.ones((2, 4)))
 """
 
 # Columns and rows are two structs of the same fields, which compiled code must never take for one another.
@@ -112,17 +146,20 @@ print("done")
 """
 
 
+def environment(cache):
+    """That of this process, for others that keep their compiled code in `cache`."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("NUMBA_")}
+    return kept | {"NUMBA_CACHE_DIR": str(cache), "PYTHONPATH": str(Path(sparse_linear.__file__).parents[1])}
+
+
 def run(code, cache):
     """Run code in a new process that keeps its compiled code in `cache`; returns what it prints."""
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("NUMBA_")}
-    environment["NUMBA_CACHE_DIR"] = str(cache)
-    environment["PYTHONPATH"] = str(Path(sparse_linear.__file__).parents[1])
     done = subprocess.run(
         [sys.executable, "-W", "error", "-c", code],
-        env=environment,
+        env=environment(cache),
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=600,
     )
     assert done.returncode == 0, f"exit status {done.returncode}\n{done.stderr}"
     return done.stdout
@@ -132,9 +169,9 @@ def run(code, cache):
 def processes(tmp_path_factory):
     """What two processes one after the other say; and the cache they leave."""
     cache = tmp_path_factory.mktemp("numba")
-    first = json.loads(run(FITS, cache))
+    first = json.loads(run(HEAD + WARM_UP + TAIL, cache))
     files = {path: path.stat().st_mtime_ns for path in cache.rglob("*.nb?")}
-    second = json.loads(run(FITS, cache))
+    second = json.loads(run(HEAD + FITS + TAIL, cache))
     return first, second, files, cache
 
 
@@ -162,9 +199,45 @@ def test_the_second_process_compiles_nothing(processes):
     assert {"solve_sequence", "duality_gaps", "entry_product"} <= hits
     assert {path: path.stat().st_mtime_ns for path in cache.rglob("*.nb?")} == files
     # Not asserted: machines differ. `pytest -s` shows it.
-    sys.stdout.write(f"\n{'seconds':32}{'first process':>16}{'later process':>16}\n")
-    for name, seconds in first["seconds"].items():
-        sys.stdout.write(f"{name:32}{seconds:16.3f}{second['seconds'][name]:16.3f}\n")
+    sys.stdout.write(f"\nwarm-up {first['seconds']['warm-up']:.3f} s; then:\n")
+    for name, seconds in second["seconds"].items():
+        sys.stdout.write(f"{name:32}{seconds:16.3f}\n")
+
+
+def test_warm_up_on_the_command_line(processes):
+    """It says where the code is; all that it does is in `warm_up`, which the first process has called."""
+    *_, files, cache = processes
+    printed = run(COMMAND, cache)
+    folder = Path(printed.removeprefix("The compiled code is in ").removesuffix(".\n"))
+    assert {path.parent for path in files} == {folder}
+    assert {path: path.stat().st_mtime_ns for path in cache.rglob("*.nb?")} == files
+
+
+@pytest.mark.parametrize(
+    ("terminal", "patience", "words"),
+    [(True, 0.0, "sparse_linear: compiling for the first time"), (True, 1000.0, ""), (False, 0.0, "")],
+)
+def test_a_word_on_a_terminal_while_it_compiles(terminal, patience, words, tmp_path):
+    """Once, if it takes more than some seconds; and never where stderr goes to a file or a log."""
+    pty = pytest.importorskip("pty", reason="no terminals here", exc_type=ImportError)
+    master, slave = pty.openpty()
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", COMPILING.format(patience)],
+        env=environment(tmp_path),
+        stdout=subprocess.PIPE,
+        stderr=slave if terminal else subprocess.PIPE,
+        timeout=300,
+    )
+    os.write(slave, b"END")
+    heard = done.stderr or b""
+    while not heard.endswith(b"END"):
+        heard += os.read(master, 1000)
+    os.close(master)
+    os.close(slave)
+    heard = heard.decode().removesuffix("END")
+    assert (done.returncode, done.stdout) == (0, b""), heard
+    assert heard.count("sparse_linear: ") == (words != "")
+    assert heard.startswith(words)
 
 
 def test_no_kernel_is_specialised_more_often_than_its_callers_need(processes):

@@ -18,7 +18,7 @@ from sklearn.datasets import dump_svmlight_file, make_regression
 from sklearn.model_selection import train_test_split
 from sklearn.preprocessing import FunctionTransformer
 
-from sparse_linear import Lasso
+from sparse_linear import Lasso, _compiled
 from sparse_linear.__main__ import WIDTH, as_text, fit_into, main
 from sparse_linear._compare import (
     ESTIMATORS,
@@ -162,6 +162,8 @@ def test_seed_and_folds_are_used(capsys):
         (["--seed", "-1"], "'-1' is not a whole number from 0 to"),
         (["--alphas", "many"], "'many' is not a whole number"),
         (["--nonsense"], "unrecognized arguments"),
+        (["nonsense"], "invalid choice: 'nonsense'"),
+        (["warmup", "--json"], "warmup takes no options"),
     ],
 )
 def test_wrong_arguments(capsys, arguments, words):
@@ -176,8 +178,30 @@ def test_help_names_every_option(capsys):
         main(["--help"])
     assert caught.value.code == 0
     out = capsys.readouterr().out
-    for option in ("--data", "--target", "--alphas", "--folds", "--seed", "--no-sklearn", "--json"):
+    for option in ("warmup", "--data", "--target", "--alphas", "--folds", "--seed", "--no-sklearn", "--json"):
         assert option in out
+
+
+def test_warm_up_says_what_it_does(capsys, monkeypatch):
+    """What it compiles is tested in test_cache.py."""
+    told = []
+
+    def warm_up(watch):
+        watch("dense data", 1, 2)
+        told.append(_compiled.PATIENCE)
+        return "/somewhere"
+
+    monkeypatch.setattr("sparse_linear.__main__.warm_up", warm_up)
+    monkeypatch.setattr(_compiled, "PATIENCE", _compiled.PATIENCE)
+    monkeypatch.setattr(numba.config, "DISABLE_JIT", 0)
+    assert main(["warmup"]) == 0
+    out, err = capsys.readouterr()
+    assert out == "The compiled code is in /somewhere.\n"
+    assert "s] 1 of 2: dense data\n" in err
+    assert told == [np.inf]  # no second voice
+    monkeypatch.setattr(numba.config, "DISABLE_JIT", 1)
+    assert main(["warmup"]) == 2
+    assert "NUMBA_DISABLE_JIT is set" in capsys.readouterr().err
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals and pipes are different there")

@@ -1,0 +1,69 @@
+"""`_kernels`, imported when something of it is first used, and a word to the user while it compiles.
+
+Numba takes as long to import as half of what scikit-learn needs, and `import sparse_linear` does not need it.
+"""
+
+import functools
+import sys
+import time
+
+# Compilation up to this many seconds passes without a word.
+PATIENCE = 2.0
+NOTICE = (
+    "sparse_linear: compiling for the first time; later processes load the compiled code from a cache.\n"
+    "(`python -m sparse_linear warmup` compiles everything at once.)"
+)
+
+
+def __getattr__(name):
+    """What `_kernels` holds under this name, kept here for the next time."""
+    value = globals()[name] = getattr(_kernels(), name)
+    return value
+
+
+@functools.cache
+def _kernels():
+    from numba.core import event
+
+    from sparse_linear import _kernels
+
+    class Listener(event.Listener):
+        """Hears of every function that is compiled, and not of those that are loaded from the cache."""
+
+        def on_start(self, happening):
+            if happening.data["dispatcher"].py_func.__module__ == _kernels.__name__:
+                stopwatch.start()
+
+        def on_end(self, happening):
+            if happening.data["dispatcher"].py_func.__module__ == _kernels.__name__:
+                stopwatch.stop()
+
+    stopwatch = _Stopwatch()
+    event.register("numba:compile", Listener())
+    return _kernels
+
+
+class _Stopwatch:
+    """Adds up the time of compilations, which may contain one another, and speaks up once."""
+
+    def __init__(self):
+        self.depth = 0
+        self.spent = self.begun = 0.0
+        self.said = False
+
+    def start(self):
+        """A compilation begins."""
+        now = time.perf_counter()
+        if self.depth == 0:
+            self.begun = now
+        self.depth += 1
+        if not self.said and self.spent + now - self.begun > PATIENCE:
+            self.said = True
+            if sys.stderr is not None and sys.stderr.isatty():
+                print(NOTICE, file=sys.stderr, flush=True)  # noqa: T201  # where nobody reads a log
+
+    def stop(self):
+        """A compilation ends."""
+        self.depth -= 1
+        if self.depth == 0:
+            self.spent += time.perf_counter() - self.begun

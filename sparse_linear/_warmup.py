@@ -1,0 +1,70 @@
+"""Small fits that call for all compiled code, so that later ones find it in the cache."""
+
+import itertools
+
+import numpy as np
+from scipy import sparse
+
+from sparse_linear import _compiled as _kernels
+from sparse_linear import _working_sets
+from sparse_linear._estimators import Lasso, Ridge
+from sparse_linear._path import alpha_grid, lasso_path
+
+
+def warm_up(watch):
+    """Compile what any fit needs, unless it is in the cache.
+
+    Parameters
+    ----------
+    watch : callable
+        Told what comes next: a name, its number and how many there are.
+
+    Returns
+    -------
+    str
+        The folder that holds the compiled code.
+    """
+    kinds = [("dense data", np.asarray)]
+    for container, dtype, index in itertools.product(
+        (sparse.csc_array, sparse.csr_array), (np.float64, np.float32), (np.int32, np.int64)
+    ):
+        name = f"{container.__name__[:3].upper()}, {dtype.__name__}, {index.__name__} indices"
+        kinds.append((name, _Container(container, dtype, index)))
+    for number, (name, hold) in enumerate(kinds, start=1):
+        watch(name, number, len(kinds))
+        _fit_everything(hold)
+    return _kernels.solve_sequence.stats.cache_path
+
+
+class _Container:
+    """A sparse format with its types."""
+
+    def __init__(self, container, dtype, index):
+        self.container, self.dtype, self.index = container, dtype, index
+
+    def __call__(self, X):
+        held = self.container(X, dtype=self.dtype)
+        held.indices, held.indptr = held.indices.astype(self.index), held.indptr.astype(self.index)
+        return held
+
+
+def _fit_everything(hold):
+    """Fits to data of one kind, narrow and wide; `hold` maps an array to its container."""
+    rng = np.random.default_rng(0)
+    narrow, wide = (
+        rng.normal(size=shape) * (rng.uniform(size=shape) < 0.4) for shape in ((40, 6), (20, 300))
+    )
+    y = rng.normal(size=40)
+    weights = rng.uniform(0.5, 1.5, size=40)
+    for X in (hold(narrow), hold(wide)):
+        target = y[: X.shape[0]]
+        Lasso(alpha=0.01).fit(X, target)
+        Ridge(alpha=0.1).fit(X, target, weights[: X.shape[0]])
+        lasso_path(X, target, n_alphas=20)
+    alpha_grid(hold(narrow), y)
+    largest = _working_sets.LARGEST_FACTOR
+    _working_sets.LARGEST_FACTOR = 5  # as if the data were too large for a factor
+    try:
+        lasso_path(hold(wide), y[:20], tol=0.1)
+    finally:
+        _working_sets.LARGEST_FACTOR = largest
