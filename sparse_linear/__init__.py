@@ -3,7 +3,8 @@
 Estimators: `Lasso`, `ElasticNet`, `Ridge`; `LassoCV`, `ElasticNetCV`, `RidgeCV`, which choose their
 parameters by cross-validation, and `LassoIC`, `ElasticNetIC`, by an information criterion. Functions:
 `lasso_path`, `enet_path`, `ridge_path`, `alpha_grid`, `alpha_for`, `convert_penalty`, `from_sklearn`.
-Pictures, with matplotlib: `PathDisplay`, `CVDisplay`, `CoefficientDisplay`, `GeometryDisplay`; in words: `summary`.
+Pictures, with matplotlib: `PathDisplay`, `CVDisplay`, `CoefficientDisplay`, `GeometryDisplay`; in words:
+`summary`.
 ``python -m sparse_linear`` compares them with scikit-learn's.
 """
 
