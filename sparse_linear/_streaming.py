@@ -19,8 +19,10 @@ FORMAT = 1
 WIDEST = 20_000
 # Numbers in a block of rows that are read at a time, where it is up to us: 16 MB.
 BLOCK = 8 * _design.TILE
-# Rows in a block at least, so that adding up (p, p) matrices takes less time than making them.
-FEWEST_ROWS = 512
+# Numbers in the rows of one fold that are gathered at a time: 4 MB, which stay in the cache.
+PIECE = 2 * _design.TILE
+# Rows in either at least, so that adding up (p, p) matrices takes less time than making them.
+FEWEST_ROWS = 2048
 
 
 class Moments:
@@ -78,7 +80,7 @@ class Moments:
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
             An array, memory map or data frame; or anything with a `shape` and slices of rows that NumPy can
-            turn into arrays. Blocks take 16 MB, or 512 rows if these are more; one is read while the one
+            turn into arrays. Blocks take 16 MB, or 2048 rows if these are more; one is read while the one
             before is worked on. Those of a sparse matrix take about as much memory as the moments.
         y : array-like of shape (n_samples,) or (n_samples, n_targets)
         sample_weight : array-like of shape (n_samples,), default=None
@@ -116,7 +118,8 @@ class Moments:
         ----------
         chunks : iterable of (X, y), (X, y, sample_weight) or (X, y, sample_weight, fold)
             `fold` holds the number of each row's fold, from 0 to ``n_folds - 1`` (and `sample_weight` may be
-            None). Without it, the rows are dealt out in turn: row ``i`` goes to fold ``i % n_folds``.
+            None). Without it, the rows are dealt out in turn: row ``i`` goes to fold ``i % n_folds``. Slices
+            of memory maps are read when it is their turn.
         n_folds : int, default=5
 
         Returns
@@ -125,20 +128,34 @@ class Moments:
         """
         n_folds = _validation.check_count(n_folds, "n_folds")
         folds = [cls() for _ in range(n_folds)]
-        seen = 0
+        seen, space = 0, np.empty((0, 0))
         for chunk in _ahead(chunks):
             X, y, weight, label = _parts(chunk, 4)
-            n = X.shape[0] if hasattr(X, "shape") else len(X)
+            n = _check_rows(X, y)
+            if n == 0:
+                continue
             if label is None:
                 label = np.arange(seen, seen + n) % n_folds
             label = _checked_labels(label, n, n_folds)
             seen += n
-            for fold, moments in enumerate(folds):
+            names = _names(X)
+            X, y = _validation.check_path_data(X, y)
+            weight = _validation.check_sample_weight(weight, n, some=False)
+            height = n
+            if sparse.issparse(X):
+                X = X.tocsr()
+            else:
+                height = max(PIECE // X.shape[1], FEWEST_ROWS)
+                if space.shape != (height, X.shape[1]) or space.dtype != X.dtype:
+                    space = np.empty((height, X.shape[1]), X.dtype)
+            for fold in range(n_folds):
                 rows = np.flatnonzero(label == fold)
-                if len(rows):
-                    moments.update(
-                        _take(X, rows), _take(y, rows), None if weight is None else np.asarray(weight)[rows]
+                for first in range(0, len(rows), height):
+                    some = rows[first : first + height]
+                    part = cls.of_checked(
+                        _gathered(X, some, space), y[some], None if weight is None else weight[some], names
                     )
+                    folds[fold] = folds[fold] + part
         return folds
 
     def update(self, X, y, sample_weight=None):
@@ -344,11 +361,9 @@ def _read(part):
 
 def _blocks(X, y, sample_weight):
     """Blocks of rows; see `Moments.from_data` for their size."""
-    n = X.shape[0] if hasattr(X, "shape") else len(X)
+    n = _check_rows(X, y)
     p = X.shape[1] if hasattr(X, "shape") and len(X.shape) > 1 else 1
     check_width(p)
-    if len(y) != n:
-        raise ValueError(f"X and y must have the same number of rows, got {n} and {len(y)}.")
     if sample_weight is not None:
         sample_weight = _validation.check_sample_weight(sample_weight, n)
     if sparse.issparse(X):
@@ -365,11 +380,29 @@ def _blocks(X, y, sample_weight):
         yield block, _take(y, rows), None if sample_weight is None else sample_weight[rows]
 
 
+def _check_rows(X, y):
+    """The number of rows of both."""
+    n, m = (part.shape[0] if hasattr(part, "shape") else len(part) for part in (X, y))
+    if m != n:
+        raise ValueError(f"X and y must have the same number of rows, got {n} and {m}.")
+    return n
+
+
 def _take(data, rows):
     """Rows of an array, sparse matrix, data frame or series, given by a slice or by their numbers."""
     if hasattr(data, "iloc"):
         return data.iloc[rows]
     return data[rows] if hasattr(data, "shape") else np.asarray(data)[rows]
+
+
+def _gathered(X, rows, space):
+    """Rows of an array or CSR container by their numbers; dense ones in `space`, whatever it has held.
+
+    To get new memory for them from the system would take several times as long as to copy them.
+    """
+    if sparse.issparse(X):
+        return X[rows]
+    return np.take(X, rows, axis=0, out=space[: len(rows)], mode="clip")  # other modes copy twice
 
 
 def _names(X):
