@@ -14,6 +14,9 @@ fold is certified, its errors on the rows left out are compared with ours, and o
 path and of one X'X. The ratios there are of the fastest runs.
 
 ``python -m benchmarks ridge`` is about closed forms: one fit, leave-one-out, folds and many targets.
+
+``python -m benchmarks stream`` cross-validates rows that do not fit into memory, under a hard limit of it:
+time over that of reading and multiplying them once, memory, exactness, and scikit-learn's SGDRegressor.
 """
 
 import argparse
@@ -25,7 +28,7 @@ from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
-from . import crossval, measure, problems, report, ridge, scaling
+from . import crossval, measure, problems, report, ridge, scaling, stream
 from .libraries import LIBRARIES, OURS
 
 
@@ -38,7 +41,7 @@ def arguments(words=None):
     add(
         "command",
         nargs="?",
-        choices=["gaps", "scaling", "cv", "ridge"],
+        choices=["gaps", "scaling", "cv", "ridge", "stream"],
         default="gaps",
         help="what to measure (default: gaps)",
     )
@@ -64,7 +67,8 @@ def arguments(words=None):
     add("--libraries", default="*", metavar="GLOBS", help=f"comma-separated globs of {', '.join(LIBRARIES)}")
     add("--python", action="append", default=[], metavar="GLOB=EXE", help="the interpreter of some libraries")
     add(
-        "--threads", help="comma-separated numbers of threads (default: 1 and all cores; scaling: 1; cv: all)"
+        "--threads",
+        help="comma-separated numbers of threads (default: 1 and all cores; scaling: 1; cv, stream: all)",
     )
     add("--target", type=float, default=1e-6, help="relative gap that peers must reach (default: 1e-6)")
     add("--our-target", type=float, default=1e-9, help="the same for ours (default: 1e-9; float32: 1e-6)")
@@ -73,12 +77,15 @@ def arguments(words=None):
     add(
         "--clock", choices=["wall", "cpu"], default="wall", help="cpu suits a busy machine, one thread (wall)"
     )
+    add("--rows", type=float, default=2e6, help="stream: rows of 128 columns, 1 KB each (2e6)")
+    add("--memory", type=float, default=1.5, help="stream: GB that may be allocated (1.5)")
+    add("--mapped", action="store_true", help="stream: write the rows to a temporary folder, and map them")
     add("--output", type=Path, default=Path("benchmark-results"), help="folder for JSON and plots")
     add("--no-plots", action="store_true")
     add("--list", action="store_true", help="list the problems and stop")
     chosen = parser.parse_args(words)
     cores = report.machine()["cores"]
-    default = {"scaling": [1], "cv": [cores]}.get(chosen.command) or sorted({1, cores})
+    default = {"scaling": [1], "cv": [cores], "stream": [cores]}.get(chosen.command) or sorted({1, cores})
     chosen.threads = [int(number) for number in chosen.threads.split(",")] if chosen.threads else default
     return chosen
 
@@ -117,6 +124,13 @@ def main(words=None):
         names = [name for name in ridge.LIBRARIES if _matches(name, chosen.libraries)]
         document["problems"] = ridge.run(found, names, settings)
         report.save(document, chosen.output / "ridge.json")
+        return
+    if chosen.command == "stream":
+        document["streams"] = [
+            stream.run(int(chosen.rows), chosen.memory, chosen.mapped, threads, chosen.repeats, chosen.clock)
+            for threads in chosen.threads
+        ]
+        report.save(document, chosen.output / "stream.json")
         return
     recipes = problems.specs(chosen.data, chosen.openml, chosen.libsvm)
     patterns = chosen.problems or ("cv" if choosing else "table,more,openml,libsvm")

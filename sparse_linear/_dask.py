@@ -6,10 +6,11 @@ Scheduling, spilling and retries are Dask's.
 
 import numbers
 import sys
+from itertools import zip_longest
 
 import numpy as np
 
-from sparse_linear._streaming import Moments
+from sparse_linear._streaming import Moments, check_width
 from sparse_linear._validation import check_count
 
 # How many moments one task adds up.
@@ -36,10 +37,10 @@ def fold_moments(X, y, sample_weight, n_folds, label):
     Parameters
     ----------
     X, y, sample_weight : Dask collections; the weights may be None
-    n_folds : int
+    n_folds : int or None
     label : Dask collection or None
-        The number of each row's fold. Without it, row ``i`` goes to fold ``i % n_folds``; ``i`` counts the
-        rows of its block where the sizes of blocks are not known.
+        The number of each row's fold; there are as many folds as it has numbers. Without it, row ``i`` goes
+        to fold ``i % n_folds``; ``i`` counts the rows of its block where the sizes of blocks are not known.
     """
     from dask import delayed
 
@@ -61,7 +62,12 @@ def folds_of(cv, X, y, sample_weight):
             "cv must be a number of folds for Dask collections, or a collection that holds each row's fold; "
             f"got {cv!r:.60}."
         )
-    return fold_moments(X, y, sample_weight, int(cv.max().compute()) + 1, cv)
+    if getattr(getattr(cv, "dtype", None), "kind", None) not in ("i", "u"):
+        raise ValueError(
+            "cv must hold whole numbers from 0, the fold of each row, as an array or one column of a data "
+            f"frame; got {getattr(cv, 'dtype', type(cv).__name__)}."
+        )
+    return fold_moments(X, y, sample_weight, None, cv)
 
 
 def predict(model, X):
@@ -89,13 +95,16 @@ def _of_block(X, y, sample_weight=None):
 
 
 def _folds_of_block(X, y, sample_weight, label, n_folds, start):
-    if label is None:
+    if n_folds is None:
+        label = np.asarray(label)
+        n_folds = max(label.max(initial=0), 0) + 1
+    else:
         label = np.arange(start, start + X.shape[0]) % n_folds
-    return Moments.by_fold([(X, y, sample_weight, np.asarray(label))], n_folds)
+    return Moments.by_fold([(X, y, sample_weight, label)], n_folds)
 
 
 def _added(parts):
-    return [sum(folds) for folds in zip(*parts, strict=True)]
+    return [sum(folds) for folds in zip_longest(*parts, fillvalue=0)]
 
 
 def _tree(parts, add):
@@ -107,6 +116,9 @@ def _tree(parts, add):
 
 def _blocks(X, *columns):
     """Delayed blocks of rows: tuples of a block of X and the same rows of each column (or None)."""
+    if len(X.shape) != 2:
+        raise ValueError("X must be a 2D Dask array or a data frame, got one column; X[:, None] makes it 2D.")
+    check_width(X.shape[1])
     if hasattr(X, "rechunk"):
         X = X.rechunk({1: -1})
     whole = X.to_delayed().ravel() if hasattr(X, "chunks") else X.to_delayed()

@@ -203,9 +203,8 @@ class StreamingModel(LinearModel):
         """
         seen = vars(self).get("moments_", Moments())
         X, y = _validation.check_training_data(self, X, y, reset=seen.n_samples == 0)
-        new = Moments().update(X, y, sample_weight)
-        new.feature_names = vars(self).get("feature_names_in_")
-        return self._fit_moments(seen + new)
+        names = vars(self).get("feature_names_in_")
+        return self._fit_moments(seen + Moments.of_checked(X, y, sample_weight, names))
 
     def _fit_moments(self, moments):
         settings = self._checked_settings()

@@ -23,9 +23,9 @@ import numpy as np
 from scipy import linalg, special
 from sklearn import linear_model
 
-from sparse_linear import _active_set, _knots, _path, _ridge, _solve, _validation
+from sparse_linear import _active_set, _dask, _knots, _path, _ridge, _solve, _validation
 from sparse_linear import _compiled as _kernels
-from sparse_linear._estimators import LinearModel
+from sparse_linear._estimators import StreamingModel
 from sparse_linear._penalty import make_penalty
 
 CRITERIA = ("aic", "aicc", "bic", "ebic")
@@ -82,7 +82,7 @@ def noise_variance(source, usable, n, intercept):
     return rss * n / max(n - kept.sum() - intercept, 1.0)
 
 
-class ElasticNetIC(LinearModel):
+class ElasticNetIC(StreamingModel):
     r"""Elastic net with `alpha` chosen by an information criterion; every fit of it is exact.
 
     The objective is that of `ElasticNet`, the criterion
@@ -146,6 +146,9 @@ class ElasticNetIC(LinearModel):
     -----
     Sample weights count rows: ``n`` is their sum, and a weight of 2 has the effect of repeating a row.
 
+    The criterion needs sums over the rows only, so `fit_moments`, `partial_fit` and Dask collections give the
+    same answer; with them, y must have one column.
+
     Examples
     --------
     >>> from sklearn.datasets import load_diabetes
@@ -204,7 +207,7 @@ class ElasticNetIC(LinearModel):
 
         Parameters
         ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        X : {array-like, sparse matrix, Dask collection} of shape (n_samples, n_features)
         y : array-like of shape (n_samples,)
         sample_weight : float or array-like of shape (n_samples,), default=None
 
@@ -212,6 +215,19 @@ class ElasticNetIC(LinearModel):
         -------
         self : object
         """
+        if _dask.is_collection(X):
+            return self._fit_moments(_dask.moments(X, y, sample_weight))
+        settings = self._checked_settings()
+        X, y = _validation.check_training_data(self, X, y, single=True)
+        n, p = X.shape
+        _validation.check_precompute(self.precompute, p)
+        weights = _validation.check_sample_weight(sample_weight, n)
+        vars(self).pop("moments_", None)
+        data = _solve.Data(X, y[:, None], weights, self.fit_intercept)
+        return self._fit(data, settings, X.dtype, True)
+
+    def _checked_settings(self):
+        """L1_ratio, ebic_gamma, eps, tol and max_iter; the other parameters are checked too."""
         _validation.check_choice(self.criterion, "criterion", CRITERIA)
         l1_ratio = _validation.check_real(self.l1_ratio, "l1_ratio", low=0.0, high=1.0)
         gamma = _validation.check_real(self.ebic_gamma, "ebic_gamma", low=0.0, high=1.0)
@@ -223,12 +239,17 @@ class ElasticNetIC(LinearModel):
         )
         if self.noise_variance is not None:
             _validation.check_real(self.noise_variance, "noise_variance", low=0.0)
-        X, y = _validation.check_training_data(self, X, y, single=True)
-        n, p = X.shape
-        _validation.check_precompute(self.precompute, p)
-        weights = _validation.check_sample_weight(sample_weight, n)
-        penalty = self._checked_penalty(p, l1_ratio, 1.0 - l1_ratio)
-        data = _solve.Data(X, y[:, None], weights, self.fit_intercept)
+        return l1_ratio, gamma, eps, tol, max_iter
+
+    def _fit(self, data, settings, dtype, one_column):
+        """Fit checked data; `one_column` says that y has one dimension."""
+        l1_ratio, gamma, eps, tol, max_iter = settings
+        if data.n_targets > 1:
+            raise ValueError(
+                f"y must have one column for an information criterion, got {data.n_targets}; "
+                "fit a model to each."
+            )
+        penalty = self._checked_penalty(data.n_features, l1_ratio, 1.0 - l1_ratio)
         data.prepare(penalty, 100)
         source, rows = data.source(0), data.weight
         usable = ~(penalty.excluded | source.units.constant)
@@ -237,7 +258,7 @@ class ElasticNetIC(LinearModel):
         if variance is None:
             if data.n_rows < 2:
                 raise ValueError(
-                    f"The noise variance cannot be estimated from one sample (n_samples = {n}, rows without "
+                    "The noise variance cannot be estimated from one sample (n_samples = 1, rows without "
                     "weight left out); give noise_variance, or more rows."
                 )
             variance = square * noise_variance(source, usable, rows, self.fit_intercept)
@@ -258,8 +279,8 @@ class ElasticNetIC(LinearModel):
             max_iter=max_iter,
             tol=tol,
         )
-        self.n_iter_ = int(self._store(result, X.dtype, True)[0])
-        _solve.warn_unconverged(result, tol, max_iter, stacklevel=4)
+        self.n_iter_ = int(self._store(result, dtype, one_column)[0])
+        _solve.warn_unconverged(result, tol, max_iter, stacklevel=5)
         return self
 
     def _path(self, data, penalty, l1_ratio, eps, max_iter):

@@ -186,7 +186,8 @@ class _Engine:
 
     def judge(self, number, fold, route, alphas, judgement, watch):
         """Errors and scores of all alphas on the rows that a fold leaves out."""
-        if judgement.scoring is None and (route == "wide" or self.sums is not None):
+        closed = route == "wide" or (route == "tall" and self.sums is not None)
+        if judgement.scoring is None and closed:
             try:
                 errors = (self._tall if route == "tall" else self._wide)(number, fold, alphas)
             except _ridge.SingularError:
@@ -581,7 +582,7 @@ class RidgeCV(RidgeModel):
         return self._fit_moments(folds)
 
     def _fit_moments(self, folds):
-        self._check_parameters()
+        self._check_parameters(folds_given=True)
         tol = _validation.check_real(self.tol, "tol", low=0.0)
         if not (self.scoring is None or (isinstance(self.scoring, str) and self.scoring in FROM_ERRORS)):
             raise ValueError(
@@ -596,11 +597,12 @@ class RidgeCV(RidgeModel):
         engine = _Engine.from_sums([fold.sums for fold in folds], settings)
         alphas = self._given_alphas(True)
         b = len(alphas) if alphas is not None else self.alphas
-        values, fixed, _ = self._factorise(engine, "tall", alphas, True)
+        route = None if settings.penalty.bounded else "tall"
+        values, fixed, _ = self._factorise(engine, route, alphas, True)
         if alphas is None:
             alphas = _grid(values, b)
         df = np.full(b, np.nan) if values is None else _ridge.degrees_of_freedom(values, fixed, alphas)
-        errors, tables = self._judge_folds(engine, [None] * len(folds), "tall", alphas, df, None)
+        errors, tables = self._judge_folds(engine, [None] * len(folds), route, alphas, df, None)
         self._choose(engine, alphas, df, errors, tables, np.float64, whole.n_targets is None)
         return self
 
@@ -618,8 +620,8 @@ class RidgeCV(RidgeModel):
         scores = np.stack([fold.scores for fold in judged], axis=-1)
         return errors, [_selection.summarise({"alpha": alphas, "df": df}, some) for some in scores]
 
-    def _check_parameters(self):
-        """Whether there are folds; raises for parameters that make no sense."""
+    def _check_parameters(self, folds_given=False):
+        """Whether there are folds, given or by `cv`; raises for parameters that make no sense."""
         _validation.check_flags(
             fit_intercept=self.fit_intercept,
             standardize=self.standardize,
@@ -635,7 +637,7 @@ class RidgeCV(RidgeModel):
             raise ValueError(
                 f"cv must be None, 'gcv', a number of folds, a splitter or splits; got {self.cv!r}."
             )
-        folded = self.cv is not None and not isinstance(self.cv, str)
+        folded = folds_given or (self.cv is not None and not isinstance(self.cv, str))
         if folded and self.store_cv_results:
             raise ValueError("store_cv_results=True needs leave-one-out (cv=None); drop it or cv.")
         if not folded and (self.positive or self.bounds is not None):
@@ -647,7 +649,7 @@ class RidgeCV(RidgeModel):
                 "criterion='1se' needs a standard error, and leave-one-out has one of squared errors only; "
                 "drop scoring, or give a number of folds as cv."
             )
-        if isinstance(self.cv, str):
+        if isinstance(self.cv, str) and not folded:
             if self.scoring is not None:
                 raise ValueError("cv='gcv' is a score of its own; drop scoring, or choose another cv.")
             if self.store_cv_results or self.criterion == "1se":

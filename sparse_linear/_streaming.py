@@ -17,6 +17,12 @@ from sparse_linear._moments import Sums
 FORMAT = 1
 # Moments of more columns than this would take more than 3 GB.
 WIDEST = 20_000
+# Numbers in a block of rows that are read at a time, where it is up to us: 16 MB.
+BLOCK = 8 * _design.TILE
+# Numbers in the rows of one fold that are gathered at a time: 4 MB, which stay in the cache.
+PIECE = 2 * _design.TILE
+# Rows in either at least, so that adding up (p, p) matrices takes less time than making them.
+FEWEST_ROWS = 2048
 
 
 class Moments:
@@ -74,7 +80,8 @@ class Moments:
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
             An array, memory map or data frame; or anything with a `shape` and slices of rows that NumPy can
-            turn into arrays. Only two blocks of it are in memory at a time.
+            turn into arrays. Blocks take 16 MB, or 2048 rows if these are more; one is read while the one
+            before is worked on. Those of a sparse matrix take about as much memory as the moments.
         y : array-like of shape (n_samples,) or (n_samples, n_targets)
         sample_weight : array-like of shape (n_samples,), default=None
 
@@ -91,6 +98,8 @@ class Moments:
         Parameters
         ----------
         chunks : iterable of (X, y) or (X, y, sample_weight)
+            Slices of memory maps are read when it is their turn. Chunks of thousands of rows are best: the
+            work on each begins and ends with a (p, p) matrix.
 
         Returns
         -------
@@ -109,7 +118,8 @@ class Moments:
         ----------
         chunks : iterable of (X, y), (X, y, sample_weight) or (X, y, sample_weight, fold)
             `fold` holds the number of each row's fold, from 0 to ``n_folds - 1`` (and `sample_weight` may be
-            None). Without it, the rows are dealt out in turn: row ``i`` goes to fold ``i % n_folds``.
+            None). Without it, the rows are dealt out in turn: row ``i`` goes to fold ``i % n_folds``. Slices
+            of memory maps are read when it is their turn.
         n_folds : int, default=5
 
         Returns
@@ -118,20 +128,34 @@ class Moments:
         """
         n_folds = _validation.check_count(n_folds, "n_folds")
         folds = [cls() for _ in range(n_folds)]
-        seen = 0
+        seen, space = 0, np.empty((0, 0))
         for chunk in _ahead(chunks):
             X, y, weight, label = _parts(chunk, 4)
-            n = X.shape[0] if hasattr(X, "shape") else len(X)
+            n = _check_rows(X, y)
+            if n == 0:
+                continue
             if label is None:
                 label = np.arange(seen, seen + n) % n_folds
             label = _checked_labels(label, n, n_folds)
             seen += n
-            for fold, moments in enumerate(folds):
+            names = _names(X)
+            X, y = _validation.check_path_data(X, y)
+            weight = _validation.check_sample_weight(weight, n, some=False)
+            height = n
+            if sparse.issparse(X):
+                X = X.tocsr()
+            else:
+                height = max(PIECE // X.shape[1], FEWEST_ROWS)
+                if space.shape != (height, X.shape[1]) or space.dtype != X.dtype:
+                    space = np.empty((height, X.shape[1]), X.dtype)
+            for fold in range(n_folds):
                 rows = np.flatnonzero(label == fold)
-                if len(rows):
-                    moments.update(
-                        _take(X, rows), _take(y, rows), None if weight is None else np.asarray(weight)[rows]
+                for first in range(0, len(rows), height):
+                    some = rows[first : first + height]
+                    part = cls.of_checked(
+                        _gathered(X, some, space), y[some], None if weight is None else weight[some], names
                     )
+                    folds[fold] = folds[fold] + part
         return folds
 
     def update(self, X, y, sample_weight=None):
@@ -149,22 +173,23 @@ class Moments:
         """
         if np.shape(X)[0] == 0:
             return self
-        check_width(np.shape(X)[1] if len(np.shape(X)) == 2 else 1)
         names = _names(X)
-        X, y = _validation.check_path_data(X, y)
-        weights = _validation.check_sample_weight(sample_weight, len(y), some=False)
-        weights = np.ones(len(y)) if weights is None else weights
-        new = Moments()
-        new.feature_names = names
-        new.n_targets = None if y.ndim == 1 else y.shape[1]
-        new.sums = Sums.from_data(X, y.reshape(len(y), -1), weights)
-        if not np.isfinite(new.sums.xx.sum()):
-            raise ValueError("X holds values whose squares overflow; divide its columns.")
-        self._take_over(self + new)
+        total = self + Moments.of_checked(*_validation.check_path_data(X, y), sample_weight, names)
+        self.sums, self.feature_names, self.n_targets = total.sums, total.feature_names, total.n_targets
         return self
 
-    def _take_over(self, other):
-        self.sums, self.feature_names, self.n_targets = other.sums, other.feature_names, other.n_targets
+    @classmethod
+    def of_checked(cls, X, y, sample_weight, feature_names):
+        """Moments of X and y that have passed the checks of `_validation`; the weights have not."""
+        check_width(X.shape[1])
+        weights = _validation.check_sample_weight(sample_weight, len(y), some=False)
+        new = cls()
+        new.feature_names = feature_names
+        new.n_targets = None if y.ndim == 1 else y.shape[1]
+        new.sums = Sums.from_data(X, y.reshape(len(y), -1), np.ones(len(y)) if weights is None else weights)
+        if not np.isfinite(new.sums.xx.sum()):
+            raise ValueError("X holds values whose squares overflow; divide its columns.")
+        return new
 
     def describe(self, estimator):
         """Set on an estimator what a fit says about its input."""
@@ -252,7 +277,7 @@ class Moments:
     # -- keeping -----------------------------------------------------------------------------
 
     def save(self, file):
-        """Write to an NPZ file (a path, or a file open for writing)."""
+        """Write to an NPZ file: a path, to which ``.npz`` is added if it is missing, or an open file."""
         if self.sums is None:
             raise ValueError("There are no rows in these moments; there is nothing to save.")
         names = np.empty(0, dtype=str) if self.feature_names is None else self.feature_names.astype(str)
@@ -314,33 +339,53 @@ def _parts(chunk, most):
 
 
 def _ahead(chunks):
-    """The same chunks, each fetched in a thread while the one before is in use."""
+    """The same chunks, each fetched and read in a thread while the one before is in use."""
     chunks = iter(chunks)
     end = object()
+
+    def fetch():
+        chunk = next(chunks, end)
+        return tuple(map(_read, chunk)) if isinstance(chunk, (tuple, list)) else chunk
+
     with ThreadPoolExecutor(1) as reader:
-        coming = reader.submit(next, chunks, end)
+        coming = reader.submit(fetch)
         while (chunk := coming.result()) is not end:
-            coming = reader.submit(next, chunks, end)
+            coming = reader.submit(fetch)
             yield chunk
 
 
+def _read(part):
+    """A part of a chunk; if it is a view of a file, what is there."""
+    return np.array(part) if isinstance(part, np.memmap) else part
+
+
 def _blocks(X, y, sample_weight):
-    """Blocks of rows of at most 16 MB, as arrays of their own."""
-    n = X.shape[0] if hasattr(X, "shape") else len(X)
-    if len(y) != n:
-        raise ValueError(f"X and y must have the same number of rows, got {n} and {len(y)}.")
+    """Blocks of rows; see `Moments.from_data` for their size."""
+    n = _check_rows(X, y)
+    p = X.shape[1] if hasattr(X, "shape") and len(X.shape) > 1 else 1
+    check_width(p)
     if sample_weight is not None:
         sample_weight = _validation.check_sample_weight(sample_weight, n)
-    width = X.shape[1] if hasattr(X, "shape") and len(X.shape) > 1 else 1
-    height = max(1, 8 * _design.TILE // max(1, width))
     if sparse.issparse(X):
         X = X.tocsr()
+        height = n * max(BLOCK, p * p) // max(1, X.nnz)
+    else:
+        height = BLOCK // max(1, p)
+    height = max(height, FEWEST_ROWS)
     for top in range(0, n, height):
         rows = slice(top, top + height)
         block = _take(X, rows)
-        if isinstance(block, np.memmap) or not (sparse.issparse(block) or hasattr(block, "columns")):
-            block = np.array(block)  # this reads it
+        if not (isinstance(block, np.ndarray) or sparse.issparse(block) or hasattr(block, "columns")):
+            block = np.asarray(block)
         yield block, _take(y, rows), None if sample_weight is None else sample_weight[rows]
+
+
+def _check_rows(X, y):
+    """The number of rows of both."""
+    n, m = (part.shape[0] if hasattr(part, "shape") else len(part) for part in (X, y))
+    if m != n:
+        raise ValueError(f"X and y must have the same number of rows, got {n} and {m}.")
+    return n
 
 
 def _take(data, rows):
@@ -348,6 +393,16 @@ def _take(data, rows):
     if hasattr(data, "iloc"):
         return data.iloc[rows]
     return data[rows] if hasattr(data, "shape") else np.asarray(data)[rows]
+
+
+def _gathered(X, rows, space):
+    """Rows of an array or CSR container by their numbers; dense ones in `space`, whatever it has held.
+
+    To get new memory for them from the system would take several times as long as to copy them.
+    """
+    if sparse.issparse(X):
+        return X[rows]
+    return np.take(X, rows, axis=0, out=space[: len(rows)], mode="clip")  # other modes copy twice
 
 
 def _names(X):

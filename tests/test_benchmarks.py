@@ -2,6 +2,7 @@
 
 import json
 import math
+import sys
 from fractions import Fraction
 
 import numpy as np
@@ -11,7 +12,7 @@ from sklearn.datasets import dump_svmlight_file
 from sklearn.linear_model import ElasticNet
 
 from benchmarks import __main__ as command
-from benchmarks import certificate, crossval, libraries, measure, problems, report, ridge, scaling
+from benchmarks import certificate, crossval, libraries, measure, problems, report, ridge, scaling, stream
 
 
 @pytest.fixture
@@ -439,3 +440,55 @@ def test_ridge_problems_are_measured_and_compared(capsys):
         assert all(rows[library]["seconds"] > 0.0 for library in libraries_chosen[:2])
         assert ("seconds" in rows["scikit-learn svd"]) == (name == "diabetes-fit")
     assert "442 x 10; one Gram product" in capsys.readouterr().out
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="counts memory as Linux does")
+@pytest.mark.parametrize(
+    ("rows", "limit", "mapped"),
+    [
+        (40_000, 0.8, True),
+        pytest.param(1_000_000, 0.9, False, marks=pytest.mark.slow),
+        pytest.param(1_000_000, 0.9, True, marks=pytest.mark.slow),
+    ],
+)
+def test_a_stream_is_measured_under_a_limit(rows, limit, mapped, capsys):
+    """Where X alone is larger than what the process may allocate, that is so, and the answers are exact."""
+    found = stream.run(rows, limit, mapped, threads=1, repeats=1)
+    assert found["refused"] == (rows == 1_000_000)
+    assert 0 < found["private"] < limit * 1e9
+    assert found["exact"]["rows"] == min(rows, stream.PREFIX)
+    assert found["exact"]["same_alphas"]
+    assert found["exact"]["gap"] < 1e-12
+    for name in ("LassoCV", "RidgeCV"):
+        assert found["exact"][f"{name} coef"] < 1e-10
+        assert found["exact"][f"{name} mse"] < 1e-10
+    assert all(taken > 0.0 for times in found["times"].values() for taken in times)
+    plain, averaged = found["sgd"].values()
+    assert 1e-6 < averaged["objective"] < plain["objective"] < 1.0
+    printed = capsys.readouterr().out
+    assert printed.startswith(f"stream: {rows} x 128 float64 = {rows * 1.024e-6:.2f} GB, ")
+    assert f"(all of X at once: {'refused' if found['refused'] else 'granted'})" in printed
+
+
+def test_streams_begin_alike_and_files_hold_them(tmp_path):
+    pool = stream.Pool.make()
+    rows = 2 * stream.HEIGHT + 5
+    stream.write(rows, tmp_path)
+    blocks, mapped = list(pool.blocks(rows)), list(stream.mapped_blocks(tmp_path))
+    assert [len(y) for _, y in blocks] == [stream.HEIGHT, stream.HEIGHT, 5]
+    for (X, y), (mapped_x, mapped_y), (longer_x, _) in zip(
+        blocks, mapped, pool.blocks(10 * rows), strict=False
+    ):
+        assert isinstance(mapped_x, np.memmap)
+        np.testing.assert_array_equal(X, mapped_x)
+        np.testing.assert_array_equal(y, mapped_y)
+        np.testing.assert_array_equal(X, longer_x[: len(X)])
+    assert not (blocks[0][0] == blocks[1][0]).all(axis=1).any()
+    assert np.std(blocks[0][0]) == pytest.approx(1.0, abs=0.02)
+
+
+def test_a_stream_says_why_it_cannot_be(monkeypatch, capsys):
+    monkeypatch.setattr("shutil.disk_usage", lambda _: type("usage", (), {"free": 10**6}))
+    assert "do not fit into" in stream.run(10_000, 1.5, True)["note"]
+    assert "do not fit into" in capsys.readouterr().out
+    assert "Error" in stream.run(10_000, 0.01, False)["note"]

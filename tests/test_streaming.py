@@ -1,15 +1,30 @@
 """Data in pieces: the moments of chunks are those of the whole, and so is every fit to them."""
 
 import io
+import re
 import threading
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 from scipy import sparse
+from sklearn.base import clone
 from sklearn.model_selection import PredefinedSplit
 
-from sparse_linear import ElasticNet, ElasticNetCV, Lasso, LassoCV, Moments, Ridge, RidgeCV
+from sparse_linear import (
+    ElasticNet,
+    ElasticNetCV,
+    ElasticNetIC,
+    Lasso,
+    LassoCV,
+    LassoIC,
+    Moments,
+    Ridge,
+    RidgeCV,
+    _streaming,
+    _validation,
+)
 from tests.oracles import assert_optimal
 
 N, P = 300, 6
@@ -185,29 +200,92 @@ def test_blocks_are_small_and_read_once(tmp_path):
     assert_same(found, Moments.from_data(np.array(X), y), 1e-10)
     assert sum(rows.stop - rows.start for rows in given.taken) >= len(X)
     assert max(rows.stop - rows.start for rows in given.taken) * 40 * 8 <= 1 << 24
+    assert len(given.taken) > 3
     np.testing.assert_array_equal(
         [rows.start for rows in given.taken[1:]], [rows.stop for rows in given.taken[:-1]]
     )
 
 
-def test_recipes_for_files(tmp_path):
-    """CSV in chunks, Parquet in batches, a memory map: the three recipes of the README."""
-    parquet = pytest.importorskip("pyarrow.parquet")
+@pytest.mark.parametrize("read", [Moments.from_chunks, Moments.by_fold])
+def test_memory_maps_are_read_in_the_thread_that_fetches(read, tmp_path, monkeypatch):
+    """Not by the products, which would have to wait for the disk."""
     X, y, _ = rows()
-    names = list("abcdef")
-    frame = pd.DataFrame(X, columns=names).assign(y=y)
-    whole = Moments.from_data(frame[names], y)
-    frame.to_csv(tmp_path / "data.csv", index=False, float_format="%.17g")
-    pieces = pd.read_csv(tmp_path / "data.csv", chunksize=80)
-    assert_same(Moments.from_chunks((piece[names], piece["y"]) for piece in pieces), whole)
-    frame.to_parquet(tmp_path / "data.parquet")
-    batches = parquet.ParquetFile(tmp_path / "data.parquet").iter_batches(batch_size=90)
-    pieces = (batch.to_pandas() for batch in batches)
-    found = Moments.from_chunks((piece[names], piece["y"]) for piece in pieces)
-    assert_same(found, whole)
-    assert list(found.feature_names) == names
     np.save(tmp_path / "X.npy", X)
-    assert_same(Moments.from_data(np.load(tmp_path / "X.npy", mmap_mode="r"), y), whole)
+    mapped = np.load(tmp_path / "X.npy", mmap_mode="r")
+    seen = []
+    checked = _validation.check_path_data
+
+    def look(X, y):
+        seen.append(X)
+        return checked(X, y)
+
+    monkeypatch.setattr(_validation, "check_path_data", look)
+    found = read((mapped[top : top + 100], y[top : top + 100]) for top in range(0, N, 100))
+    assert [type(X) for X in seen] == [np.ndarray] * 3
+    assert not any(np.shares_memory(X, mapped) for X in seen)
+    assert_same(found if isinstance(found, Moments) else sum(found), Moments.from_data(X, y))
+
+
+def test_sparse_rows_come_in_blocks_as_large_as_the_moments(monkeypatch):
+    """The work on a block begins and ends with (p, p) numbers, which sparse rows may be far fewer than."""
+    X = sparse.random_array((30_000, 60), density=0.05, format="csc", rng=np.random.default_rng(0))
+    y = X @ np.arange(60.0) + 1.0
+    taken = []
+    of_checked = Moments.of_checked.__func__
+
+    def look(cls, X, *rest):
+        taken.append(X.nnz)
+        return of_checked(cls, X, *rest)
+
+    monkeypatch.setattr(_streaming, "BLOCK", 20_000)
+    monkeypatch.setattr(Moments, "of_checked", classmethod(look))
+    found = Moments.from_data(X, y)
+    assert sum(taken) == X.nnz
+    assert len(taken) > 3
+    assert max(taken) < 1.2 * 20_000
+    monkeypatch.undo()
+    assert_same(found, Moments.from_data(X.toarray(), y))
+    monkeypatch.setattr(_streaming, "BLOCK", 1000)
+    monkeypatch.setattr(Moments, "of_checked", classmethod(look))
+    taken.clear()
+    Moments.from_data(X, y)
+    assert min(taken[:-1]) >= 0.9 * 60 * 60
+
+
+def test_recipes_of_the_readme(tmp_path, monkeypatch):
+    """What the page on data larger than memory says, run as it stands, in smaller pieces."""
+    for package in ("pyarrow", "dask.dataframe"):
+        pytest.importorskip(package)
+    text = Path(__file__).parents[1].joinpath("README.md").read_text(encoding="utf-8")
+    section = text.partition("## Data larger than memory")[2].partition("\n## ")[0]
+    files, rows_after_rows, collections = re.findall(r"```python\n(.*?)```", section, re.DOTALL)
+    X, y, _ = rows()
+    X, names = X[:, :3], list("abc")
+    frame = pd.DataFrame(X, columns=names).assign(y=y)
+    frame.to_csv(tmp_path / "data.csv", index=False, float_format="%.17g")
+    frame.to_parquet(tmp_path / "data.parquet")
+    np.save(tmp_path / "X.npy", X)
+    np.save(tmp_path / "y.npy", y)
+    monkeypatch.chdir(tmp_path)
+    by_hand = LassoCV(cv=PredefinedSplit(np.arange(N) % 5)).fit(frame[names], y)
+
+    found = {}
+    exec(files.replace("100_000", "70"), found)
+    for folds in (found["csv"], found["parquet"], found["mapped"]):
+        for fold, moments in enumerate(folds):
+            assert_same(moments, Moments.from_data(X[fold::5], y[fold::5]))
+    assert list(sum(found["csv"]).feature_names) == list(sum(found["parquet"]).feature_names) == names
+    np.testing.assert_allclose(found["model"].coef_, by_hand.coef_, rtol=1e-9, atol=1e-12)
+    assert_same(Moments.load("moments.npz"), Moments.from_data(X, y))
+
+    exec(rows_after_rows.replace("100_000", "70"), found)
+    for model, some in ((found["model"], slice(N)), (found["window"], slice(280))):
+        expected = Lasso(alpha=0.1).fit(frame[names][some], y[some])
+        np.testing.assert_allclose(model.coef_, expected.coef_, rtol=1e-9, atol=1e-12)
+
+    exec(collections, found)
+    np.testing.assert_allclose(found["model"].coef_, by_hand.coef_, rtol=1e-9, atol=1e-12)
+    np.testing.assert_allclose(found["predictions"].compute(), by_hand.predict(frame[names]), rtol=1e-9)
 
 
 def test_an_error_in_a_chunk_leaves_no_thread():
@@ -298,6 +376,8 @@ def test_sliding_window():
         ElasticNetCV(l1_ratio=[0.5, 1.0], relax=[0.0, 1.0]),
         RidgeCV(alphas=10),
         RidgeCV(alphas=[1.0, 0.0], scoring="neg_mean_squared_error", standardize=True),
+        RidgeCV(alphas=[1.0, 10.0, 1e4], positive=True),
+        RidgeCV(alphas=[1.0, 10.0, 1e4], bounds=(-0.5, 0.01)),
     ],
 )
 @pytest.mark.parametrize("labelled", [False, True])
@@ -315,6 +395,70 @@ def test_folds_in_one_pass(model, labelled):
     np.testing.assert_allclose(found.mse_path_, errors, rtol=1e-8)
 
 
+def test_ridge_judges_folds_within_the_bounds():
+    """Where the constraint decides which alpha is best; whatever `cv` says, the folds are those given."""
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(N, P))
+    y = X[:, 0] - X[:, 1] + rng.normal(size=N)
+    given = {"alphas": [1.0, 10.0, 100.0], "bounds": (-0.5, 0.5)}
+    direct = RidgeCV(**given, cv=PredefinedSplit(np.arange(N) % 4)).fit(X, y)
+    for cv in (None, "gcv", 7):
+        found = RidgeCV(**given, cv=cv).fit_moments(Moments.by_fold(chunks(X, y), 4))
+        assert found.alpha_ == direct.alpha_ == 100.0
+        np.testing.assert_allclose(found.mse_path_, direct.mse_path_, rtol=1e-9)
+    with pytest.raises(ValueError, match="store_cv_results=True needs leave-one-out"):
+        RidgeCV(store_cv_results=True).fit_moments(Moments.by_fold(chunks(X, y), 4))
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        LassoIC("bic"),
+        LassoIC("aicc", standardize=True, positive=True),
+        LassoIC("ebic", alphas=20, fit_intercept=False),
+        ElasticNetIC("aic", l1_ratio=0.7, penalty_weights=[0.0, 1.0, 1.0, 2.0, np.inf, 1.0]),
+        ElasticNetIC("aic", noise_variance=2.0),
+    ],
+    ids=repr,
+)
+@pytest.mark.parametrize("wide", [False, True])
+def test_information_criteria_need_sums_only(model, wide):
+    """The same choice, criterion, variance of the noise and fit; also from fewer rows than columns."""
+    X, y, w = rows(offset=2.0)
+    if wide:
+        rng = np.random.default_rng(0)
+        X, w = rng.normal(size=(5, P)) + 2.0, np.ones(5)
+        y = X[:, 0] + rng.normal(size=5)
+    model = clone(model).fit(X, y, w)
+    expected = {name: np.copy(getattr(model, name)) for name in vars(model) if name.endswith("_")}
+    parts = [(X[:3], y[:3], w[:3]), (X[3:], y[3:], w[3:])]
+    ways = [lambda: model.fit_moments(Moments.from_chunks(parts))]
+    if not wide:
+        first, last = slice(0, 100), slice(100, N)
+        ways.append(
+            lambda: model.partial_fit(X[first], y[first], w[first]).partial_fit(X[last], y[last], w[last])
+        )
+    for way in ways:
+        vars(model).pop("moments_", None)
+        way()
+        for name in ("alpha_", "noise_variance_", "alphas_", "degrees_of_freedom_", "criterion_"):
+            np.testing.assert_allclose(getattr(model, name), expected[name], rtol=1e-8, err_msg=name)
+        np.testing.assert_allclose(model.coef_, expected["coef_"], rtol=1e-8, atol=1e-9)
+        np.testing.assert_allclose(model.intercept_, expected["intercept_"], rtol=1e-8, atol=1e-8)
+        assert model.dual_gap_ <= 1e-9 * model.objective_
+        assert model.n_features_in_ == P
+    model.fit(X, y)
+    assert not hasattr(model, "moments_")
+
+
+def test_information_criteria_take_one_target():
+    X, y, _ = rows(q=2)
+    with pytest.raises(ValueError, match="y must have one column for an information criterion, got 2"):
+        LassoIC().fit_moments(Moments.from_data(X, y))
+    found = LassoIC().fit_moments(Moments.from_data(X, y[:, :1]))
+    np.testing.assert_allclose(found.coef_, LassoIC().fit(X, y[:, 0]).coef_, rtol=1e-9)
+
+
 def test_names_of_columns_are_kept():
     X, y, _ = rows()
     frame = pd.DataFrame(X, columns=list("abcdef"))
@@ -325,6 +469,27 @@ def test_names_of_columns_are_kept():
         model.partial_fit(frame[list("bacdef")], y)
     with pytest.raises(ValueError, match="expecting 6 features"):
         Lasso().partial_fit(X, y).partial_fit(X[:, :2], y)
+
+
+@pytest.mark.parametrize("kind", [np.asarray, sparse.csr_array, pd.DataFrame])
+def test_partial_fit_checks_rows_once(kind, monkeypatch):
+    X, y, w = rows()
+    looks = []
+    for name in ("check_training_data", "check_path_data", "check_sample_weight"):
+        check = getattr(_validation, name)
+
+        def counted(*args, check=check, name=name, **options):
+            looks.append(name)
+            return check(*args, **options)
+
+        monkeypatch.setattr(_validation, name, counted)
+    Lasso(0.1).partial_fit(kind(X), y, w)
+    assert looks == ["check_training_data", "check_sample_weight"]
+
+
+def test_wide_rows_are_refused_by_partial_fit():
+    with pytest.raises(ValueError, match="3528000000 bytes"):
+        Lasso().partial_fit(sparse.csr_array((3, 21_000)), np.arange(3.0))
 
 
 def test_a_failed_partial_fit_changes_nothing():
@@ -349,6 +514,38 @@ def test_what_moments_cannot_do():
         Lasso().fit_moments(Moments())
     with pytest.raises(ValueError, match="fold must hold one number from 0 to 2"):
         Moments.by_fold(chunks(X, y, np.ones(N), np.full(N, 3)), 3)
+    for longer in (y, np.append(y, [1.0, 2.0])):
+        with pytest.raises(ValueError, match="same number of rows, got 299 and"):
+            Moments.by_fold([(X[:-1], longer)])
+    with pytest.raises(ValueError, match=r"contains NaN at \(7, 2\)"):
+        Moments.by_fold([(np.where(np.arange(N * P).reshape(N, P) == 7 * P + 2, np.nan, X), y)])
+
+
+@pytest.mark.parametrize("weight", [None, 2.0])
+@pytest.mark.parametrize("kind", [np.asarray, np.ndarray.tolist, sparse.csc_array, pd.DataFrame])
+def test_folds_of_every_kind_of_rows(weight, kind, monkeypatch):
+    """In pieces of a few rows, with an empty chunk; `weight` for all rows alike."""
+    X, y, _ = rows()
+    monkeypatch.setattr(_streaming, "FEWEST_ROWS", 9)
+    monkeypatch.setattr(_streaming, "PIECE", 9 * P)
+    given = ((kind(X[top : top + 70]), y[top : top + 70].tolist(), weight) for top in range(0, N, 70))
+    found = Moments.by_fold([(X[:0], y[:0]), *given], 4)
+    for fold, moments in enumerate(found):
+        assert_same(moments, Moments.from_data(X[fold::4], y[fold::4], weight))
+
+
+def test_wide_chunks_are_refused_before_any_work():
+    """Before anything is read, where the shape is known: nothing here could be."""
+
+    class Rows:
+        shape = (10**6, 30_000)
+
+    y, sentence = np.zeros(10**6), r"take 7200000000 bytes \(7 GiB\), and a fit about three times that"
+    with pytest.raises(ValueError, match=sentence):
+        Moments.from_data(Rows(), y)
+    for read in (Moments.from_chunks, Moments.by_fold):
+        with pytest.raises(ValueError, match=sentence):
+            read([(sparse.csr_array((2, 30_000)), y[:2])])
 
 
 # ---------------------------------------------------------------------------------------------
@@ -372,7 +569,7 @@ def collections():
     return array.from_array(X, chunks=(70, 4)), array.from_array(y, chunks=110), array.from_array(w, chunks=N)
 
 
-@pytest.mark.parametrize("model", [Lasso(0.1), ElasticNet(0.1), Ridge(1.0)], ids=repr)
+@pytest.mark.parametrize("model", [Lasso(0.1), ElasticNet(0.1), Ridge(1.0), LassoIC("bic")], ids=repr)
 def test_dask_arrays(model, collections):
     """One machine's answer; predictions are lazy."""
     X, y, w = rows(offset=2.0)
@@ -446,8 +643,89 @@ def test_dask_mistakes(collections):
         Lasso().fit(X, y[:-1])
     with pytest.raises(ValueError, match="cv must be a number of folds for Dask"):
         LassoCV(cv=PredefinedSplit(np.zeros(N))).fit(X, y)
-    with pytest.raises(ValueError, match="bytes"):
-        Lasso().fit(array.zeros((10, 30_000), chunks=(5, 30_000)), array.zeros(10, chunks=5))
+    with pytest.raises(ValueError, match=r"cv must hold whole numbers from 0, .* got float64"):
+        LassoCV(cv=y).fit(X, y)
+    with pytest.raises(ValueError, match="X must be a 2D Dask array"):
+        Lasso().fit(y, y)
+
+    def untouched(_):
+        raise AssertionError
+
+    wide = array.zeros((10, 30_000), chunks=(5, 30_000)).map_blocks(untouched, dtype=float)
+    for model in (Lasso(), LassoCV(), RidgeCV()):
+        with pytest.raises(ValueError, match="7200000000 bytes"):
+            model.fit(wide, array.zeros(10, chunks=5))
+
+
+def test_dask_reads_a_column_of_folds_once():
+    """In the same pass as the rows, whose blocks may not hold every fold."""
+    array = pytest.importorskip("dask.array")
+    X, y, _ = rows()
+    labels = np.repeat([0, 2, 1], N // 3)
+    reads = []
+
+    def read(block):
+        reads.append(len(block))
+        return block
+
+    lazy = array.from_array(labels, chunks=60).map_blocks(read, dtype=int, meta=labels[:0])
+    found = LassoCV(cv=lazy).fit(array.from_array(X, chunks=(60, P)), array.from_array(y, chunks=60))
+    assert reads == [60] * 5
+    expected = LassoCV(cv=PredefinedSplit(labels)).fit(X, y)
+    assert found.alpha_ == pytest.approx(expected.alpha_, rel=1e-10)
+    np.testing.assert_allclose(found.mse_path_, expected.mse_path_, rtol=1e-9)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("model", [Lasso(0.1), LassoCV(cv=3)], ids=repr)
+def test_workers_send_moments_only(model):
+    """On a cluster of two workers: the answer of one machine; each task's result is as large as its moments.
+
+    Blocks of rows are made on the workers, and thirty times as large as the moments.
+    """
+    dask = pytest.importorskip("dask")
+    distributed = pytest.importorskip("distributed")
+    array = pytest.importorskip("dask.array")
+    n_blocks, height, p = 12, 6_000, 40
+    folds = 3 if isinstance(model, LassoCV) else 1
+    fitted_once = 8 * (p + 4) ** 2 + 4000  # bytes of moments, with means, and what pickling adds
+    assert height * p * 8 > 30 * fitted_once
+
+    def make(number, p=p, height=height):
+        rng = np.random.default_rng(number)
+        X = rng.normal(size=(height, p)) + 3.0
+        return np.column_stack([X, X[:, 0] - 2.0 * X[:, 7] + rng.normal(size=height)])
+
+    blocks = [make(number) for number in range(n_blocks)]
+    with (
+        distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster,
+        distributed.Client(cluster) as client,
+        dask.config.set(scheduler="distributed"),
+    ):
+
+        def sent(dask_worker):
+            return sum(entry["total"] for entry in dask_worker.transfer_outgoing_log)
+
+        lazy = array.concatenate(
+            [
+                array.from_delayed(dask.delayed(make)(number), (height, p + 1), dtype=float)
+                for number in range(n_blocks)
+            ]
+        )
+        found = clone(model).fit(lazy[:, :p], lazy[:, p])
+        traffic = sum(client.run(sent).values())
+    # To the other worker or to the client; of the tree of sums, whose nodes are fewer than its leaves.
+    assert 0 < traffic <= 2 * n_blocks * folds * fitted_once
+    rows = np.concatenate(blocks)
+    X, y = rows[:, :p], rows[:, p]
+    if folds > 1:
+        model = LassoCV(cv=PredefinedSplit(np.arange(len(y)) % folds))
+    expected = clone(model).fit(X, y)
+    np.testing.assert_allclose(found.coef_, expected.coef_, rtol=1e-10, atol=1e-12)
+    assert found.intercept_ == pytest.approx(expected.intercept_, rel=1e-10)
+    if folds > 1:
+        assert found.alpha_ == pytest.approx(expected.alpha_, rel=1e-10)
+        np.testing.assert_allclose(found.mse_path_, expected.mse_path_, rtol=1e-10)
 
 
 @pytest.mark.slow
