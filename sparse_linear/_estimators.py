@@ -4,7 +4,6 @@ import functools
 import inspect
 
 import numpy as np
-from scipy import sparse
 from sklearn.base import BaseEstimator, MultiOutputMixin, RegressorMixin
 
 from sparse_linear import _dask, _path, _solve, _validation
@@ -81,8 +80,8 @@ class LinearModel(MultiOutputMixin, RegressorMixin, BaseEstimator):
 
     @property
     def sparse_coef_(self):
-        """`coef_` as a CSR matrix."""
-        return sparse.csr_matrix(self.coef_)
+        """`coef_` as a CSR matrix, or array: as scikit-learn's `sparse_interface` is set."""
+        return _validation.sparse_rows(self.coef_)
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
@@ -308,7 +307,7 @@ class ElasticNet(StreamingModel):
         self.relax = relax
 
     @_validation.atomic
-    def fit(self, X, y, sample_weight=None):
+    def fit(self, X, y, sample_weight=None, check_input=True):
         """Fit the model.
 
         Parameters
@@ -319,6 +318,8 @@ class ElasticNet(StreamingModel):
             Several targets are fitted independently of one another and share all work on X.
         sample_weight : float or array-like of shape (n_samples,), default=None
             Non-negative; only their ratios matter. Zero leaves a row out.
+        check_input : bool, default=True
+            Accepted for compatibility; input is always checked.
 
         Returns
         -------
@@ -334,8 +335,8 @@ class ElasticNet(StreamingModel):
         settings = self._checked_settings()
         X, y = _validation.check_training_data(self, X, y)
         n, p = X.shape
-        _validation.check_precompute(self.precompute, p)
         weights = _validation.check_sample_weight(sample_weight, n)
+        _validation.check_precompute(self.precompute, X, weights, self.fit_intercept)
         targets = y.reshape(n, -1)
         data = _solve.Data(X, targets, weights, self.fit_intercept)
         vars(self).pop("moments_", None)

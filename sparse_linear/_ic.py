@@ -221,8 +221,8 @@ class ElasticNetIC(LinearModel):
             _validation.check_real(self.noise_variance, "noise_variance", low=0.0)
         X, y = _validation.check_training_data(self, X, y, single=True)
         n, p = X.shape
-        _validation.check_precompute(self.precompute, p)
         weights = _validation.check_sample_weight(sample_weight, n)
+        _validation.check_precompute(self.precompute, X, weights, self.fit_intercept)
         penalty = self._checked_penalty(p, l1_ratio, 1.0 - l1_ratio)
         data = _solve.Data(X, y[:, None], weights, self.fit_intercept)
         data.prepare(penalty, 100)
@@ -285,7 +285,7 @@ class ElasticNetIC(LinearModel):
                 data, penalty, _validation.check_grid(eps, l1_ratio), count, self.standardize
             )
         else:
-            alphas = _validation.check_alphas(count)
+            alphas = _validation.decreasing(count)
         solution = _active_set.solve_path(source, in_units, alphas, max_iter)
         df = [
             degrees_of_freedom(source, in_units, lam, solution.features, coef)

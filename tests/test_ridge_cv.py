@@ -332,14 +332,14 @@ def test_memory_does_not_grow_with_the_rows(cv):
 
 
 BAD = {
-    "zero alpha": ({"alphas": [0.0, 1.0]}, {}, "alphas must be positive for leave-one-out"),
-    "negative alpha": ({"alphas": [-1.0]}, {}, "alphas must be at least 0"),
+    "zero alpha": ({"alphas": [0.0, 1.0]}, {}, r"alphas\[0\] == 0.0, must be > 0.0"),
+    "negative alpha": ({"alphas": [-1.0]}, {}, r"alphas\[0\] == -1.0, must be > 0.0"),
     "no alphas": ({"alphas": []}, {}, "alphas must be"),
     "zero alphas": ({"alphas": 0}, {}, "alphas must be at least 1"),
     "one sample": ({}, {"n": 1}, "1 sample"),
     "folds": ({"cv": 50}, {}, "number of splits n_splits=50"),
     "cv": ({"cv": "loo"}, {}, "cv must be None, 'gcv'"),
-    "stored folds": ({"cv": 3, "store_cv_results": True}, {}, "store_cv_results=True needs leave-one-out"),
+    "stored folds": ({"cv": 3, "store_cv_results": True}, {}, "cv!=None and store_cv_results=True are incompatible"),
     "positive": ({"positive": True}, {}, "Leave-one-out has no closed form with positive=True"),
     "gcv scoring": ({"cv": "gcv", "scoring": "r2"}, {}, "cv='gcv' is a score of its own"),
     "gcv 1se": ({"cv": "gcv", "criterion": "1se"}, {}, "cv='gcv' knows no errors of single rows"),
