@@ -662,7 +662,9 @@ def test_groups_and_weights_are_routed():
     weights = np.random.default_rng(1).uniform(0.5, 2.0, len(y))
     splits = list(GroupKFold(3).split(X, y, groups))
     expected = LassoCV(cv=splits, alphas=10).fit(X, y, weights)
-    with pytest.raises(ValueError, match="Passing groups to fit is only supported if enable_metadata_routing=True"):
+    with pytest.raises(
+        ValueError, match="Passing groups to fit is only supported if enable_metadata_routing=True"
+    ):
         LassoCV(cv=GroupKFold(3)).fit(X, y, groups=groups)
     with config_context(enable_metadata_routing=True):
         found = LassoCV(cv=GroupKFold(3), alphas=10).fit(X, y, sample_weight=weights, groups=groups)
