@@ -440,8 +440,8 @@ class Dual:
 class Conjugate:
     """Conjugate gradients on the normal equations (Hestenes and Stiefel 1952).
 
-    All right-hand sides are iterated on at once, so that each pass over X serves them all. Unknowns are scaled
-    to a unit diagonal (Jacobi's preconditioner), or for wide data to the standard form, see `_in_rows`.
+    All right-hand sides are iterated on at once, so that each pass over X serves them all. Unknowns are
+    scaled to a unit diagonal (Jacobi's preconditioner), or for wide data to the standard form, `_in_rows`.
 
     Parameters
     ----------

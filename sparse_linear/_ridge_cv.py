@@ -677,8 +677,8 @@ class RidgeCV(RidgeModel):
         gcv = isinstance(self.cv, str)
         weights = engine.weights
         count = np.count_nonzero(weights)
-        # From the one side the slack is a difference of nearly equal numbers; from the other, where lambda is a
-        # factor of it, it has all its digits.
+        # From the tall side the slack is a difference of nearly equal numbers; from the wide one it has all
+        # its digits, since lambda is a factor of it.
         pinned = PINNED * (alphas / (factor.values.max(initial=0.0) + alphas) if route == "wide" else 1.0)
         if gcv and not (df < count).all():
             raise ValueError("cv='gcv' is not defined where the fit is exact; give larger alphas.")

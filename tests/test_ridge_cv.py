@@ -378,7 +378,7 @@ def test_bad_input_gets_a_sentence_and_changes_nothing(case):
 @pytest.mark.parametrize("shape", [(12, 40), (20, 20)])
 @pytest.mark.parametrize("fit_intercept", [True, False])
 def test_leave_one_out_where_the_fit_interpolates(shape, fit_intercept):
-    """With hardly any penalty the residuals vanish, and so does one minus the leverage; their ratio does not."""
+    """With hardly any penalty the residuals vanish, and one minus the leverage does; their ratio does not."""
     X, Y = data(shape, 1, seed=17)
     y = Y[:, 0]
     model = RidgeCV([1e-13], fit_intercept=fit_intercept, store_cv_results=True).fit(X, y)

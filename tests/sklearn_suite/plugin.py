@@ -2,8 +2,8 @@
 
 Loaded with ``-p tests.sklearn_suite.plugin``, before any module of tests is imported: what these import from
 `sklearn.linear_model`, and what scikit-learn's other modules import from it, is then ours. It runs the tests
-that have to do with the replaced names; those in `left_out.toml` are expected to fail, and the run fails if one
-of them passes, or if the list names a test that is not there.
+that have to do with the replaced names; those in `left_out.toml` are expected to fail, and the run fails if
+one of them passes, or if the list names a test that is not there.
 """
 
 import functools
@@ -28,7 +28,7 @@ LIST = Path(__file__).with_name("left_out.toml")
 
 
 def groups():
-    """The groups of tests left out that concern the installed scikit-learn, each with `reason` and `tests`."""
+    """The groups of tests left out with the installed scikit-learn, each with `reason` and `tests`."""
     listed = tomllib.loads(LIST.read_text(encoding="utf-8"))["group"]
     return [one for one in listed if sklearn.__version__ in SpecifierSet(one.get("scikit-learn", ""))]
 
