@@ -381,8 +381,8 @@ class ElasticNetCV(LinearModel):
         settings, ratios = self._checked_settings()
         X, y = _validation.check_training_data(self, X, y)
         n, p = X.shape
-        _validation.check_precompute(self.precompute, p)
         weights = _validation.check_sample_weight(sample_weight, n)
+        _validation.check_precompute(self.precompute, X, weights, self.fit_intercept)
         routed = _validation.route(self, params, sample_weight, weights)
         folds = _selection.make_folds(self.cv, X, y, weights, routed.splitter.split)
         penalties = [self._checked_penalty(p, ratio, 1.0 - ratio) for ratio in ratios]
@@ -471,7 +471,7 @@ class ElasticNetCV(LinearModel):
                 _path.make_grid(engine.whole, penalty, eps, count, self.standardize)
                 for penalty in engine.penalties
             ]
-        alphas = _validation.check_alphas(alphas)
+        alphas = _validation.decreasing(alphas)
         engine.reduce(len(alphas))
         return [alphas] * len(ratios)
 

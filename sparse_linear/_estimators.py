@@ -5,7 +5,6 @@ import functools
 import inspect
 
 import numpy as np
-from scipy import sparse
 from sklearn import linear_model
 from sklearn.base import BaseEstimator, MultiOutputMixin, RegressorMixin
 
@@ -83,8 +82,8 @@ class LinearModel(MultiOutputMixin, RegressorMixin, BaseEstimator):
 
     @property
     def sparse_coef_(self):
-        """`coef_` as a CSR matrix."""
-        return sparse.csr_matrix(self.coef_)
+        """`coef_` as a CSR matrix, or array: as scikit-learn's `sparse_interface` is set."""
+        return _validation.sparse_rows(self.coef_)
 
     def to_sklearn(self):
         """The fitted model of `sklearn.linear_model` that predicts the same, to the last bit.
@@ -352,7 +351,7 @@ class ElasticNet(StreamingModel):
         self.relax = relax
 
     @_validation.atomic
-    def fit(self, X, y, sample_weight=None):
+    def fit(self, X, y, sample_weight=None, check_input=True):
         """Fit the model.
 
         Parameters
@@ -363,6 +362,8 @@ class ElasticNet(StreamingModel):
             Several targets are fitted independently of one another and share all work on X.
         sample_weight : float or array-like of shape (n_samples,), default=None
             Non-negative; only their ratios matter. Zero leaves a row out.
+        check_input : bool, default=True
+            Accepted for compatibility; input is always checked.
 
         Returns
         -------
@@ -378,8 +379,8 @@ class ElasticNet(StreamingModel):
         settings = self._checked_settings()
         X, y = _validation.check_training_data(self, X, y)
         n, p = X.shape
-        _validation.check_precompute(self.precompute, p)
         weights = _validation.check_sample_weight(sample_weight, n)
+        _validation.check_precompute(self.precompute, X, weights, self.fit_intercept)
         targets = y.reshape(n, -1)
         data = _solve.Data(X, targets, weights, self.fit_intercept)
         vars(self).pop("moments_", None)

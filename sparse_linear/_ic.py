@@ -219,9 +219,8 @@ class ElasticNetIC(StreamingModel):
             return self._fit_moments(_dask.moments(X, y, sample_weight))
         settings = self._checked_settings()
         X, y = _validation.check_training_data(self, X, y, single=True)
-        n, p = X.shape
-        _validation.check_precompute(self.precompute, p)
-        weights = _validation.check_sample_weight(sample_weight, n)
+        weights = _validation.check_sample_weight(sample_weight, len(y))
+        _validation.check_precompute(self.precompute, X, weights, self.fit_intercept)
         vars(self).pop("moments_", None)
         data = _solve.Data(X, y[:, None], weights, self.fit_intercept)
         return self._fit(data, settings, X.dtype, True)
@@ -307,7 +306,7 @@ class ElasticNetIC(StreamingModel):
                 data, penalty, _validation.check_grid(eps, l1_ratio), count, self.standardize
             )
         else:
-            alphas = _validation.check_alphas(count)
+            alphas = _validation.decreasing(count)
         solution = _active_set.solve_path(source, in_units, alphas, max_iter)
         df = [
             degrees_of_freedom(source, in_units, lam, solution.features, coef)

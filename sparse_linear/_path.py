@@ -155,8 +155,8 @@ def enet_path(
     max_iter = _validation.check_count(max_iter, "max_iter")
     X, y = _one_target(X, y)
     n, p = X.shape
-    _validation.check_precompute(precompute, p)
     weights = _validation.check_sample_weight(sample_weight, n)
+    _validation.check_precompute(precompute, X, weights, fit_intercept)
     penalty = make_penalty(
         p,
         l1_ratio,
@@ -175,7 +175,7 @@ def enet_path(
         data.prepare(penalty, count)
         alphas = make_grid(data, penalty, eps, count, standardize)
     else:
-        alphas = _validation.check_alphas(alphas)
+        alphas = _validation.decreasing(alphas)
     if max_features is not None:
         if l1_ratio != 1.0:
             raise ValueError(f"max_features needs l1_ratio=1 (the Lasso), got l1_ratio={l1_ratio:g}.")
@@ -340,7 +340,7 @@ def ridge_path(
     _validation.check_choice(solver, "solver", _validation.SOLVERS)
     tol = _validation.check_real(tol, "tol", low=0.0)
     max_iter = 10_000 if max_iter is None else _validation.check_count(max_iter, "max_iter")
-    alphas = _validation.check_alphas(alphas)
+    alphas = _validation.decreasing(alphas)
     X, y = _validation.check_path_data(X, y)
     n, p = X.shape
     weights = _validation.check_sample_weight(sample_weight, n)

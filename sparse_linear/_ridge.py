@@ -479,10 +479,10 @@ class Dual:
 
 
 class Conjugate:
-    """Conjugate gradients on the normal equations, the unknowns scaled to a unit diagonal.
+    """Conjugate gradients on the normal equations (Hestenes and Stiefel 1952).
 
-    All right-hand sides are iterated on at once, so that each pass over X serves them all (Hestenes and
-    Stiefel 1952; the scaling is Jacobi's preconditioner).
+    All right-hand sides are iterated on at once, so that each pass over X serves them all. Unknowns are
+    scaled to a unit diagonal (Jacobi's preconditioner), or for wide data to the standard form, `_in_rows`.
 
     Parameters
     ----------
@@ -507,6 +507,7 @@ class Conjugate:
         self.entries = None
         if sparse.issparse(design.X) and design.X.dtype == np.float64 and not len(design.far):
             self.entries = design.X if used.all() else design.X[:, self.used]
+        self.in_rows = _in_rows(design, l2)
         self.left = limit
         self.patient = patient
         self.first = None  # squared size of the first gradient
@@ -530,8 +531,13 @@ class Conjugate:
 
     def solve(self, right, lams):
         """As `Primal.solve`, up to a share `REDUCED` of the first right-hand sides."""
-        diagonal = lams[:, None] * self.l2[self.used]
-        scale = 1.0 / np.sqrt(1.0 + diagonal)  # columns of Z have unit length
+        penalty = self.l2[self.used]
+        diagonal = lams[:, None] * penalty
+        weight = 1.0 + diagonal  # columns of Z have unit length
+        if self.in_rows:
+            least = penalty.min(initial=np.inf)
+            weight = (1.0 + lams[:, None] * least) * (penalty / least)  # of the size of the diagonal
+        scale = 1.0 / np.sqrt(weight)
         diagonal *= scale * scale
         rest = right[:, self.used] * scale
         solution = np.zeros_like(rest)
@@ -571,6 +577,16 @@ class Conjugate:
     def conditioning(self):
         """Not known: X has only been iterated on."""
         return UNKNOWN
+
+
+def _in_rows(design, l2):
+    """Whether iterations are on the standard form, for wide data with a penalty on every column.
+
+    All iterates are then combinations of rows of A, as the solution is. With another scale they are not, and
+    what they hold of the null space of A goes away as slowly as the penalty is small, while the objective
+    hardly shows it.
+    """
+    return design.n <= np.count_nonzero(np.isfinite(l2)) and bool((l2 > 0.0).all())
 
 
 class Refined(NamedTuple):
@@ -825,12 +841,18 @@ def iterate(design, targets, diagonal, norm, max_iter):
     """LSMR on ``[Z; D^(1/2)] v = [y; 0]``, columns scaled to unit length, restarted until it no longer gains.
 
     Without any penalty the unknowns are the coefficients on the scale of X, so that the answer is the
-    shortest one.
+    shortest one; for wide data they are those of the standard form, see `_in_rows`.
     """
     n, p = design.n, design.p
     used = np.isfinite(diagonal)
     root = np.sqrt(np.where(used, diagonal, 0.0))
-    scale = np.where(used, 1.0 / np.sqrt(1.0 + root * root) if root.any() else norm, 0.0)
+    if not root.any():
+        weight = 1.0 / norm
+    elif _in_rows(design, diagonal):
+        weight = root / root.min(where=used, initial=np.inf)
+    else:
+        weight = np.sqrt(1.0 + root * root)
+    scale = np.divide(1.0, weight, out=np.zeros(p), where=used)
 
     def matvec(v):
         v = scale * np.ravel(v)

@@ -24,7 +24,7 @@ from sparse_linear._streaming import check_folds
 POOR = 1e-8
 # Limit of iterations or active-set rounds of fits that are not in closed form, as in `Ridge`.
 MAX_ITER = 10_000
-# A row whose leverage is nearer to one than this cannot be left out.
+# A row that holds less than this share of something new cannot be left out.
 PINNED = 1e-12
 # Scores of folds that are functions of mean squared errors; of leave-one-out, only None is.
 FROM_ERRORS = (None, "neg_mean_squared_error", "r2")
@@ -83,7 +83,9 @@ class _Engine:
         if zero:
             return None
         choice = self.data.choose(self.settings.penalty, np.ones((1, max(2, n_alphas))))
-        return {"cholesky": "tall", "dual": "wide"}.get(choice.solver)
+        # Of a square X too, inner products of rows say how the fit changes when it interpolates.
+        square = self.X is not None and self.X.shape[0] == self.X.shape[1]
+        return {"cholesky": "wide" if square else "tall", "dual": "wide"}.get(choice.solver)
 
     @property
     def _far(self):
@@ -639,7 +641,7 @@ class RidgeCV(RidgeModel):
             )
         folded = folds_given or (self.cv is not None and not isinstance(self.cv, str))
         if folded and self.store_cv_results:
-            raise ValueError("store_cv_results=True needs leave-one-out (cv=None); drop it or cv.")
+            raise ValueError("cv!=None and store_cv_results=True are incompatible; drop one of them.")
         if not folded and (self.positive or self.bounds is not None):
             raise ValueError(
                 "Leave-one-out has no closed form with positive=True or bounds; give a number of folds as cv."
@@ -664,13 +666,8 @@ class RidgeCV(RidgeModel):
         if isinstance(self.alphas, numbers.Integral) and not isinstance(self.alphas, (bool, np.bool_)):
             _validation.check_count(self.alphas, "alphas")
             return None
-        alphas = _validation.check_reals(self.alphas, "alphas", low=0.0)
-        if not folded and not alphas.all():
-            raise ValueError(
-                "alphas must be positive for leave-one-out, which is not defined without a penalty; got 0.0 "
-                "(give a small number, or folds as cv)."
-            )
-        return alphas
+        given = [self.alphas] if np.ndim(self.alphas) == 0 else self.alphas
+        return _validation.check_alphas(given, positive=not folded)  # leave-one-out needs a penalty
 
     def _factorise(self, engine, route, alphas, folded):
         """Eigenvalues of all rows, number of unpenalised dimensions, and what was factored; or Nones."""
@@ -697,6 +694,9 @@ class RidgeCV(RidgeModel):
         gcv = isinstance(self.cv, str)
         weights = engine.weights
         count = np.count_nonzero(weights)
+        # From the tall side the slack is a difference of nearly equal numbers; from the wide one it has all
+        # its digits, since lambda is a factor of it.
+        pinned = PINNED * (alphas / (factor.values.max(initial=0.0) + alphas) if route == "wide" else 1.0)
         if gcv and not (df < count).all():
             raise ValueError("cv='gcv' is not defined where the fit is exact; give larger alphas.")
         sums = np.zeros((2, q, b))
@@ -707,7 +707,7 @@ class RidgeCV(RidgeModel):
             weight = weights[rows][:, None, None]
             if gcv:
                 slack = np.broadcast_to(1.0 - df / count, slack.shape)
-            elif not (slack > PINNED).all():
+            elif not (slack > pinned).all():
                 at = int(rows[np.argmin(slack.min(axis=1))])
                 raise ValueError(
                     f"Row {at} cannot be left out: without it, columns that are not penalised (the intercept "

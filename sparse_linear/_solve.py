@@ -285,7 +285,7 @@ def select_solver(problem):
         direct = Choice("dual", False, f"Cholesky factor of the {n} x {n} dual system, refined on X")
     if not problem.penalised:
         return direct or Choice("lsmr", False, "LSMR iterations: no penalty, and X is sparse")
-    name = "conjugate gradients with implicit centring, scaled by the diagonal"
+    name = "conjugate gradients with implicit centring"
     if direct is None or (problem.sparse and problem.wish in ("lsqr", "sparse_cg")):
         why = "X is large in both directions" if direct is None else "as asked for"
         return Choice("cg", False, f"{name}: {why}")

@@ -17,6 +17,8 @@ from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, proces
 from sklearn.utils.validation import check_is_fitted, check_X_y, validate_data
 
 NOTHING = object()  # stands for a y that is not asked for
+# Entries of a Gram matrix are the same if they differ by no more than this share of the sizes of the columns.
+SAME_ENTRY = 1e-4
 SOLVERS = ("auto", "svd", "cholesky", "lsqr", "sparse_cg", "sag", "saga", "lbfgs")
 
 
@@ -108,23 +110,27 @@ def check_vector(values, name, length, per, finite=False):
     return array
 
 
-def check_alphas(alphas):
-    """A one-dimensional array of finite, non-negative alphas, in decreasing order."""
-    try:
-        array = np.asarray(alphas)
-        if array.dtype.kind == "c":
-            raise TypeError
-        array = array.astype(np.float64)
-    except (TypeError, ValueError):
-        raise ValueError(f"alphas must be real numbers, got {alphas!r:.60}.") from None
-    if array.ndim != 1 or len(array) == 0:
+def check_alphas(alphas, positive=False):
+    """A one-dimensional array of finite alphas, in the order given: not negative, or even `positive`."""
+    if np.ndim(alphas) != 1 or isinstance(alphas, (str, bytes)) or len(alphas) == 0:
         raise ValueError(
             f"alphas must be a number of alphas or a non-empty list of them, got {alphas!r:.60}."
         )
-    bad = ~(array >= 0.0) | np.isinf(array)
-    if bad.any():
-        raise ValueError(f"alphas must be finite and not negative, got {array[bad][0]}.")
-    return np.ascontiguousarray(np.sort(array)[::-1])
+    for index, alpha in enumerate(alphas):
+        if isinstance(alpha, (bool, np.bool_)) or not isinstance(alpha, numbers.Real):
+            kind = type(alpha).__name__
+            raise TypeError(f"alphas[{index}] must be an instance of float, not {kind}; got {alpha!r:.60}.")
+        if alpha < 0.0 or (positive and alpha == 0.0):
+            # scikit-learn's words
+            raise ValueError(f"alphas[{index}] == {alpha}, must be {'>' if positive else '>='} 0.0.")
+        if not np.isfinite(alpha):
+            raise ValueError(f"alphas[{index}] must be finite, got {alpha}.")
+    return np.array(alphas, dtype=np.float64)
+
+
+def decreasing(alphas):
+    """Checked alphas, the largest first."""
+    return np.ascontiguousarray(np.sort(check_alphas(alphas))[::-1])
 
 
 def check_grid(eps, l1_ratio):
@@ -193,15 +199,34 @@ def check_bounds(bounds, positive, n_features):
     return lower, upper
 
 
-def check_precompute(precompute, n_features):
-    """True, False, "auto" or a Gram matrix of the right shape; it makes no difference to the result."""
+def check_precompute(precompute, X, weights, fit_intercept):
+    """True, False, "auto" or the Gram matrix of X; it makes no difference to the result.
+
+    One entry of a Gram matrix is compared with that of X (its rows scaled by the roots of their `weights`),
+    as scikit-learn does: who passes another matrix expects another answer. Where X is to be centred and is
+    not, any matrix of the right shape will do, since scikit-learn computes it anew.
+    """
     if isinstance(precompute, (bool, np.bool_)) or (isinstance(precompute, str) and precompute == "auto"):
         return
+    n_features = X.shape[1]
     if isinstance(precompute, str) or np.shape(precompute) != (n_features, n_features):
         got = repr(precompute) if isinstance(precompute, str) else f"shape {np.shape(precompute)}"
         raise ValueError(
             f"precompute must be True, False, 'auto' or a Gram matrix of shape ({n_features}, {n_features}); "
             f"got {got}."
+        )
+    pair = [n_features // 2, min(n_features // 2 + 1, n_features - 1)]
+    columns = X[:, pair].toarray() if sparse.issparse(X) else X[:, pair]
+    columns = columns.astype(np.float64)
+    share = np.ones(len(columns)) if weights is None else weights * (len(columns) / weights.sum())
+    mean, size = share @ columns / len(columns), np.sqrt(share @ (columns * columns))
+    if fit_intercept and (np.abs(mean) * np.sqrt(len(columns)) > SAME_ENTRY * size).any():
+        return
+    expected, given = share @ columns.prod(axis=1), np.asarray(precompute)[tuple(pair)]
+    if not abs(given - expected) <= max(SAME_ENTRY * size.prod(), 1e-5):  # the latter as in scikit-learn
+        raise ValueError(
+            f"The Gram matrix passed as precompute did not pass validation: its entry {tuple(pair)} is "
+            f"{given:.6g} but that of X is {expected:.6g}; give the Gram matrix of X, or precompute=False."
         )
 
 
@@ -346,6 +371,12 @@ def check_sample_weight(sample_weight, n_samples, some=True):
         return None
     if isinstance(sample_weight, numbers.Real):
         sample_weight = np.full(n_samples, sample_weight, dtype=np.float64)
+    sample_weight = np.asarray(sample_weight)
+    if sample_weight.ndim > 1:
+        raise ValueError(
+            f"Sample weights must be 1D array or scalar; sample_weight has shape {sample_weight.shape}, "
+            "give one entry per row of X."
+        )
     weights = check_vector(sample_weight, "sample_weight", n_samples, "row of X", finite=True)
     if (weights < 0.0).any():
         at = int(np.argmax(weights < 0.0))
@@ -355,6 +386,12 @@ def check_sample_weight(sample_weight, n_samples, some=True):
     if some and not weights.any():
         raise ValueError("sample_weight is zero for every row; give at least one row a positive weight.")
     return weights
+
+
+def sparse_rows(array):
+    """A dense array as CSR: an array or a matrix, as scikit-learn (from 1.9 on) is configured."""
+    container = sparse.csr_array if get_config().get("sparse_interface") == "sparray" else sparse.csr_matrix
+    return container(np.atleast_2d(array))
 
 
 def check_prediction_data(estimator, X):
@@ -404,7 +441,7 @@ def route(owner, params, sample_weight, weights):
         return Bunch(splitter=Bunch(split=routed.splitter.split), scorer=Bunch(score=score))
     if params:
         raise ValueError(
-            f"{', '.join(params)} can only be passed to fit with metadata routing; call "
+            f"Passing {', '.join(params)} to fit is only supported if enable_metadata_routing=True; call "
             "sklearn.set_config(enable_metadata_routing=True) first, or give the splits themselves as cv."
         )
     score = {} if weights is None else {"sample_weight": weights}

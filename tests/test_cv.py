@@ -736,7 +736,9 @@ def test_groups_and_weights_are_routed():
     weights = np.random.default_rng(1).uniform(0.5, 2.0, len(y))
     splits = list(GroupKFold(3).split(X, y, groups))
     expected = LassoCV(cv=splits, alphas=10).fit(X, y, weights)
-    with pytest.raises(ValueError, match="groups can only be passed to fit with metadata routing"):
+    with pytest.raises(
+        ValueError, match="Passing groups to fit is only supported if enable_metadata_routing=True"
+    ):
         LassoCV(cv=GroupKFold(3)).fit(X, y, groups=groups)
     with config_context(enable_metadata_routing=True):
         found = LassoCV(cv=GroupKFold(3), alphas=10).fit(X, y, sample_weight=weights, groups=groups)
@@ -768,8 +770,8 @@ def test_groups_and_weights_are_routed():
 # ---------------------------------------------------------------------------------------------
 
 BAD = [
-    ({"alphas": [1.0, -1.0]}, ValueError, "alphas must be finite and not negative, got -1.0"),
-    ({"alphas": [1.0, np.nan]}, ValueError, "alphas must be finite"),
+    ({"alphas": [1.0, -1.0]}, ValueError, r"alphas\[1\] == -1.0, must be >= 0.0"),
+    ({"alphas": [1.0, np.nan]}, ValueError, r"alphas\[1\] must be finite, got nan"),
     ({"alphas": []}, ValueError, "alphas must be a number of alphas or a non-empty list"),
     ({"alphas": 0}, ValueError, "alphas must be at least 1, got 0"),
     ({"alphas": "many"}, ValueError, "alphas must be"),

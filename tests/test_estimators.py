@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from scipy import sparse
 from sklearn.exceptions import ConvergenceWarning
 
-from sparse_linear import ElasticNet, Lasso, Ridge, alpha_grid, lasso_path
+from sparse_linear import ElasticNet, Lasso, LassoCV, Ridge, alpha_grid, lasso_path
 from tests import oracles
 from tests.oracles import assert_optimal
 
@@ -1001,3 +1001,49 @@ def test_the_certificate_of_a_path_to_zero():
     path = lasso_path(X, y, alphas=[0.001, 0.0])
     lowest = 0.0  # the difference of the columns is a multiple of y
     assert path.objectives[-1] - lowest <= path.dual_gaps[-1] * (1 + 1e-6) + 1e-15
+
+
+@pytest.mark.parametrize("model", [Lasso(0.1), ElasticNet(0.1), LassoCV(alphas=5), None], ids=str)
+@pytest.mark.parametrize("container", [np.asarray, sparse.csc_array])
+def test_a_gram_matrix_must_be_that_of_the_data(model, container):
+    """Who passes another matrix expects another answer than X gives."""
+    X, y = oracles.numbers(40, 6)
+    weights = np.linspace(0.5, 1.5, 40)
+
+    def run(X, gram, weights=None):
+        if model is None:
+            return lasso_path(container(X), y, precompute=gram, sample_weight=weights)
+        return model.set_params(precompute=gram).fit(container(X), y, sample_weight=weights)
+
+    for weight in (None, weights):
+        share = np.ones(40) if weight is None else weights / weights.mean()
+        Z = X - np.average(X, axis=0, weights=weight)
+        gram = (Z.T * share) @ Z
+        run(Z, gram, weight)
+        run(Z, gram.astype(np.float32), weight)
+        with pytest.raises(
+            ValueError, match=r"Gram matrix .* its entry \(3, 4\) is .*; give the Gram matrix of X"
+        ):
+            run(Z, gram / 40, weight)
+    if model is not None:  # scikit-learn computes the matrix anew where X is yet to be centred
+        run(X + 1.0, gram)
+
+
+@pytest.mark.skipif("sparse_interface" not in sklearn.get_config(), reason="scikit-learn 1.9 and later")
+def test_sparse_coefficients_are_what_scikit_learn_is_set_to():
+    X, y = oracles.numbers(40, 6)
+    model = Lasso(0.1).fit(X, y)
+    for interface, container in (("sparray", sparse.csr_array), ("spmatrix", sparse.csr_matrix)):
+        with sklearn.config_context(sparse_interface=interface):
+            assert type(model.sparse_coef_) is container
+            np.testing.assert_array_equal(model.sparse_coef_.toarray(), model.coef_[None])
+
+
+def test_check_input_is_accepted():
+    """Code that switches off scikit-learn's checks runs; ours are made all the same."""
+    X, y = oracles.numbers(40, 6)
+    expected = Lasso(0.1).fit(X, y).coef_
+    np.testing.assert_array_equal(Lasso(0.1).fit(X, y, check_input=False).coef_, expected)
+    X[0, 0] = np.nan
+    with pytest.raises(ValueError, match="NaN"):
+        Lasso(0.1).fit(X, y, check_input=False)

@@ -157,7 +157,7 @@ def test_data_without_noise():
         ({"noise_variance": -1.0}, "noise_variance must be at least 0"),
         ({"ebic_gamma": 2.0}, "ebic_gamma must be at most 1"),
         ({"eps": -0.1}, "eps must be at least 0"),
-        ({"alphas": [-1.0]}, "alphas must be finite and not negative"),
+        ({"alphas": [-1.0]}, r"alphas\[0\] == -1.0, must be >= 0.0"),
         ({"alphas": 0}, "alphas must be at least 1"),
     ],
 )

@@ -344,3 +344,18 @@ def test_sparse_targets_are_iterated_on_in_batches_or_factored(alpha, patience, 
         expected = np.linalg.solve(Z.T @ Z + strength * np.eye(600), Z.T @ Y[:, target])
         np.testing.assert_allclose(model.coef_[target], expected, rtol=0, atol=1e-11)
     assert np.isnan(model.condition_number_) == (patience == 50)
+
+
+@pytest.mark.parametrize("solver", ["auto", "lsqr"])
+@pytest.mark.parametrize("shape", [(20, 60), (30, 30)])
+@pytest.mark.parametrize("alpha", [1e-16, 1e-12])
+@pytest.mark.parametrize("fit_intercept", [True, False])
+def test_iterations_on_wide_data_stay_in_the_span_of_the_rows(solver, shape, alpha, fit_intercept):
+    """As alpha vanishes the answer is the shortest interpolation, however different the columns' sizes."""
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal(shape) * np.geomspace(0.2, 5.0, shape[1])
+    y = rng.standard_normal(shape[0])
+    centred, apart = (X - X.mean(axis=0), y - y.mean()) if fit_intercept else (X, y)
+    model = Ridge(alpha, solver=solver, fit_intercept=fit_intercept, tol=1e-8).fit(sparse.csr_array(X), y)
+    expected = np.linalg.lstsq(centred, apart, rcond=1e-12)[0]
+    np.testing.assert_allclose(model.coef_, expected, atol=1e-7 * np.abs(expected).max())

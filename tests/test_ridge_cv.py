@@ -336,14 +336,18 @@ def test_memory_does_not_grow_with_the_rows(cv):
 
 
 BAD = {
-    "zero alpha": ({"alphas": [0.0, 1.0]}, {}, "alphas must be positive for leave-one-out"),
-    "negative alpha": ({"alphas": [-1.0]}, {}, "alphas must be at least 0"),
+    "zero alpha": ({"alphas": [0.0, 1.0]}, {}, r"alphas\[0\] == 0.0, must be > 0.0"),
+    "negative alpha": ({"alphas": [-1.0]}, {}, r"alphas\[0\] == -1.0, must be > 0.0"),
     "no alphas": ({"alphas": []}, {}, "alphas must be"),
     "zero alphas": ({"alphas": 0}, {}, "alphas must be at least 1"),
     "one sample": ({}, {"n": 1}, "1 sample"),
     "folds": ({"cv": 50}, {}, "number of splits n_splits=50"),
     "cv": ({"cv": "loo"}, {}, "cv must be None, 'gcv'"),
-    "stored folds": ({"cv": 3, "store_cv_results": True}, {}, "store_cv_results=True needs leave-one-out"),
+    "stored folds": (
+        {"cv": 3, "store_cv_results": True},
+        {},
+        "cv!=None and store_cv_results=True are incompatible",
+    ),
     "positive": ({"positive": True}, {}, "Leave-one-out has no closed form with positive=True"),
     "gcv scoring": ({"cv": "gcv", "scoring": "r2"}, {}, "cv='gcv' is a score of its own"),
     "scored 1se": ({"scoring": "r2", "criterion": "1se"}, {}, "leave-one-out has one of squared errors only"),
@@ -374,3 +378,18 @@ def test_bad_input_gets_a_sentence_and_changes_nothing(case):
         good.fit(X[:n], y[:n])
     after = {name: value for name, value in good.__dict__.items() if name not in settings}
     assert all(after[name] is before[name] for name in after)
+
+
+@pytest.mark.parametrize("shape", [(12, 40), (20, 20)])
+@pytest.mark.parametrize("fit_intercept", [True, False])
+def test_leave_one_out_where_the_fit_interpolates(shape, fit_intercept):
+    """With hardly any penalty the residuals vanish, and one minus the leverage does; their ratio does not."""
+    X, Y = data(shape, 1, seed=17)
+    y = Y[:, 0]
+    model = RidgeCV([1e-13], fit_intercept=fit_intercept, store_cv_results=True).fit(X, y)
+    for row in range(len(y)):
+        rest = np.arange(len(y)) != row
+        centre = (X[rest].mean(axis=0), y[rest].mean()) if fit_intercept else (0.0, 0.0)
+        shortest = np.linalg.lstsq(X[rest] - centre[0], y[rest] - centre[1], rcond=1e-12)[0]
+        missed = y[row] - centre[1] - (X[row] - centre[0]) @ shortest
+        np.testing.assert_allclose(model.cv_results_[row, 0], missed * missed, rtol=1e-5)
