@@ -344,3 +344,28 @@ def test_sparse_targets_are_iterated_on_in_batches_or_factored(alpha, patience, 
         expected = np.linalg.solve(Z.T @ Z + strength * np.eye(600), Z.T @ Y[:, target])
         np.testing.assert_allclose(model.coef_[target], expected, rtol=0, atol=1e-11)
     assert np.isnan(model.condition_number_) == (patience == 50)
+
+
+def test_factors_of_one_support_after_another():
+    """Features come and go, from everywhere; what is refused leaves the factor as it was."""
+    rng = np.random.default_rng(0)
+    Z = rng.standard_normal((30, 12))
+    Z[:, 11] = Z[:, 0]
+    Z /= np.sqrt((Z * Z).sum(axis=0))
+    gram, corrs = Z.T @ Z, rng.standard_normal(12)
+
+    def gram_of(new, before):
+        return gram[np.ix_(np.concatenate([before, new]), new)]
+
+    factor = _ridge.SupportFactor(gram_of)
+    for _ in range(50):
+        support = np.flatnonzero(rng.random(12) < 0.6)
+        if len(support) == 0:
+            continue
+        if {0, 11} <= set(support):
+            with pytest.raises(_ridge.SingularError):
+                factor.turn_to(support)
+            continue
+        factor.turn_to(support)
+        expected = np.linalg.solve(gram[np.ix_(support, support)], corrs[support])
+        np.testing.assert_allclose(factor.solve(corrs[support]), expected, rtol=1e-10, atol=1e-12)
