@@ -32,6 +32,7 @@ FAR = 30.0
 # residual norms may be computed from inner products of columns.
 SHORT = 10.0
 LEFT = 1e-6
+NO_FEATURES = np.empty(0, dtype=np.int64)
 # Columns whose mean is this many times their spread are centred before they are multiplied, not afterwards.
 OFFSET = 1e4
 
@@ -647,32 +648,24 @@ class ColumnSource:
         self.block.keep(places)
         self.features = self.features[places]
 
-    def normal_equations(self, features):
-        """Gram matrix of some features, their correlations with the target, and how to compute them afresh.
-
-        Returns
-        -------
-        gram : ndarray of shape (k, k)
-        corrs : ndarray of shape (k,)
-        correlate : callable
-            Maps coefficients (k,) to the correlations with their residual, from the columns themselves.
-        """
-        block = self.design.block()
-        known = self.left[0] if self.left else np.empty(0, dtype=np.int64)
+    def gram_of(self, new, before=NO_FEATURES):
+        """Gram matrix of new features (k,) and some before them (m,): the columns of the new, (m + k, k)."""
+        known = self.left[0] if self.left else NO_FEATURES
         places = np.full(self.design.p, -1)
         places[known] = np.arange(len(known))
-        places = places[features]
-        if (places >= 0).all():
-            gram = self.left[1].gram[np.ix_(places, places)]
-            block.gather(features)
-        else:
-            gram = block.extend(features)
+        rows = places[np.concatenate([before, new])]
+        if (rows >= 0).all():
+            return self.left[1].gram[np.ix_(rows, places[new])]
+        block = self.design.block()
+        block.gather(before)
+        return block.extend(new)
 
-        def correlate(coef):
-            residual = self.values - block.combine(coef[None])[0]
-            return block.products(residual, 0.0)  # the residual is centred
-
-        return gram, self.start[features], correlate
+    def corrs_left(self, features, coef):
+        """Correlations of some features with the residual of their coefficients (k,), from the columns."""
+        block = self.design.block()
+        block.gather(features)
+        residual = self.values - block.combine(coef[None])[0]
+        return block.products(residual, 0.0)  # the residual is centred
 
     def products(self, features, coefs):
         """Inner products of all columns with linear combinations (b, k) of some of them: (b, p)."""

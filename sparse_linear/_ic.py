@@ -74,7 +74,7 @@ def noise_variance(source, usable, n, intercept):
             if knot.lam <= level * np.sqrt(knot.rss):
                 break
         features = knot.free
-    gram, corrs, _ = source.normal_equations(features)
+    gram, corrs = source.gram_of(features), source.start[features]
     values, vectors = linalg.eigh(gram) if len(features) else (np.empty(0), np.empty((0, 0)))
     kept = values > _ridge.DEPENDENT * values.max(initial=0.0)
     parts = vectors[:, kept].T @ corrs
@@ -333,7 +333,7 @@ def degrees_of_freedom(source, penalty, lam, features, coef):
     ridge = rules[free, 1]
     if not ridge.any():
         return float(free.sum())
-    gram, _, _ = source.normal_equations(features[free])
+    gram = source.gram_of(features[free])
     return float(np.trace(linalg.solve(gram + np.diag(ridge), gram, assume_a="pos")))
 
 

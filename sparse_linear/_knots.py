@@ -81,7 +81,7 @@ class _Piece:
     def __init__(self, source, rules, lam, coef, free):
         self.rules, self.lam, self.coef, self.free = rules, lam, coef, free
         pull = np.sign(coef[free]) * rules[free, 0]
-        gram, _, _ = source.normal_equations(free)
+        gram = source.gram_of(free)
         self.direction = linalg.solve(gram, pull, assume_a="pos") if len(free) else np.empty(0)
         used = np.union1d(free, np.flatnonzero(coef))
         ways = np.zeros((2, len(used)))

@@ -554,10 +554,15 @@ class MomentSource:
         self.start = self.target.divided(design.corrs[:, index])
         self.square = float(self.target.scale > 0.0)
 
-    def normal_equations(self, features):
-        """As `_design.ColumnSource.normal_equations`; all that is known of the columns is their moments."""
-        gram, corrs = self.gram[np.ix_(features, features)], self.start[features]
-        return gram, corrs, lambda coef: corrs - gram @ coef
+    def gram_of(self, new, before=_design.NO_FEATURES):
+        """As `_design.ColumnSource.gram_of`."""
+        return self.gram[np.ix_(np.concatenate([before, new]), new)]
+
+    def corrs_left(self, features, coef):
+        """As `_design.ColumnSource.corrs_left`; all that is known of the columns is their moments."""
+        every = np.zeros(len(self.gram))
+        every[features] = coef
+        return self.start[features] - (self.gram @ every)[features]  # faster than to gather rows and columns
 
     def products(self, features, coefs):
         """As `_design.ColumnSource.products`."""

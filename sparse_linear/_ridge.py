@@ -119,6 +119,57 @@ class CholeskyInverse:
         return solved.T * self.scale
 
 
+class SupportFactor:
+    """Cholesky factors of the Gram matrices of one set of features after another, columns of unit length.
+
+    A factor lists its features in the order in which they came in. It serves the next set up to the first
+    feature that has left; only what follows is worked out again.
+
+    Parameters
+    ----------
+    gram_of : callable
+        As `_design.ColumnSource.gram_of`.
+    """
+
+    def __init__(self, gram_of):
+        self.gram_of = gram_of
+        self.features = self.order = np.empty(0, dtype=np.int64)
+        self.factor = np.empty((0, 0), order="F")
+
+    def turn_to(self, support):
+        """Take another increasing, not empty set of features; raises `SingularError` if nearly dependent."""
+        m = len(support)
+        places = np.minimum(np.searchsorted(support, self.features), m - 1)
+        stay = support[places] == self.features
+        k = len(stay) if stay.all() else int(np.argmin(stay))
+        fresh = np.ones(m, dtype=bool)
+        fresh[places[:k]] = False
+        kept, new = self.features[:k], support[fresh]
+        factor = np.zeros((m, m), order="F")
+        factor[:k, :k] = self.factor[:k, :k]
+        if len(new):
+            gram = self.gram_of(new, kept)
+            half = gram[:k]
+            if k:
+                half, _ = linalg.lapack.dtrtrs(factor[:k, :k], half, lower=1)
+            corner, failed = linalg.lapack.dpotrf(gram[k:] - half.T @ half, lower=1)
+            if failed:
+                raise SingularError
+            factor[k:, :k], factor[k:, k:] = half.T, corner
+        # No column of such a Gram matrix has a larger sum than their number.
+        rcond, _ = linalg.lapack.dpocon(factor, float(m), uplo="L")
+        if not rcond >= SINGULAR:
+            raise SingularError
+        self.features, self.factor = np.concatenate([kept, new]), factor
+        self.order = np.concatenate([places[:k], np.flatnonzero(fresh)])
+
+    def solve(self, corrs):
+        """Solution (m,) of the normal equations for correlations (m,)."""
+        solution = np.empty(len(corrs))
+        solution[self.order], _ = linalg.lapack.dpotrs(self.factor, corrs[self.order], lower=1)
+        return solution
+
+
 class EigenInverse(NamedTuple):
     """``(M + lambda I)^{-1}`` for any lambda, on the span of some eigenvectors of M."""
 

@@ -410,10 +410,11 @@ def in_threads(work, items, n_threads, watch):
             watch.stopped.set()
 
     with blas_limit(max(1, cpu_count() // n_threads)) as limit:
-        threads = [threading.Thread(target=run, args=(limit,), daemon=True) for _ in range(n_threads)]
+        threads = []
         try:
-            for thread in threads:
-                thread.start()
+            for _ in range(n_threads):
+                threads.append(threading.Thread(target=run, args=(limit,), daemon=True))
+                threads[-1].start()
             for thread in threads:
                 while thread.is_alive():
                     # Not for ever: a signal that another thread has received is handled here all the same.
@@ -429,6 +430,10 @@ def in_threads(work, items, n_threads, watch):
 
 
 def _join(thread):
-    """Wait for a thread to end, if it has begun."""
-    with contextlib.suppress(RuntimeError):
-        thread.join()
+    """Wait for a thread to end, if it has begun; one whose start was interrupted may be about to."""
+    until = time.monotonic() + LISTEN
+    while time.monotonic() < until:
+        try:
+            return thread.join()
+        except RuntimeError:  # not begun
+            time.sleep(0.001)

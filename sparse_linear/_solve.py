@@ -595,12 +595,13 @@ def relaxed(data, fit, penalty, relax, max_iter, watch=_active_set.unwatched):
         source = data.source(index)
         values = np.zeros_like(part.values)
         before, found = None, None
+        factor = _ridge.SupportFactor(source.gram_of)
         for at, coef in enumerate(part.values.T):
             support = np.flatnonzero(coef)
             if before is None or not np.array_equal(support, before):
                 watch(0)
                 before = support
-                found = _refit(source, penalty, part.features[support], coef[support], max_iter)
+                found = _refit(source, factor, penalty, part.features[support], coef[support], max_iter)
             values[support, at] = found
         refits.append((values, source.target.mean - data.units.mean[part.features] @ values))
     for amount in relax:
@@ -615,8 +616,11 @@ def relaxed(data, fit, penalty, relax, max_iter, watch=_active_set.unwatched):
         yield parts, (1.0 - amount) * fit.intercepts + amount * levels
 
 
-def _refit(source, penalty, support, coef, max_iter):
-    """Least squares on a support (k,), within the bounds, on the scale of X; `coef` is where to start."""
+def _refit(source, factor, penalty, support, coef, max_iter):
+    """Least squares on a support (k,), within the bounds, on the scale of X; `coef` is where to start.
+
+    `factor` is a `_ridge.SupportFactor`, which goes from one support to the next.
+    """
     if len(support) == 0:
         return np.empty(0)
     units, scale = source.units, source.target.scale
@@ -629,12 +633,13 @@ def _refit(source, penalty, support, coef, max_iter):
         solution = _active_set.solve_path(source, free, np.zeros(1), max_iter, start).whole(p)[0]
         refit = solution[support] * (scale / units.norm[support])
         return np.clip(refit, lower[support], upper[support])
-    gram, corrs, correlate = source.normal_equations(support)
+    corrs = source.start[support]
     try:
-        factor = _ridge.CholeskyInverse(gram, 0.0)
-        solution = factor(corrs[None], None)[0]
-        solution += factor(correlate(solution)[None], None)[0]  # what rounding left in the Gram matrix
+        factor.turn_to(support)
+        solution = factor.solve(corrs)
+        solution += factor.solve(source.corrs_left(support, solution))  # that rounding has left over
     except _ridge.SingularError:
+        gram = source.gram_of(support)
         solution = linalg.lstsq(gram, corrs, cond=_ridge.DEPENDENT, check_finite=False)[0]
     return solution * (scale / units.norm[support])
 

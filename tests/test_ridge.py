@@ -359,3 +359,28 @@ def test_iterations_on_wide_data_stay_in_the_span_of_the_rows(solver, shape, alp
     model = Ridge(alpha, solver=solver, fit_intercept=fit_intercept, tol=1e-8).fit(sparse.csr_array(X), y)
     expected = np.linalg.lstsq(centred, apart, rcond=1e-12)[0]
     np.testing.assert_allclose(model.coef_, expected, atol=1e-7 * np.abs(expected).max())
+
+
+def test_factors_of_one_support_after_another():
+    """Features come and go, from everywhere; what is refused leaves the factor as it was."""
+    rng = np.random.default_rng(0)
+    Z = rng.standard_normal((30, 12))
+    Z[:, 11] = Z[:, 0]
+    Z /= np.sqrt((Z * Z).sum(axis=0))
+    gram, corrs = Z.T @ Z, rng.standard_normal(12)
+
+    def gram_of(new, before):
+        return gram[np.ix_(np.concatenate([before, new]), new)]
+
+    factor = _ridge.SupportFactor(gram_of)
+    for _ in range(50):
+        support = np.flatnonzero(rng.random(12) < 0.6)
+        if len(support) == 0:
+            continue
+        if {0, 11} <= set(support):
+            with pytest.raises(_ridge.SingularError):
+                factor.turn_to(support)
+            continue
+        factor.turn_to(support)
+        expected = np.linalg.solve(gram[np.ix_(support, support)], corrs[support])
+        np.testing.assert_allclose(factor.solve(corrs[support]), expected, rtol=1e-10, atol=1e-12)

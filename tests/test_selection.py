@@ -226,6 +226,30 @@ def test_one_failure_stops_the_others(n_threads, error):
     assert threading.active_count() == before
 
 
+def test_an_interrupt_while_threads_start(monkeypatch):
+    """A thread that has begun when its start is interrupted is waited for as well."""
+    start, started = threading.Thread.start, []
+
+    def interrupted(thread):
+        start(thread)
+        started.append(thread)
+        if len(started) == 3:  # after the one that holds the limit of BLAS
+            raise KeyboardInterrupt
+
+    before = threading.active_count()
+    watch = Watch(10, "", False)
+
+    def work(item):
+        watch.stopped.wait(10.0)
+        time.sleep(0.05)
+
+    monkeypatch.setattr(threading.Thread, "start", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        in_threads(work, range(6), 4, watch)
+    assert len(started) == 3
+    assert threading.active_count() == before
+
+
 def test_progress_is_printed_only_if_asked_for(capsys, monkeypatch):
     monkeypatch.setattr(_selection, "PAUSE", 0.0)
     quiet, loud = Watch(4, "LassoCV", False), Watch(4, "LassoCV", True)
