@@ -50,7 +50,7 @@ def _predictions(X, rows, part, intercepts):
     return found
 
 
-def _squared_errors(X, y, weights, rows, part, intercepts):
+def squared_errors(X, y, weights, rows, part, intercepts):
     """Weighted mean squared errors (b,) on some rows."""
     errors = np.zeros(len(intercepts))
     height = max(256, _design.TILE // len(intercepts))
@@ -170,13 +170,13 @@ class _Engine:
             sure = False
             if self.sums is not None:
                 unit = self.sums.unit_y[index]
-                errors[index], sure = self.sums.test[number].mean_squared_errors(
-                    index, part.values / unit, part.features, level / unit
+                found, sure = self.sums.test[number].mean_squared_errors(
+                    [index], part.values.T[None] / unit, level[None] / unit, part.features
                 )
-                errors[index] *= unit * unit
+                errors[index] = found[0] * (unit * unit)
             if not sure and self.X is not None:
                 rows = self.folds[number].test
-                errors[index] = _squared_errors(self.X, self.Y[:, index], self.weights, rows, part, level)
+                errors[index] = squared_errors(self.X, self.Y[:, index], self.weights, rows, part, level)
         return errors
 
 
