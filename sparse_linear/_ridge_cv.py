@@ -93,12 +93,7 @@ class _Engine:
 
     def rules(self, units, weight):
         """Ridge penalties of the columns of a design in its own units, infinite for those left out."""
-        penalty = self.settings.penalty
-        penalty = penalty._replace(l2=penalty.l2 / weight)
-        if self.settings.standardize:
-            penalty = penalty.per_standard_deviation(units.norm)
-        rules = penalty.in_units(units, 1.0)
-        return np.where(rules.excluded, np.inf, rules.l2)
+        return self.settings.penalty.ridge_in_units(units, weight, self.settings.standardize)
 
     def fit(self, data, alphas, watch=_active_set.unwatched):
         """Certified fits for alphas (q, b), in any order."""
