@@ -14,7 +14,7 @@ import numpy as np
 from scipy import sparse
 from sklearn import linear_model
 
-from sparse_linear import _dask, _design, _path, _selection, _solve, _validation, _working_sets
+from sparse_linear import _active_set, _dask, _design, _path, _selection, _solve, _validation, _working_sets
 from sparse_linear._estimators import LinearModel
 from sparse_linear._moments import FoldSums
 from sparse_linear._streaming import check_folds
@@ -71,7 +71,7 @@ def _predictions(X, rows, part, intercepts, watch):
     return found
 
 
-def _squared_errors(X, y, weights, rows, part, intercepts, watch):
+def squared_errors(X, y, weights, rows, part, intercepts, watch=_active_set.unwatched):
     """Weighted mean squared errors (b,) on some rows."""
     errors = np.zeros(len(intercepts))
     for here, values in _predicted(X, rows, part, intercepts, watch):
@@ -189,13 +189,13 @@ class _Engine:
             sure = False
             if self.sums is not None:
                 unit = self.sums.unit_y[index]
-                errors[index], sure = self.sums.test[number].mean_squared_errors(
-                    index, part.values / unit, part.features, level / unit
+                found, sure = self.sums.test[number].mean_squared_errors(
+                    [index], part.values.T[None] / unit, level[None] / unit, part.features
                 )
-                errors[index] *= unit * unit
+                errors[index] = found[0] * (unit * unit)
             if not sure and self.X is not None:
                 rows = self.folds[number].test
-                errors[index] = _squared_errors(
+                errors[index] = squared_errors(
                     self.X, self.Y[:, index], self.weights, rows, part, level, watch
                 )
         return errors

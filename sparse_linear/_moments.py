@@ -127,50 +127,31 @@ class Sums(NamedTuple):
         mean_y, rest_y = _two_sum(parts[0].mean_y, parts[0].rest_y + shift_y)
         return cls(count, float(weight), mean_x, mean_y, xx, xy, yy, rest_x, rest_y)
 
-    def mean_squared_errors(self, index, coef, used, intercepts):
-        """Weighted mean squared errors of linear predictions of one target for these rows.
+    def mean_squared_errors(self, targets, coefs, intercepts, used=slice(None)):
+        """Weighted mean squared errors of linear predictions of k targets for these rows.
 
         Parameters
         ----------
-        index : int
-            The target.
-        coef : ndarray of shape (k, b)
+        targets : slice or list of int
+        coefs : ndarray of shape (k, b, m)
             Coefficients of the features in use.
-        used : ndarray of shape (k,)
-        intercepts : ndarray of shape (b,)
-
-        Returns
-        -------
-        errors : ndarray of shape (b,)
-        sure : bool
-            Whether all of them have kept at least half of their digits.
-        """
-        fitted = np.einsum("ij,ij->j", coef, self.xx[np.ix_(used, used)] @ coef)
-        apart = self.yy[index] - 2.0 * (self.xy[used, index] @ coef) + fitted
-        bias = self.mean_y[index] - self.mean_x[used] @ coef - intercepts
-        errors = apart / self.weight + bias * bias
-        size = (self.yy[index] + fitted) / self.weight + self.mean_y[index] ** 2 + intercepts**2
-        return errors, bool((errors >= HALF * size).all())
-
-    def errors_of(self, targets, coefs, intercepts):
-        """`mean_squared_errors` of several targets, all features in use.
-
-        Parameters
-        ----------
-        targets : slice
-        coefs : ndarray of shape (k, b, p)
         intercepts : ndarray of shape (k, b)
+        used : slice or ndarray of shape (m,)
+            These features.
 
         Returns
         -------
         errors : ndarray of shape (k, b)
         sure : ndarray of shape (k,), bool
+            Whether all of them have kept at least half of their digits.
         """
+        every = isinstance(used, slice)
+        xx, xy = self.xx if every else self.xx[np.ix_(used, used)], self.xy[used][:, targets]
         flat = coefs.reshape(-1, coefs.shape[2])
-        fitted = np.einsum("ij,ij->i", flat @ self.xx, flat).reshape(intercepts.shape)
-        yy, mean = self.yy[targets, None], self.mean_y[targets, None]
-        apart = yy - 2.0 * np.einsum("kbp,pk->kb", coefs, self.xy[:, targets]) + fitted
-        bias = mean - coefs @ self.mean_x - intercepts
+        fitted = np.einsum("ij,ij->i", flat @ xx, flat).reshape(intercepts.shape)
+        yy, mean = self.yy[targets][:, None], self.mean_y[targets][:, None]
+        apart = yy - 2.0 * np.einsum("kbp,pk->kb", coefs, xy) + fitted
+        bias = mean - coefs @ self.mean_x[used] - intercepts
         errors = apart / self.weight + bias * bias
         size = (yy + fitted) / self.weight + mean**2 + intercepts**2
         return errors, (errors >= HALF * size).all(axis=1)

@@ -47,6 +47,11 @@ class Penalty(NamedTuple):
         """The penalty that `standardize` asks for: the same factors, on ``w_j norm_j``."""
         return self._replace(l1=self.l1 * norm, l2=self.l2 * norm * norm)
 
+    def ridge_in_units(self, units, weight=1.0, standardize=False):
+        """Ridge factors (p,) on ``v_j = w_j norm_j``, over `weight`; infinite for features held at zero."""
+        rules = self._replace(l2=self.l2 / weight).in_units(units, 1.0, standardize)
+        return np.where(rules.excluded, np.inf, rules.l2)
+
     @property
     def bounded(self):
         """Whether some feature that may be used has a finite bound."""

@@ -513,10 +513,10 @@ class Dual:
         return Refined(coefs, corrs, np.einsum("ij,ij->i", rest, rest), step)
 
     def _correlations(self, coefs, rest, slip, lams):
-        """Correlations (b, p) of all columns with residuals that are lambda times the shares, up to `slip`.
+        """Correlations (b, p) of all columns with residuals: lambda times the shares, up to `slip` (b,).
 
-        They are those with the shares, which are the coefficients, up to `slip`, as columns have unit length.
-        Where a certificate would not see so little, it is given the worst case, and a pass over X saved.
+        Those with the shares are the coefficients, and columns have unit length: `slip` bounds the rest. If
+        that is too little for a certificate to see, it is given the worst case, which saves a pass over X.
         """
         if not len(self.free) and (0.5 * slip * slip * self.scale.sum() <= ACCURATE * lams).all():
             used = self.scale > 0.0

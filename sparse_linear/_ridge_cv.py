@@ -14,6 +14,7 @@ import numpy as np
 from scipy import sparse
 
 from sparse_linear import _active_set, _dask, _moments, _ridge, _selection, _solve, _validation
+from sparse_linear._cv import squared_errors
 from sparse_linear._design import make_design
 from sparse_linear._estimators import RidgeModel
 from sparse_linear._moments import FoldSums
@@ -94,10 +95,7 @@ class _Engine:
 
     def rules(self, units, weight):
         """Ridge penalties of the columns of a design in its own units, infinite for those left out."""
-        penalty = self.settings.penalty
-        penalty = penalty._replace(l2=penalty.l2 / weight)
-        rules = penalty.in_units(units, 1.0, self.settings.standardize)
-        return np.where(rules.excluded, np.inf, rules.l2)
+        return self.settings.penalty.ridge_in_units(units, weight, self.settings.standardize)
 
     def fit(self, data, alphas, watch=_active_set.unwatched):
         """Certified fits for alphas (q, b), in any order."""
@@ -201,20 +199,21 @@ class _Engine:
             data = _solve.Data.from_sums(self.sums.train[number], self.settings.fit_intercept)
             fit = self.fit(data, np.tile(alphas, (data.n_targets, 1)), watch)
             coefs = fit.coefs.transpose(0, 2, 1)
-            errors, _ = self.sums.test[number].errors_of(slice(None), coefs, fit.intercepts)
+            errors, _ = self.sums.test[number].mean_squared_errors(slice(None), coefs, fit.intercepts)
             return Judged(errors, judgement(errors, self._spread(number, fold)), fit)
         weights = fold.weights(self.sample_weight, len(self.Y))
         data = _solve.Data(self.X, self.Y, weights, self.settings.fit_intercept)
         fit = self.fit(data, np.tile(alphas, (self.Y.shape[1], 1)), watch)
-        held, level = self.X[fold.test], fit.intercepts
-        weight = self.weights[fold.test] / self.weights[fold.test].sum()
-        errors = np.empty(level.shape)
-        for target, part in enumerate(fit.parts):
-            apart = held[:, part.features] @ part.values + level[target] - self.Y[fold.test, target][:, None]
-            errors[target] = weight @ (apart * apart)
+        level, scores = fit.intercepts, []
+        errors = np.array(
+            [
+                squared_errors(self.X, y, self.weights, fold.test, *parts)
+                for y, *parts in zip(self.Y.T, fit.parts, level, strict=True)
+            ]
+        )
         if judgement.scoring is None:
             return Judged(errors, judgement(errors, self._spread(number, fold)), fit)
-        scores = []
+        held = self.X[fold.test]
         for at in range(len(alphas)):  # one at a time, so that memory does not grow with their number
             coefs = _solve.whole([part._replace(values=part.values[:, [at]]) for part in fit.parts], fit.p)
             found = held @ coefs[:, :, 0].T + level[:, at]
@@ -260,14 +259,13 @@ class _Engine:
     def _errors(self, fold, test, some, coefs, intercepts):
         """Mean squared errors (k, b) on held-out rows: from their moments, or from the rows themselves."""
         unit = self.sums.unit_y[some]
-        found, sure = test.errors_of(some, coefs / unit[:, None, None], intercepts / unit[:, None])
+        found, sure = test.mean_squared_errors(some, coefs / unit[:, None, None], intercepts / unit[:, None])
         errors = found * unit[:, None] ** 2
         if not sure.all() and self.X is not None:
-            X, weight = self.X[fold.test], self.weights[fold.test] / self.weights[fold.test].sum()
             for target in np.flatnonzero(~sure):
-                fitted = np.asarray(X @ coefs[target].T) + intercepts[target]
-                apart = fitted - self.Y[fold.test, some][:, target, None]
-                errors[target] = weight @ (apart * apart)
+                part = _solve.Coefs(np.arange(coefs.shape[2]), coefs[target].T)
+                y = self.Y[:, some][:, target]
+                errors[target] = squared_errors(self.X, y, self.weights, fold.test, part, intercepts[target])
         return errors
 
     def _wide(self, number, fold, alphas):

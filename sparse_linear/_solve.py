@@ -160,9 +160,7 @@ class Data:
         """
         if self.factor is not None:
             return self.factor.conditioning()
-        units = self.units
-        rules = penalty.in_units(units, 1.0, standardize)
-        l2 = np.where(rules.excluded, np.inf, rules.l2 / self.weight)
+        l2 = penalty.ridge_in_units(self.units, self.weight, standardize)
         if self.design is not None and not penalty.bounded and not sparse.issparse(self.design.X):
             return _ridge.exact_spectrum(self.design, l2)
         if self.moments is None:
@@ -651,8 +649,7 @@ def _fit_quadratic(data, moments, penalty, lams, max_iter, choice):
     """
     design, Y = data.design, data.Y
     q, n_lams = lams.shape
-    rules = penalty.in_units(design.units, 1.0)
-    l2 = np.where(rules.excluded, np.inf, rules.l2)
+    rules, l2 = penalty.in_units(design.units, 1.0), penalty.ridge_in_units(design.units)
     p = len(l2)
     coefs = np.zeros((q, n_lams, p))
     gaps, rss = np.empty((2, q, n_lams))

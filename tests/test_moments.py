@@ -282,11 +282,15 @@ def test_errors_from_moments(offset):
     coefs, intercepts = rng.normal(size=(Q, P, 4)), rng.normal(size=(Q, 4))
     coefs[:, 1] = 0.0
     used = np.array([0, 2, 3, 4])
-    pairs = [moments.mean_squared_errors(t, coefs[t][used], used, intercepts[t]) for t in range(Q)]
-    errors = np.array([error for error, _ in pairs])
-    assert all(sure for _, sure in pairs)
+    errors, sure = moments.mean_squared_errors(slice(None), coefs.transpose(0, 2, 1), intercepts)
+    assert sure.all()
+    alone = [
+        moments.mean_squared_errors([t], coefs[t][used].T[None], intercepts[t][None], used) for t in range(Q)
+    ]
+    assert all(sure.all() for _, sure in alone)
+    np.testing.assert_allclose(np.concatenate([error for error, _ in alone]), errors, rtol=1e-12)
     apart = np.einsum("np,qpb->nqb", X, coefs) + intercepts - Y[:, :, None]
     np.testing.assert_allclose(errors, np.einsum("nqb,n->qb", apart**2, weights) / weights.sum(), rtol=1e-12)
     exact = np.stack([X @ coefs[0, :, :1] + 1.0] * Q, axis=1)[:, :, 0]
     found = Sums.from_data(X, exact, weights)
-    assert not found.mean_squared_errors(0, coefs[0, :, :1], np.arange(P), np.ones(1))[1]
+    assert not found.mean_squared_errors([0], coefs[:1, :, :1].transpose(0, 2, 1), np.ones((1, 1)))[1]

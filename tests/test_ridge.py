@@ -249,6 +249,43 @@ def test_refinement_repairs_a_poor_factor():
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-13)
 
 
+@pytest.mark.parametrize("lam", [1e-9, 1e-4, 1.0])
+@pytest.mark.parametrize("shape", [(7, 15), (30, 90)])
+def test_the_dual_certificate_bounds_that_of_the_data(shape, lam):
+    """Correlations that spare a pass over X never give a smaller gap than those computed with one."""
+    design, targets, l2, Z, _ = setting(np.asarray, shape, 0)
+    l2[2] = np.inf
+    factor, lams = _ridge.Dual(design, l2), np.full(2, lam)
+    factor.prepare(lams)
+    coefs, corrs, rss, _ = factor.refined(targets, lams)
+    used = np.isfinite(l2)
+
+    def gaps(corrs):
+        slack = corrs[:, used] - lam * l2[used] * coefs[:, used]
+        return (slack**2 / (2.0 * lam * l2[used])).sum(axis=1)
+
+    honest = gaps((targets - coefs @ Z.T) @ Z)
+    assert (gaps(corrs) >= honest - 1e-28 / lam).all()  # rounding of these products
+    assert (gaps(corrs) <= 1e-13 * rss.clip(1.0)).all()
+    # Away from the optimum the correlations are those of the data.
+    off = factor._correlations(coefs, targets, np.ones(2), lams)
+    np.testing.assert_allclose(off, targets @ Z, rtol=0, atol=1e-13)
+
+
+def test_the_dual_is_orthogonal_to_the_intercept_at_once():
+    """A tiny penalty is alone in the direction of the intercept: rounding there costs no corrections."""
+    X, y = oracles.numbers(30, 200, seed=5)
+    design = make_design(X, None, True)
+    factor = _ridge.Dual(design, np.ones(200))
+    factor.prepare(np.full(1, 1e-9))
+    found = factor.refined(design.target(y)[1][None], np.full(1, 1e-9))
+    assert found.steps == 1
+    left, values, right = np.linalg.svd(design.apply(np.eye(200)).T, full_matrices=False)
+    left, values, right = left[:, :-1], values[:-1], right[:-1]  # the last one is rounding
+    expected = (design.target(y)[1] @ left * values / (values**2 + 1e-9)) @ right
+    np.testing.assert_allclose(found.coefs[0], expected, rtol=0, atol=1e-13)
+
+
 def test_iterations_stop_where_they_are_told():
     """Neither kind of iteration uses more than it is given; an impatient one says so."""
     design, targets, diagonal, *_ = setting(sparse.csc_array, (20, 15), 0)
