@@ -44,9 +44,9 @@ from sparse_linear import (
     Lasso,
     LassoCV,
     _active_set,
+    _compiled,
     _cv,
     _design,
-    _kernels,
     _selection,
     _solve,
     _working_sets,
@@ -613,10 +613,10 @@ def test_a_failure_leaves_nothing_behind(fitted, n_jobs, error):
 
 # Names of what does the work on each route: a module, a function of it, and how it is reached.
 ROUTES = {
-    "moments": (_kernels, "solve_sequence", TALL, {}),
-    "columns": (_kernels, "solve_sequence", (40, 300), {}),
-    "sparse": (_kernels, "solve_sequence", (40, 300), {"kind": sparse.csc_array}),
-    "ratios": (_kernels, "solve_sequence", TALL, {"l1_ratio": [0.2, 0.5, 1.0]}),
+    "moments": (_compiled, "solve_sequence", TALL, {}),
+    "columns": (_compiled, "solve_sequence", (40, 300), {}),
+    "sparse": (_compiled, "solve_sequence", (40, 300), {"kind": sparse.csc_array}),
+    "ratios": (_compiled, "solve_sequence", TALL, {"l1_ratio": [0.2, 0.5, 1.0]}),
     "refits on moments": (_solve, "_refit", TALL, {"relax": 1.0}),
     "refits on columns": (_solve, "_refit", (40, 300), {"relax": 1.0}),
     "certificates": (_solve, "_gaps_on_data", TALL, {}),
