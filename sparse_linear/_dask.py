@@ -121,9 +121,20 @@ def _blocks(X, *columns):
     check_width(X.shape[1])
     if hasattr(X, "rechunk"):
         X = X.rechunk({1: -1})
-    whole = X.to_delayed().ravel() if hasattr(X, "chunks") else X.to_delayed()
+    whole = _delayed(X)
     parts = [_pieces(column, X, len(whole)) for column in columns]
     return list(zip(whole, *parts, strict=True))
+
+
+def _delayed(collection):
+    """The delayed blocks of rows of a collection.
+
+    Graphs of arrays stay as they are: what X and y have in common is then one task, done once, and both are
+    where it was done. Those of data frames are optimised, so that no column is read that nobody asks for.
+    """
+    if hasattr(collection, "chunks"):
+        return list(collection.to_delayed(optimize_graph=False).ravel())
+    return list(collection.to_delayed())
 
 
 def _pieces(column, X, count):
@@ -140,7 +151,7 @@ def _pieces(column, X, count):
                 f"{sum(column.chunks[0])}."
             )
         column = column.rechunk({0: X.chunks[0], **({1: -1} if column.ndim == 2 else {})})
-    pieces = list(np.ravel(column.to_delayed()))
+    pieces = _delayed(column)
     if len(pieces) != count:
         raise ValueError(
             f"X has {count} blocks of rows and y or another column {len(pieces)}, of unknown sizes: cut them "

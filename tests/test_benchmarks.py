@@ -463,8 +463,9 @@ def test_a_stream_is_measured_under_a_limit(rows, limit, mapped, capsys):
         assert found["exact"][f"{name} coef"] < 1e-10
         assert found["exact"][f"{name} mse"] < 1e-10
     assert all(taken > 0.0 for times in found["times"].values() for taken in times)
-    plain, averaged = found["sgd"].values()
-    assert 1e-6 < averaged["objective"] < plain["objective"] < 1.0
+    plain, averaged = (row["objective"] for row in found["sgd"].values())
+    assert 1e-6 < min(plain, averaged) <= max(plain, averaged) < 1.0
+    assert averaged < plain or rows < 1_000_000  # the average forgets its beginnings slowly
     printed = capsys.readouterr().out
     assert printed.startswith(f"stream: {rows} x 128 float64 = {rows * 1.024e-6:.2f} GB, ")
     assert f"(all of X at once: {'refused' if found['refused'] else 'granted'})" in printed
