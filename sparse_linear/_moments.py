@@ -144,7 +144,7 @@ class Sums(NamedTuple):
         """
         every = isinstance(used, slice)
         xx, xy = self.xx if every else self.xx[np.ix_(used, used)], self.xy[used][:, targets]
-        flat = coefs.reshape(-1, coefs.shape[2])
+        flat = coefs.reshape(intercepts.size, coefs.shape[2])
         fitted = np.einsum("ij,ij->i", flat @ xx, flat).reshape(intercepts.shape)
         yy, mean = self.yy[targets][:, None], self.mean_y[targets][:, None]
         apart = yy - 2.0 * np.einsum("kbp,pk->kb", coefs, xy) + fitted
