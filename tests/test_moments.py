@@ -291,6 +291,9 @@ def test_errors_from_moments(offset):
     np.testing.assert_allclose(np.concatenate([error for error, _ in alone]), errors, rtol=1e-12)
     apart = np.einsum("np,qpb->nqb", X, coefs) + intercepts - Y[:, :, None]
     np.testing.assert_allclose(errors, np.einsum("nqb,n->qb", apart**2, weights) / weights.sum(), rtol=1e-12)
+    none = moments.mean_squared_errors([0], np.empty((1, 4, 0)), intercepts[:1], np.arange(0))[0]
+    expected = ((Y[:, :1] - intercepts[0]) ** 2 * weights[:, None]).sum(axis=0) / weights.sum()
+    np.testing.assert_allclose(none[0], expected, rtol=1e-12)
     exact = np.stack([X @ coefs[0, :, :1] + 1.0] * Q, axis=1)[:, :, 0]
     found = Sums.from_data(X, exact, weights)
     assert not found.mean_squared_errors([0], coefs[:1, :, :1].transpose(0, 2, 1), np.ones((1, 1)))[1]
