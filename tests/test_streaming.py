@@ -406,7 +406,7 @@ def test_ridge_judges_folds_within_the_bounds():
         found = RidgeCV(**given, cv=cv).fit_moments(Moments.by_fold(chunks(X, y), 4))
         assert found.alpha_ == direct.alpha_ == 100.0
         np.testing.assert_allclose(found.mse_path_, direct.mse_path_, rtol=1e-9)
-    with pytest.raises(ValueError, match="store_cv_results=True needs leave-one-out"):
+    with pytest.raises(ValueError, match="store_cv_results=True are incompatible"):
         RidgeCV(store_cv_results=True).fit_moments(Moments.by_fold(chunks(X, y), 4))
 
 
