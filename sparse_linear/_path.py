@@ -550,4 +550,5 @@ def make_grid(data, penalty, eps, n_alphas, standardize):
     resolution = np.finfo(np.float64).resolution
     if top <= resolution:
         return np.full(n_alphas, resolution)
-    return np.geomspace(top, top * eps, num=n_alphas)
+    # Rounding must not turn the order of alphas that are nearly equal.
+    return np.minimum.accumulate(np.geomspace(top, top * eps, num=n_alphas))

@@ -298,6 +298,7 @@ def select_solver(problem):
     return direct
 
 
+@np.errstate(over="ignore")  # an infinite penalty holds its feature at zero
 def fit(
     data,
     penalty,
