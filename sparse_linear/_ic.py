@@ -29,6 +29,8 @@ from sparse_linear._penalty import make_penalty
 CRITERIA = ("aic", "aicc", "bic", "ebic")
 # A variance of the noise below this share of that of y is rounding.
 ROUNDING = 1e-13
+# A ridge penalty this large leaves nothing.
+LARGE = 1e300
 
 
 def price(criterion, df, n, p, intercept, gamma):
@@ -67,7 +69,7 @@ def noise_variance(source, usable, n, intercept):
     if len(features) + intercept >= n:
         ends = np.where(usable, np.inf, 0.0)
         penalty = make_penalty(len(usable), 1.0, 0.0, None, -ends, ends)
-        level = np.sqrt(2.0 * np.log(len(features)) / n)
+        level = np.sqrt(2.0 * np.log(max(len(features), 1)) / n)
         for knot in _knots.knots(source, penalty, 0.0):
             if knot.lam <= level * np.sqrt(knot.rss):
                 break
@@ -295,7 +297,9 @@ class ElasticNetIC(LinearModel):
 
 
 def degrees_of_freedom(source, penalty, lam, features, coef):
-    """Trace of the hat matrix of the free features: their number, if there is no ridge penalty.
+    """Trace of the hat matrix of the free features: their rank, if there is no ridge penalty.
+
+    Those with an l1 penalty are independent. Features without any need not be.
 
     Parameters
     ----------
@@ -309,11 +313,16 @@ def degrees_of_freedom(source, penalty, lam, features, coef):
     rules = np.column_stack(penalty)[features]
     rules[:, :2] *= lam
     free = np.array([_kernels.is_free(w, rule) for w, rule in zip(coef, rules, strict=True)], dtype=bool)
-    ridge = rules[free, 1]
-    if not ridge.any():
+    ridge = np.minimum(rules[free, 1], LARGE)
+    if not ridge.any() and rules[free, 0].all():
         return float(free.sum())
     gram, _, _ = source.normal_equations(features[free])
-    return float(np.trace(linalg.solve(gram + np.diag(ridge), gram, assume_a="pos")))
+    unit = np.sqrt(gram.diagonal() + ridge)
+    gram = gram / (unit * unit[:, None])
+    values, vectors = linalg.eigh(gram + np.diag(ridge / unit / unit))
+    kept = values > _ridge.DEPENDENT * values.max(initial=0.0)
+    vectors = vectors[:, kept]
+    return float((np.einsum("ij,ij->j", vectors, gram @ vectors) / values[kept]).sum())
 
 
 class LassoIC(ElasticNetIC):

@@ -23,6 +23,10 @@ from typing import NamedTuple
 import numpy as np
 
 
+# The largest number.
+LARGEST = np.finfo(np.float64).max
+
+
 class Penalty(NamedTuple):
     """Penalty factors and bounds of every feature, for ``lambda = 1``; arrays of shape (p,), float64."""
 
@@ -33,10 +37,11 @@ class Penalty(NamedTuple):
 
     def in_units(self, units, scale):
         """The same penalty on ``v_j = w_j norm_j / scale``; constant columns are held at zero."""
-        unit = units.norm / scale
-        lower, upper = self.lower * unit, self.upper * unit
-        lower[units.constant] = upper[units.constant] = 0.0
-        return Penalty(self.l1 / units.norm / scale, self.l2 / units.norm / units.norm, lower, upper)
+        with np.errstate(over="ignore"):  # an infinite penalty holds its feature at zero
+            unit = np.minimum(units.norm / scale, LARGEST)  # a bound of 0 remains one
+            lower, upper = self.lower * unit, self.upper * unit
+            lower[units.constant] = upper[units.constant] = 0.0
+            return Penalty(self.l1 / units.norm / scale, self.l2 / units.norm / units.norm, lower, upper)
 
     def per_standard_deviation(self, norm):
         """The penalty that `standardize` asks for: the same factors, on ``w_j norm_j``."""

@@ -347,7 +347,7 @@ class Primal:
         """Solutions (k, b, p) for right-hand sides (k, p) and all lambdas (b,) that were prepared for."""
         reduced, values, vectors = self.reduce(right), self.inverse.values, self.inverse.vectors
         turned = (reduced @ vectors)[:, None, :] / (values + lams[:, None])
-        solved = turned.reshape(-1, len(values)) @ vectors.T
+        solved = turned.reshape(len(right) * len(lams), len(values)) @ vectors.T
         return self.expand(solved, np.repeat(right, len(lams), axis=0)).reshape(len(right), len(lams), -1)
 
     def refined(self, targets, lams, corrs=None):
@@ -627,7 +627,8 @@ def _left_out(rows, y, apart, turned, shrink, slack):
     for first in range(0, len(turned), width):
         targets = slice(first, min(first + width, len(turned)))
         coefs = turned[targets].T[:, :, None] * shrink[:, None, :]
-        fitted = (apart @ coefs.reshape(len(shrink), -1)).reshape(len(rows), -1, shrink.shape[1])
+        flat = apart @ coefs.reshape(len(shrink), coefs.shape[1] * coefs.shape[2])
+        fitted = flat.reshape(len(rows), *coefs.shape[1:])
         yield LeftOut(rows, targets, y[:, targets, None] - fitted, slack)
 
 
@@ -686,7 +687,7 @@ class KernelSpectrum:
         scaled = Y[self.rows] * self.root[:, None]
         turned = self.vectors.T @ scaled
         shares = turned[:, :, None] / (self.values[:, None, None] + lams)
-        flat = self.vectors @ shares.reshape(len(turned), -1)
+        flat = self.vectors @ shares.reshape(len(turned), shares.shape[1] * shares.shape[2])
         found = (self.kernel[np.ix_(others, self.rows)] * self.root) @ flat
         if self.columns.shape[1]:
             left = lams * flat.reshape(len(scaled), -1, len(lams))

@@ -32,6 +32,9 @@ DOCUMENTED = (
     "cannot be left out",
     "cv='gcv' is not defined",
     "An automatic grid needs the spectrum of X",
+    "The largest alpha overflows",
+    "The errors on rows left out overflow",
+    "R^2 is not defined for one row",
 )
 
 
@@ -233,7 +236,7 @@ def test_cross_validation(source):
                 size = np.abs(oracles.dense(data.X[test])) @ np.abs(coef) + np.abs(level) + np.abs(data.y[test])
                 mean = np.average(apart**2, weights=weights)
                 slack = np.sqrt(np.average(size**2, weights=weights)) * (1e-5 if single else 1e-12)
-                allowed = slack**2 + 2 * slack * np.sqrt(mean) + 1e-9 * mean
+                allowed = slack**2 + 2 * slack * np.sqrt(mean) + 1e-9 * mean + np.finfo(np.float64).tiny
                 assert abs(errors[r, k, number] - mean) <= allowed, f"{errors[r, k, number]}, not {mean}"
 
 
