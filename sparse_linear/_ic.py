@@ -40,7 +40,7 @@ def price(criterion, df, n, p, intercept, gamma):
     if criterion == "aicc":
         m = df + intercept
         left = n - m - 1.0
-        with np.errstate(divide="ignore"):
+        with np.errstate(divide="ignore", invalid="ignore"):
             return np.where(left > 0.0, 2.0 * df + 2.0 * m * (m + 1.0) / np.maximum(left, 0.0), np.inf)
     extra = 0.0
     if criterion == "ebic":

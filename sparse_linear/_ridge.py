@@ -745,6 +745,9 @@ def svd(design, targets, diagonal, norm):
             scaled = columns[free] * norm[free][:, None]
             solution = linalg.lstsq(scaled.T, rest.T, cond=DEPENDENT, check_finite=False)[0]
             solution *= norm[free][:, None]
+            # Directions that only columns in small units have look dependent there.
+            left = rest.T - columns[free].T @ solution
+            solution += linalg.lstsq(columns[free].T, left, cond=DEPENDENT, check_finite=False)[0]
         coefs[:, free] = solution.T
     return coefs, 1
 

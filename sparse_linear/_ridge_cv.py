@@ -706,7 +706,8 @@ class RidgeCV(RidgeModel):
             if not self.alpha_per_target:
                 squares = squares.sum(axis=1, keepdims=True) / q
             group = targets if self.alpha_per_target else slice(0, 1)
-            sums[1][group] += np.square(squares).sum(axis=0)
+            with np.errstate(over="ignore"):  # errors that large have no standard error
+                sums[1][group] += np.square(squares).sum(axis=0)
         errors = sums[0] / n
         groups = q if self.alpha_per_target else 1
         error = np.full((groups, b), np.nan)
@@ -729,7 +730,8 @@ class RidgeCV(RidgeModel):
         else:
             scores = -errors if self.alpha_per_target else -errors.mean(axis=0, keepdims=True)
             if q == 1 or self.alpha_per_target:
-                spread = np.maximum(sums[1][:groups] / n - scores * scores, 0.0)
+                with np.errstate(over="ignore", invalid="ignore"):
+                    spread = np.maximum(sums[1][:groups] / n - scores * scores, 0.0)
                 error = np.sqrt(spread / max(n - 1, 1))
         tables = []
         for some, wrong in zip(scores, error, strict=True):

@@ -203,12 +203,12 @@ def summarise(candidates, scores):
         mean (from divisor n_folds - 1; NaN for one fold) of their scores; their rank; the score of each fold.
     """
     n_folds = scores.shape[1]
-    size = np.abs(scores).max()
-    if not np.isfinite(size):
+    largest = np.abs(scores).max()
+    if not np.isfinite(largest):
         raise ValueError(
             "The errors on rows left out overflow; divide y, or the columns of X that are huge there."
         )
-    size = size or 1.0  # squares of scores that are squares themselves may overflow
+    size = 2.0 ** np.frexp(largest)[1]  # squares of scores that are squares themselves may overflow
     mean, std = scores.mean(axis=1), size * (scores / size).std(axis=1)
     error = std / np.sqrt(n_folds - 1.0) if n_folds > 1 else np.full(len(scores), np.nan)
     rank = 1 + np.searchsorted(np.sort(-mean), -mean, side="left")

@@ -22,6 +22,8 @@ ROUNDING = 1e-13
 MOMENT_ERROR = 16.0 * np.finfo(np.float64).eps
 # A feature whose correlation with the residual, both of unit length, is below this is at rest.
 SETTLED = 1e-17
+# A ridge penalty below this, for a column of unit length, is none.
+NEGLIGIBLE = 1e-32
 # Normal equations with more unknowns than this are not formed (they would take 3 GB).
 LARGEST_GRAM = 20_000
 # What is said of a solver that was not exact to the end.
@@ -640,6 +642,8 @@ def _fit_quadratic(data, moments, penalty, lams, max_iter, choice):
     design, Y = data.design, data.Y
     q, n_lams = lams.shape
     rules = penalty.in_units(design.units, 1.0)
+    # Rounding of a correlation would be worth more than such a penalty.
+    rules = rules._replace(l2=np.where(lams.max() * rules.l2 < NEGLIGIBLE, 0.0, rules.l2))
     l2 = np.where(rules.excluded, np.inf, rules.l2)
     p = len(l2)
     coefs = np.zeros((q, n_lams, p))
@@ -674,6 +678,8 @@ def _fit_quadratic(data, moments, penalty, lams, max_iter, choice):
         _active_set.Solutions(features, coefs[index], gaps[index], rss[index], rounds[index])
         for index in range(q)
     ]
+    if reported.solver in ("svd", "qr", "lsmr") and design.n * p <= BATCH:  # dependent columns, or nearly
+        solutions = [_with_slip(data, index, rules, lams[index], part) for index, part in enumerate(solutions)]
     return _Solved(targets, solutions), reported
 
 
@@ -797,9 +803,8 @@ def _report(units, solved, lams, penalty, bounded, choice, factor, max_iter, tol
         parts.append(Coefs(used, coef.T))
         intercepts[index] = target.mean - coef @ units.mean[used]
         magnitude = np.abs(coef)
-        penalties = lams[index] * (
-            magnitude @ penalty.l1[used] + 0.5 * (magnitude * magnitude) @ penalty.l2[used]
-        )
+        paid = lams[index][:, None] * magnitude  # first, since squares of coefficients may overflow
+        penalties = paid @ penalty.l1[used] + 0.5 * np.einsum("ij,ij->i", paid * penalty.l2[used], magnitude)
         with np.errstate(over="ignore"):  # the square of a huge y is infinite, its coefficients are not
             objectives[index] = factor * (0.5 * solution.rss * scale * scale + penalties)
             gaps[index] = factor * solution.gaps * scale * scale
