@@ -597,7 +597,7 @@ class ColumnSource:
         places = np.full(self.design.p, -1)
         places[known] = np.arange(len(known))
         places = places[features]
-        if (places >= 0).all():
+        if self.left and (places >= 0).all():
             gram = self.left[1].gram[np.ix_(places, places)]
             block.gather(features)
         else:

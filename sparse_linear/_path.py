@@ -552,8 +552,8 @@ def make_grid(data, penalty, eps, n_alphas, standardize):
         return np.full(n_alphas, resolution)
     if not np.isfinite(top):
         raise ValueError(
-            "The largest alpha overflows, because l1_ratio or a factor among penalty_weights is tiny; give the "
-            "alphas yourself."
+            "The largest alpha overflows, because l1_ratio or a factor among penalty_weights is tiny; give "
+            "the alphas yourself."
         )
     # Rounding must not turn the order of alphas that are nearly equal.
     return np.minimum.accumulate(np.geomspace(top, top * eps, num=n_alphas))

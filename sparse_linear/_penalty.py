@@ -22,7 +22,6 @@ from typing import NamedTuple
 
 import numpy as np
 
-
 # The largest number.
 LARGEST = np.finfo(np.float64).max
 

@@ -31,6 +31,8 @@ from scipy.sparse.linalg import LinearOperator, lsmr
 # Corrections are made until the last one is below this share of the solution, at most REFINEMENTS times.
 ACCURATE = 1e-14
 REFINEMENTS = 4
+# The largest number.
+LARGEST = np.finfo(np.float64).max
 # Singular values below this share of the largest are rounding: the columns, of unit length, are dependent.
 DEPENDENT = 1e-12
 # Below this reciprocal condition number a factor of the normal equations cannot be refined.
@@ -533,7 +535,7 @@ class Refined(NamedTuple):
 def _refine(factor, design, targets, l2, lams, corrs):
     """Solve with a factor, then correct by the gradient until it no longer matters; see `Primal.refined`."""
     used = np.isfinite(l2)
-    penalty = np.where(used, l2, 0.0) * lams[:, None]
+    penalty = np.minimum(np.where(used, l2, 0.0) * lams[:, None], LARGEST)  # infinity times 0 is no number
     every = bool(used.all())
 
     def within(gradient):

@@ -169,6 +169,10 @@ def make_scoring(scoring, owner, params, X, y, per_target):
     """`Scoring` by the name of a scorer, or by a callable; None if there is none."""
     if scoring is None:
         return None
+    if isinstance(scoring, (dict, list, tuple, set)):
+        raise ValueError(
+            f"scoring must be one scorer, its name or a callable, got {scoring!r:.60}; choose one of several."
+        )
     return Scoring(check_scoring(owner, scoring=scoring), params, X, y, per_target)
 
 

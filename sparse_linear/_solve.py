@@ -373,12 +373,19 @@ class _Solved(NamedTuple):
     solutions: list  # of _active_set.Solutions
 
 
+def _without_negligible(penalty, lams):
+    """The penalty in units, without ridge penalties that are worth less than rounding of a correlation."""
+    if not penalty.l2.any():
+        return penalty
+    return penalty._replace(l2=np.where(lams.max() * penalty.l2 < NEGLIGIBLE, 0.0, penalty.l2))
+
+
 def _fit_active_set(data, penalty, lams, max_iter, start, tol, watch, choice):
     targets, solutions = [], []
     for index in range(data.n_targets):
         source = data.source(index)
         units, scale = source.units, source.target.scale or 1.0
-        in_units = penalty.in_units(units, scale)
+        in_units = _without_negligible(penalty.in_units(units, scale), lams[index])
         coef = None if start is None else start[index] * (units.norm / scale)
         solution = _active_set.solve_path(source, in_units, lams[index], max_iter, coef, tol, watch)
         if data.moments is not None:
@@ -641,9 +648,7 @@ def _fit_quadratic(data, moments, penalty, lams, max_iter, choice):
     """
     design, Y = data.design, data.Y
     q, n_lams = lams.shape
-    rules = penalty.in_units(design.units, 1.0)
-    # Rounding of a correlation would be worth more than such a penalty.
-    rules = rules._replace(l2=np.where(lams.max() * rules.l2 < NEGLIGIBLE, 0.0, rules.l2))
+    rules = _without_negligible(penalty.in_units(design.units, 1.0), lams)
     l2 = np.where(rules.excluded, np.inf, rules.l2)
     p = len(l2)
     coefs = np.zeros((q, n_lams, p))
@@ -679,7 +684,9 @@ def _fit_quadratic(data, moments, penalty, lams, max_iter, choice):
         for index in range(q)
     ]
     if reported.solver in ("svd", "qr", "lsmr") and design.n * p <= BATCH:  # dependent columns, or nearly
-        solutions = [_with_slip(data, index, rules, lams[index], part) for index, part in enumerate(solutions)]
+        solutions = [
+            _with_slip(data, index, rules, lams[index], part) for index, part in enumerate(solutions)
+        ]
     return _Solved(targets, solutions), reported
 
 

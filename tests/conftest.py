@@ -1,4 +1,4 @@
-"""Profiles of Hypothesis: the ordinary one is the same on every machine, `fuzz` never tries the same twice."""
+"""Profiles of Hypothesis: the ordinary one always tries the same, `fuzz` never the same twice."""
 
 from hypothesis import HealthCheck, settings
 

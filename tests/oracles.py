@@ -424,7 +424,9 @@ def bounded_ridge(given):
 # Solutions with huge coefficients that cancel are none in float64: per square of a coefficient (of columns of
 # unit length), this much is added to what they reach. It is the square of what "dependent" means for `rank_`.
 CANCELLING = decimal.Decimal("1e-14")
-DIGITS = decimal.Context(prec=120, Emax=decimal.MAX_EMAX, Emin=decimal.MIN_EMIN, traps=[decimal.InvalidOperation])
+DIGITS = decimal.Context(
+    prec=120, Emax=decimal.MAX_EMAX, Emin=decimal.MIN_EMIN, traps=[decimal.InvalidOperation]
+)
 STATES = ("lower", "negative", "zero", "positive", "upper")
 
 
@@ -450,7 +452,7 @@ def _solved(matrix, right):
     return found
 
 
-def minimum(given, guess, max_rounds=5000):
+def minimum(given, guess, cancelling=CANCELLING, max_rounds=5000):
     """The least objective of a `Problem`, computed in 120 decimal digits.
 
     Every feature is in one of `STATES`. For the states as they are, a linear system has the coefficients;
@@ -464,6 +466,8 @@ def minimum(given, guess, max_rounds=5000):
     given : Problem
     guess : ndarray of shape (p,)
         Coefficients whose signs are tried first.
+    cancelling : Decimal
+        See `CANCELLING`.
 
     Returns
     -------
@@ -477,8 +481,10 @@ def minimum(given, guess, max_rounds=5000):
         columns = [_decimals(row) for row in ((given.Z[:, used] / norm) * root[:, None]).T]
         target = _decimals(root * given.target / given.scale)
         l1 = _decimals(given.l1[used] / norm / given.scale)
-        l2 = [value + CANCELLING for value in _decimals(given.l2[used] / norm / norm)]
-        lower, upper = (_decimals(end[used].astype(LONG) * norm / given.scale) for end in (given.lower, given.upper))
+        l2 = [value + decimal.Decimal(cancelling) for value in _decimals(given.l2[used] / norm / norm)]
+        lower, upper = (
+            _decimals(end[used].astype(LONG) * norm / given.scale) for end in (given.lower, given.upper)
+        )
         gram = [[_inner(a, b) for b in columns] for a in columns]
         corrs = [_inner(a, target) for a in columns]
         where = []
@@ -493,13 +499,16 @@ def minimum(given, guess, max_rounds=5000):
             for j in fixed:
                 coef[j] = upper[j] if where[j] == 4 else lower[j]
             right = [
-                corrs[j] - (where[j] - 2) * l1[j] - sum((gram[j][k] * coef[k] for k in fixed), decimal.Decimal(0))
+                corrs[j]
+                - (where[j] - 2) * l1[j]
+                - sum((gram[j][k] * coef[k] for k in fixed), decimal.Decimal(0))
                 for j in free
             ]
             matrix = [[gram[j][k] + (l2[j] if j == k else 0) for k in free] for j in free]
             found = dict(zip(free, _solved(matrix, right), strict=True))
             coef = [
-                found[j] if j in found else coef[j] if j in fixed else decimal.Decimal(0) for j in range(len(used))
+                found[j] if j in found else coef[j] if j in fixed else decimal.Decimal(0)
+                for j in range(len(used))
             ]
             for j, state in enumerate(where):
                 pull = corrs[j] - _inner(gram[j], coef) - l2[j] * coef[j]
@@ -540,9 +549,9 @@ def rounding_of(given, coef, objective):
     return 1e-12 * lost + np.finfo(np.float64).tiny * (1 + given.factor)
 
 
-def assert_near_minimum(given, coef, objective, dual_gap):
+def assert_near_minimum(given, coef, objective, dual_gap, cancelling=CANCELLING):
     """Assert that an objective is no further from the least one than `dual_gap` says, up to rounding."""
-    least = minimum(given, coef)
+    least = minimum(given, coef, cancelling)
     rounding = rounding_of(given, coef, objective)
     unit = given.factor * given.scale**2
     assert objective - least <= dual_gap + rounding, (
@@ -551,13 +560,18 @@ def assert_near_minimum(given, coef, objective, dual_gap):
     )
 
 
-def assert_certified(given, coef, intercept, objective, dual_gap):
+def assert_certified(given, coef, intercept, objective, dual_gap, cancelling=CANCELLING):
     """Assert that what is said of a solution is true, up to the rounding of float64.
 
     The objective is that of the coefficients, and is no further from the least one than `dual_gap` says.
     """
     coef = np.asarray(coef)
-    for name, value in {"coef": coef, "intercept": intercept, "objective": objective, "gap": dual_gap}.items():
+    for name, value in {
+        "coef": coef,
+        "intercept": intercept,
+        "objective": objective,
+        "gap": dual_gap,
+    }.items():
         assert np.isfinite(value).all(), f"{name} is not finite: {value}"
     eps = np.finfo(coef.dtype).eps
     held = (given.lower == 0) & (given.upper == 0)
@@ -570,11 +584,12 @@ def assert_certified(given, coef, intercept, objective, dual_gap):
     apart = abs(given.objective(coef) - objective)
     assert apart <= rounding * (eps / EPS), f"the objective is off by {float(apart / unit):.2e}"
     assert dual_gap >= 0.0, f"the gap is negative: {dual_gap}"
-    assert_near_minimum(given, coef, objective, dual_gap)
+    assert_near_minimum(given, coef, objective, dual_gap, cancelling)
     if given.fit_intercept:
         off = given.share @ (given.y - given.X @ coef.astype(LONG)) - LONG(intercept)
-        size = given.scale + np.abs(coef) @ given.norm
-        allowed = 64 * eps * (given.share @ np.abs(given.y) + np.abs(coef) @ np.abs(given.mean) + size)
+        rows = given.share > 0
+        size = np.max(np.abs(given.y[rows])) + np.abs(coef) @ np.max(np.abs(given.X[rows]), axis=0)
+        allowed = 64 * eps * (size + given.scale)
         assert abs(off) <= allowed, f"the intercept is off by {float(off):.2e}"
     else:
         assert intercept == 0.0

@@ -1,4 +1,4 @@
-"""Hypothesis strategies for problems that are nasty: in their scales, their rank, their weights, their bounds.
+"""Hypothesis strategies for problems that are nasty in scales, rank, weights and bounds.
 
 The structure is what Hypothesis draws, and shrinks; the digits come from a seed.
 """
@@ -25,7 +25,16 @@ COLUMNS = (
     "far from zero",
     "denormal",
 )
-TARGETS = ("noise", "explained", "nearly explained", "orthogonal", "constant", "nearly constant", "zero", "one entry")
+TARGETS = (
+    "noise",
+    "explained",
+    "nearly explained",
+    "orthogonal",
+    "constant",
+    "nearly constant",
+    "zero",
+    "one entry",
+)
 STORAGES = ("C", "F", "strided", "csc", "csr", "long indices", "explicit zeros", "unsorted", "coo")
 # Powers of ten: most problems are of an ordinary scale, and a few are not.
 POWERS = st.one_of(st.just(0), st.just(0), st.integers(-8, 8), st.integers(-150, 149))
@@ -164,7 +173,10 @@ def data(draw, min_rows=1, wide=False):
         y = y * 10.0 ** float(draw(powers))
     X = X.astype(np.float32) if single else X
     weights = _weights(
-        draw(st.sampled_from(("none", "none", "even", "some zero", "wide", "wide, some zero", "one")), label="weights"),
+        draw(
+            st.sampled_from(("none", "none", "even", "some zero", "wide", "wide, some zero", "one")),
+            label="weights",
+        ),
         rng,
         n,
     )
@@ -217,7 +229,12 @@ def alphas(draw, given, keywords, l1_ratio, size=1):
         return np.array([draw(EXTREMES) for _ in range(size)])
     ridge = l1_ratio is None
     unit = oracles.problem(
-        given.X, given.y, l1_ratio=1.0 if ridge else l1_ratio, ridge=ridge, sample_weight=given.weights, **keywords
+        given.X,
+        given.y,
+        l1_ratio=1.0 if ridge else l1_ratio,
+        ridge=ridge,
+        sample_weight=given.weights,
+        **keywords,
     )
     if ridge or l1_ratio == 0.0:
         used = (unit.l2 > 0) & ~unit.constant
@@ -230,7 +247,6 @@ def alphas(draw, given, keywords, l1_ratio, size=1):
     return np.array([top * draw(STRENGTHS) for _ in range(size)])
 
 
-
 @st.composite
 def folds(draw, n_rows):
     """Splits of some rows: K folds, or any rows to fit on and to be judged by, some of them twice."""
@@ -238,11 +254,23 @@ def folds(draw, n_rows):
         labels = np.arange(n_rows) % draw(st.integers(2, max(2, n_rows)), label="folds")
         return [(np.flatnonzero(labels != k), np.flatnonzero(labels == k)) for k in np.unique(labels)]
     rows = st.lists(st.integers(0, n_rows - 1), min_size=1, max_size=n_rows)
-    return [(np.array(draw(rows)), np.array(draw(rows))) for _ in range(draw(st.integers(1, 3), label="folds"))]
+    return [
+        (np.array(draw(rows)), np.array(draw(rows))) for _ in range(draw(st.integers(1, 3), label="folds"))
+    ]
 
 
-WORDS = st.sampled_from(["", "many", b"0", None, [], {}, (), object(), 1j, np.nan, np.inf, -np.inf, -1, -1e-300])
+WORDS = st.sampled_from(
+    ["", "many", b"0", None, [], {}, (), object(), 1j, np.nan, np.inf, -np.inf, -1, -1e-300]
+)
 ARRAYS = st.sampled_from(
-    [np.empty(0), np.ones(3), np.ones((2, 2, 2)), np.array(["a"]), np.array([None]), np.full(5, np.nan), [1, [2]]]
+    [
+        np.empty(0),
+        np.ones(3),
+        np.ones((2, 2, 2)),
+        np.array(["a"]),
+        np.array([None]),
+        np.full(5, np.nan),
+        [1, [2]],
+    ]
 )
 NONSENSE = st.one_of(WORDS, ARRAYS, st.integers(-3, 3), st.floats(), st.booleans())

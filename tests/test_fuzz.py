@@ -12,9 +12,11 @@ import warnings
 from unittest import mock
 
 import numpy as np
+import pytest
 import sklearn.linear_model
 from hypothesis import assume, event, given, note
 from hypothesis import strategies as st
+from scipy import sparse
 from sklearn.exceptions import ConvergenceWarning
 
 import sparse_linear as sl
@@ -52,7 +54,7 @@ def on_columns(wanted):
 
 
 def fitted(fit):
-    """What a fit returns, and whether it warned that it did not converge; only what is documented may happen."""
+    """What a fit returns, and whether it warned that it did not converge. Else only what is documented."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         try:
@@ -78,11 +80,13 @@ def problem_of(data, keywords, alpha, l1_ratio, rows=None):
     return oracles.problem(data.X[rows], data.y[rows], alpha=alpha, sample_weight=weights, **kind, **keywords)
 
 
-def assert_true(problem, answer, warned):
+def assert_true(problem, answer, warned, **more):
     """Coefficients, intercept, objective and gap are what they say; without a warning the gap is small."""
-    oracles.assert_certified(problem, *answer)
+    oracles.assert_certified(problem, *answer, **more)
     if not warned:
-        assert answer[-1] <= 1.01 * TOL * problem.factor * problem.scale**2, f"no warning, and gap {answer[-1]}"
+        assert answer[-1] <= 1.01 * TOL * problem.factor * problem.scale**2, (
+            f"no warning, and gap {answer[-1]}"
+        )
 
 
 def answer_of(model):
@@ -119,7 +123,7 @@ def test_estimators(source):
 def test_wide(source):
     """More columns than the moments of a small X are made for, most of them alike."""
     data = source.draw(strategies.data(wide=True))
-    l1_ratio = source.draw(st.sampled_from([1.0, 1.0, 1.0, 1.0, None, 0.5]), label="l1_ratio")
+    l1_ratio = source.draw(st.sampled_from([1.0, 0.99, 0.9]), label="l1_ratio")
     keywords = source.draw(strategies.limits(data))
     alpha = source.draw(strategies.alphas(data, keywords, l1_ratio))[0]
     model = estimator(l1_ratio, alpha, **keywords)
@@ -200,7 +204,7 @@ def test_alpha_for(source):
 
 @given(st.data())
 def test_cross_validation(source):
-    """Every fit of every fold is the least there is; errors are those of its coefficients; the choice is exact."""
+    """Every fit of every fold is the least there is, errors are those of its coefficients."""
     data = source.draw(strategies.data(min_rows=2))
     ratios = source.draw(st.lists(strategies.RATIOS.filter(bool), min_size=1, max_size=2, unique=True))
     keywords = source.draw(strategies.limits(data))
@@ -233,7 +237,9 @@ def test_cross_validation(source):
                 weights = np.ones(len(test)) if data.weights is None else data.weights[test]
                 level = model.fold_intercepts_[number, r, 0, k]
                 apart = oracles.dense(data.X[test]) @ coef + level - data.y[test]
-                size = np.abs(oracles.dense(data.X[test])) @ np.abs(coef) + np.abs(level) + np.abs(data.y[test])
+                size = (
+                    np.abs(oracles.dense(data.X[test])) @ np.abs(coef) + np.abs(level) + np.abs(data.y[test])
+                )
                 mean = np.average(apart**2, weights=weights)
                 slack = np.sqrt(np.average(size**2, weights=weights)) * (1e-5 if single else 1e-12)
                 allowed = slack**2 + 2 * slack * np.sqrt(mean) + 1e-9 * mean + np.finfo(np.float64).tiny
@@ -294,15 +300,26 @@ def test_moments(source):
     model = estimator(l1_ratio, alpha, **keywords)
     _, warned = fitted(lambda: model.fit_moments(sl.Moments.from_chunks(chunks)))
     note(f"{data!r} {model!r} {model.solver_} {model.status_}")
-    assert_true(problem_of(data, keywords, alpha, l1_ratio), answer_of(model), warned)
+    # Squares have half of the digits: what is dependent to 1e-6 is so for moments.
+    problem = problem_of(data, keywords, alpha, l1_ratio)
+    assert_true(problem, answer_of(model), warned, cancelling=1e-12)
 
 
-MODELS = [sl.Lasso, sl.ElasticNet, sl.Ridge, sl.LassoCV, sl.ElasticNetCV, sl.RidgeCV, sl.LassoIC, sl.ElasticNetIC]
+MODELS = [
+    sl.Lasso,
+    sl.ElasticNet,
+    sl.Ridge,
+    sl.LassoCV,
+    sl.ElasticNetCV,
+    sl.RidgeCV,
+    sl.LassoIC,
+    sl.ElasticNetIC,
+]
 
 
 @given(st.data())
 def test_nonsense(source):
-    """Any value for any argument: a fit, or an error whose sentence names the argument, and nothing changed."""
+    """Any value for any argument: a fit, or an error whose sentence names it, and nothing changed."""
     kind = source.draw(st.sampled_from(MODELS), label="class")
     X, y = oracles.numbers(5, 2, seed=1)
     names = [name for name in inspect.signature(kind).parameters if name not in ("verbose", "random_state")]
@@ -325,3 +342,126 @@ def test_nonsense(source):
             assert vars(model).keys() == before.keys()
         else:
             assert np.isfinite(model.coef_).all()
+
+
+# ---------------------------------------------------------------------------------------------
+# What was found
+# ---------------------------------------------------------------------------------------------
+
+
+def test_sparse_chunks_far_from_zero():
+    """Centring by subtraction would leave nothing of the spread, and make a slope of a constant."""
+    rng = np.random.default_rng(0)
+    X = np.column_stack([rng.standard_normal(40) + 1e8, np.full(40, 0.1), rng.standard_normal(40)])
+    y = X[:, 0] - 1e8 + 0.1 * rng.standard_normal(40)
+    whole = sl.Ridge(0.1).fit(X, y)
+    for kind in (sparse.csr_array, sparse.csc_array):
+        chunks = [(kind(X[top : top + 10]), y[top : top + 10]) for top in range(0, 40, 10)]
+        found = sl.Ridge(0.1).fit_moments(sl.Moments.from_chunks(chunks))
+        np.testing.assert_allclose(found.coef_, whole.coef_, rtol=1e-7, atol=1e-12)
+        assert found.coef_[1] == 0.0
+
+
+@pytest.mark.parametrize("kind", [np.asarray, sparse.csr_array])
+def test_a_fold_without_any_usable_column(kind):
+    """Every column is constant where a fold is fitted, or everywhere."""
+    X, y = np.array([[0.0], [0.0], [0.0], [5.0]]), np.array([1.0, 2.0, 3.0, 4.0])
+    folds = [([0, 1, 2], [3]), ([1, 2], [0, 3])]
+    for weights in (None, [0.0]):
+        model = sl.RidgeCV(cv=folds, scoring="neg_mean_squared_error", penalty_weights=weights)
+        model.fit(kind(X), y)
+        np.testing.assert_allclose(model.mse_path_[:, 0], 4.0)
+    constant = sl.RidgeCV().fit(kind(np.ones((4, 2))), y)
+    assert not constant.coef_.any()
+    assert not sl.LassoIC().fit(kind(np.ones((4, 2))), y).coef_.any()
+    assert not sl.ElasticNetIC().fit(kind(np.ones((4, 70))), y).coef_.any()
+
+
+def test_alphas_from_one_end_of_the_numbers_to_the_other():
+    """Steps between alphas are taken in logarithms; a grid never rises by rounding."""
+    X, y = oracles.numbers(20, 4, seed=3)
+    path = sl.lasso_path(X, y, alphas=[1e300, 1.0, 1e-300, 5e-324])
+    np.testing.assert_allclose(path.coefs[:, -1], path.coefs[:, -2], rtol=1e-9)
+    for seed in range(20):
+        X, y = oracles.numbers(20, 4, seed=seed)
+        assert (np.diff(sl.alpha_grid(X, y, eps=1.0, n_alphas=7)) <= 0.0).all()
+    with pytest.raises(ValueError, match="The largest alpha overflows"):
+        sl.enet_path(X, 1e100 * y, l1_ratio=1e-300)
+
+
+def test_penalties_that_overflow_or_vanish():
+    """An infinite penalty holds its feature at zero; one below all rounding is none."""
+    X, y = oracles.numbers(6, 9, seed=4)
+    huge = np.append(np.ones(8), 1e200)
+    for model in (sl.Ridge(1.0), sl.Ridge(1.0, positive=True), sl.ElasticNet(1.0)):
+        held = model.set_params(penalty_weights=1 / huge**1.5).fit(X / huge, y).coef_
+        assert np.isfinite(held).all()
+    for model in (sl.Ridge(1e-300), sl.Ridge(1e-100), sl.ElasticNet(1e-100, l1_ratio=0.0)):
+        assert model.fit(X, y).dual_gap_ <= 1e-12 * np.var(y)
+    column = 1e147 * X[:, :1]
+    assert sl.Ridge(1.0).fit(column, y, np.full(6, 1e11)).coef_[0] != 0.0
+
+
+def test_squares_that_overflow_in_the_table_of_scores():
+    """Errors near 1e228 have a mean and a spread, and squares that do not exist."""
+    X, y = oracles.numbers(20, 3, seed=5)
+    plain, large = sl.LassoCV(alphas=5).fit(X, y), sl.LassoCV(alphas=5).fit(X, 2.0**380 * y)
+    for name in ("mean_test_score", "std_test_score"):
+        np.testing.assert_allclose(large.cv_results_[name], 2.0**760 * plain.cv_results_[name], rtol=1e-9)
+    with pytest.raises(ValueError, match="errors on rows left out overflow"):
+        sl.LassoCV(alphas=5).fit(X, 1e160 * y)
+    assert np.isfinite(sl.RidgeCV().fit(X, 2.0**380 * y).coef_).all()
+
+
+def test_degrees_of_freedom_are_a_rank():
+    """Columns without a penalty may be more than the rows."""
+    X, y = oracles.numbers(4, 6, seed=6)
+    model = sl.ElasticNetIC(l1_ratio=0.5, penalty_weights=[0, 0, 0, 0, 0, 1], noise_variance=1.0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        model.fit(X, y)
+    assert model.degrees_of_freedom_.max() <= 3 + 1e-9
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_knots_of_near_copies(seed):
+    """Columns that are equal to nine digits can all be on the path."""
+    rng = np.random.default_rng(seed)
+    x = rng.standard_normal(12)
+    X = np.column_stack([x + 1e-9 * rng.standard_normal(12) for _ in range(4)] + [2 * x])
+    y = np.where(np.arange(12) == 6, -1.3, 0.0)
+    weights = rng.uniform(0.3, 1.0, 5)
+    for size in (1, 2, 3, 4):
+        assert 0.0 <= sl.alpha_for(X, y, n_nonzero=size, penalty_weights=weights) < np.inf
+
+
+def test_least_squares_on_columns_of_all_sizes():
+    """The shortest solution must not lose the directions that only columns in small units have."""
+    X = np.array([[1.0, 2.5e-2, 1e100], [1.0, -3.5e-2, 1e100]])
+    y = np.array([1.0, -2.0])
+    with pytest.warns(UserWarning, match="alpha=0"):
+        model = sl.Lasso(0.0, fit_intercept=False).fit(X, y)
+    np.testing.assert_allclose(model.predict(X), y, rtol=1e-9)
+
+
+def test_columns_whose_squares_vanish_count_as_constant():
+    """As those do whose squares overflow as an error: there is nothing to compute with."""
+    X, y = oracles.numbers(20, 2, seed=7)
+    model = sl.Lasso(0.01).fit(X * [1.0, 1e-160], y)
+    assert model.coef_[1] == 0.0
+    assert model.dual_gap_ <= 1e-12
+    assert not sl.Lasso(1.0, positive=True).fit(1e-310 * X, 1e-313 * y).coef_.any()
+
+
+@pytest.mark.parametrize(
+    ("model", "name"),
+    [
+        (sl.LassoCV(relax=[1, [2]]), "relax"),
+        (sl.LassoCV(scoring={}), "scoring"),
+        (sl.Lasso(precompute=[1, [2]]), "precompute"),
+    ],
+)
+def test_sentences_name_the_argument(model, name):
+    """Lists whose entries differ in length, and an empty dictionary."""
+    with pytest.raises((TypeError, ValueError), match=name):
+        model.fit(*oracles.numbers(5, 2))
