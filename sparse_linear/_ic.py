@@ -311,7 +311,8 @@ def degrees_of_freedom(source, penalty, lam, features, coef):
     coef : ndarray of shape (m,)
     """
     rules = np.column_stack(penalty)[features]
-    rules[:, :2] *= lam
+    with np.errstate(over="ignore"):
+        rules[:, :2] *= lam
     free = np.array([_kernels.is_free(w, rule) for w, rule in zip(coef, rules, strict=True)], dtype=bool)
     ridge = np.minimum(rules[free, 1], LARGE)
     if not ridge.any() and rules[free, 0].all():

@@ -14,7 +14,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sparse_linear import _active_set, _kernels, _ridge, _working_sets
 from sparse_linear._design import ColumnSource, make_design
 from sparse_linear._moments import MomentDesign, MomentSource, Sums, scaled_targets
-from sparse_linear._penalty import make_penalty
+from sparse_linear._penalty import LARGEST, make_penalty
 
 # A relative gap below this is rounding: a smaller `tol` cannot be told from it.
 ROUNDING = 1e-13
@@ -810,7 +810,8 @@ def _report(units, solved, lams, penalty, bounded, choice, factor, max_iter, tol
         parts.append(Coefs(used, coef.T))
         intercepts[index] = target.mean - coef @ units.mean[used]
         magnitude = np.abs(coef)
-        paid = lams[index][:, None] * magnitude  # first, since squares of coefficients may overflow
+        # First, since squares of coefficients may overflow; and never infinite, since others are free.
+        paid = np.minimum(lams[index][:, None] * magnitude, LARGEST)
         penalties = paid @ penalty.l1[used] + 0.5 * np.einsum("ij,ij->i", paid * penalty.l2[used], magnitude)
         with np.errstate(over="ignore"):  # the square of a huge y is infinite, its coefficients are not
             objectives[index] = factor * (0.5 * solution.rss * scale * scale + penalties)

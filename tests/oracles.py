@@ -576,8 +576,8 @@ def assert_certified(given, coef, intercept, objective, dual_gap, cancelling=CAN
     eps = np.finfo(coef.dtype).eps
     held = (given.lower == 0) & (given.upper == 0)
     assert not coef[held].any(), f"features {np.flatnonzero(held & (coef != 0))} are held at 0 but are not 0"
-    slack = 0.0 if coef.dtype == np.float64 else eps
-    over = np.maximum(given.lower - coef, coef - given.upper) > slack * np.abs(coef)
+    slack = 0.0 if coef.dtype == np.float64 else eps * np.abs(coef) + np.finfo(coef.dtype).tiny
+    over = np.maximum(given.lower - coef, coef - given.upper) > slack
     assert not over.any(), f"features {np.flatnonzero(over)} are out of bounds: {coef[over]}"
     unit = given.factor * given.scale**2
     rounding = rounding_of(given, coef, objective)
