@@ -57,9 +57,9 @@ def check_real(value, name, *, low=None, high=None):
 
 def check_reals(values, name, *, low=None, high=None):
     """A number, or a non-empty list of them, each as `check_real`; as an array."""
-    if isinstance(values, numbers.Number) or not np.iterable(values):
+    if isinstance(values, (str, bytes)) or not np.iterable(values):
         return np.array([check_real(values, name, low=low, high=high)])
-    if isinstance(values, str) or len(values) == 0 or any(np.iterable(value) for value in values):
+    if len(values) == 0 or any(np.iterable(value) and not isinstance(value, str) for value in values):
         raise ValueError(f"{name} must be a number or a non-empty list of numbers, got {values!r:.60}.")
     return np.array([check_real(value, name, low=low, high=high) for value in values])
 
