@@ -64,8 +64,10 @@ def _with_steps(start, lams):
     before = float(start)
     for index, lam in enumerate(lams.tolist()):
         if 0.0 < lam < STEP * before and before < np.inf:
-            n_steps = math.ceil(math.log(lam / before) / math.log(STEP))
-            sequence.extend(before * (lam / before) ** (step / n_steps) for step in range(1, n_steps))
+            # In logarithms: from one end of the range of float64 to the other, the ratio would be 0.
+            top, far = math.log(before), math.log(lam) - math.log(before)
+            n_steps = math.ceil(far / math.log(STEP))
+            sequence.extend(math.exp(top + far * step / n_steps) for step in range(1, n_steps))
             answers.extend([-1] * (n_steps - 1))
         sequence.append(lam)
         answers.append(index)

@@ -182,6 +182,7 @@ class _Engine:
         """Coefficients and intercepts for every amount of relaxation."""
         return _solve.relaxed(data, fit, penalty, self.settings.relax, self.settings.max_iter, watch)
 
+    @np.errstate(over="ignore")  # `_selection.summarise` says what to do about errors that overflow
     def _errors(self, number, parts, intercepts, watch):
         """Mean squared errors (q, b) on the rows that a fold leaves out."""
         errors = np.empty(intercepts.shape)

@@ -60,7 +60,7 @@ def make_units(mean, square, count):
     """Units from weighted means and weighted mean squares about them; `count` is the number of rows."""
     norm = np.sqrt(square)
     constant = norm <= CONSTANT * np.abs(mean) if count > 1 else np.ones(len(norm), dtype=bool)
-    constant |= norm == 0.0
+    constant |= square < np.finfo(np.float64).tiny  # what is left of the squares has lost its digits
     norm[constant] = 1.0
     return Units(mean, norm, constant)
 
@@ -654,7 +654,7 @@ class ColumnSource:
         places = np.full(self.design.p, -1)
         places[known] = np.arange(len(known))
         rows = places[np.concatenate([before, new])]
-        if (rows >= 0).all():
+        if self.left and (rows >= 0).all():
             return self.left[1].gram[np.ix_(rows, places[new])]
         block = self.design.block()
         block.gather(before)

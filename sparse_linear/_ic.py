@@ -31,6 +31,8 @@ from sparse_linear._penalty import make_penalty
 CRITERIA = ("aic", "aicc", "bic", "ebic")
 # A variance of the noise below this share of that of y is rounding.
 ROUNDING = 1e-13
+# A ridge penalty this large leaves nothing.
+LARGE = 1e300
 
 
 def price(criterion, df, n, p, intercept, gamma):
@@ -40,7 +42,7 @@ def price(criterion, df, n, p, intercept, gamma):
     if criterion == "aicc":
         m = df + intercept
         left = n - m - 1.0
-        with np.errstate(divide="ignore"):
+        with np.errstate(divide="ignore", invalid="ignore"):
             return np.where(left > 0.0, 2.0 * df + 2.0 * m * (m + 1.0) / np.maximum(left, 0.0), np.inf)
     extra = 0.0
     if criterion == "ebic":
@@ -69,7 +71,7 @@ def noise_variance(source, usable, n, intercept):
     if len(features) + intercept >= n:
         ends = np.where(usable, np.inf, 0.0)
         penalty = make_penalty(len(usable), 1.0, 0.0, None, -ends, ends)
-        level = np.sqrt(2.0 * np.log(len(features)) / n)
+        level = np.sqrt(2.0 * np.log(max(len(features), 1)) / n)
         for knot in _knots.knots(source, penalty, 0.0):
             if knot.lam <= level * np.sqrt(knot.rss):
                 break
@@ -316,7 +318,9 @@ class ElasticNetIC(StreamingModel):
 
 
 def degrees_of_freedom(source, penalty, lam, features, coef):
-    """Trace of the hat matrix of the free features: their number, if there is no ridge penalty.
+    """Trace of the hat matrix of the free features: their rank, if there is no ridge penalty.
+
+    Those with an l1 penalty are independent. Features without any need not be.
 
     Parameters
     ----------
@@ -328,13 +332,19 @@ def degrees_of_freedom(source, penalty, lam, features, coef):
     coef : ndarray of shape (m,)
     """
     rules = np.column_stack(penalty)[features]
-    rules[:, :2] *= lam
+    with np.errstate(over="ignore"):
+        rules[:, :2] *= lam
     free = np.array([_kernels.is_free(w, rule) for w, rule in zip(coef, rules, strict=True)], dtype=bool)
-    ridge = rules[free, 1]
-    if not ridge.any():
+    ridge = np.minimum(rules[free, 1], LARGE)
+    if not ridge.any() and rules[free, 0].all():
         return float(free.sum())
     gram = source.gram_of(features[free])
-    return float(np.trace(linalg.solve(gram + np.diag(ridge), gram, assume_a="pos")))
+    unit = np.sqrt(gram.diagonal() + ridge)
+    gram = gram / (unit * unit[:, None])
+    values, vectors = linalg.eigh(gram + np.diag(ridge / unit / unit))
+    kept = values > _ridge.DEPENDENT * values.max(initial=0.0)
+    vectors = vectors[:, kept]
+    return float((np.einsum("ij,ij->j", vectors, gram @ vectors) / values[kept]).sum())
 
 
 class LassoIC(ElasticNetIC):

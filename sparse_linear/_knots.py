@@ -19,7 +19,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy import linalg
 
-from sparse_linear import _active_set
+from sparse_linear import _active_set, _ridge
 from sparse_linear import _compiled as _kernels
 
 # How far below a knot, as a share of lambda, the next piece is looked for.
@@ -82,7 +82,10 @@ class _Piece:
         self.rules, self.lam, self.coef, self.free = rules, lam, coef, free
         pull = np.sign(coef[free]) * rules[free, 0]
         gram = source.gram_of(free)
-        self.direction = linalg.solve(gram, pull, assume_a="pos") if len(free) else np.empty(0)
+        try:
+            self.direction = _ridge.CholeskyInverse(gram, 0.0)(pull[None], None)[0]
+        except _ridge.SingularError:  # one of many: the fit is the same
+            self.direction = linalg.lstsq(gram, pull, cond=_ridge.DEPENDENT, check_finite=False)[0]
         used = np.union1d(free, np.flatnonzero(coef))
         ways = np.zeros((2, len(used)))
         ways[0] = coef[used]
@@ -133,7 +136,7 @@ class _Piece:
         """Squared norm of the residual there."""
         linear = self.direction @ self.corr[self.free]
         quadratic = self.direction @ self.speed[self.free]
-        return max(self.rss - 2.0 * length * linear + length * length * quadratic, 0.0)
+        return max(self.rss - 2.0 * length * linear + length * (length * quadratic), 0.0)
 
 
 def lambda_for_size(source, penalty, size):

@@ -198,7 +198,11 @@ class Sums(NamedTuple):
 
     @classmethod
     def from_sparse(cls, X, Y, weights):
-        """Sums of sparse rows, never densified; X is CSR or CSC."""
+        """Sums of sparse rows; X is CSR or CSC.
+
+        It is never made dense but for the columns that are far from zero for their spread. They hold few
+        zeros, if any, and are centred before they are multiplied: afterwards, all digits could be lost.
+        """
         entries = _design.entries_of(X)
         p = X.shape[1]
         weight = weights.sum()
@@ -215,7 +219,22 @@ class Sums(NamedTuple):
         xx -= np.triu(weight * np.outer(mean_x, mean_x))
         xx += np.triu(xx, 1).T
         xy = _kernels.entry_product(entries, y * weights[:, None], p)
-        return cls(int(np.count_nonzero(weights)), float(weight), mean_x, mean_y, xx, xy, weights @ (y * y))
+        rest_x = np.zeros(p)
+        far = np.flatnonzero((mean_x != 0.0) & ~(xx.diagonal() > weight * (mean_x / _design.FAR) ** 2))
+        if len(far):
+            columns = X[:, far].toarray().astype(np.float64)
+            first_x = columns[np.argmax(weights)]
+            columns = np.where(weights[:, None] > 0.0, columns - first_x, 0.0)
+            shift_x = weights @ columns / weight
+            columns -= shift_x
+            mean_x[far], rest_x[far] = _two_sum(first_x, shift_x)
+            weighted = columns * weights[:, None]
+            cross = _kernels.entry_product(entries, weighted, p)
+            xx[far], xx[:, far] = cross.T, cross
+            xx[np.ix_(far, far)] = columns.T @ weighted
+            xy[far] = weighted.T @ y
+        count, yy = int(np.count_nonzero(weights)), weights @ (y * y)
+        return cls(count, float(weight), mean_x, mean_y, xx, xy, yy, rest_x)
 
     @classmethod
     def from_data(cls, X, Y, weights):

@@ -546,4 +546,10 @@ def make_grid(data, penalty, eps, n_alphas, standardize):
     resolution = np.finfo(np.float64).resolution
     if top <= resolution:
         return np.full(n_alphas, resolution)
-    return np.geomspace(top, top * eps, num=n_alphas)
+    if not np.isfinite(top):
+        raise ValueError(
+            "The largest alpha overflows, because l1_ratio or a factor among penalty_weights is tiny; give "
+            "the alphas yourself."
+        )
+    # Rounding must not turn the order of alphas that are nearly equal.
+    return np.minimum.accumulate(np.geomspace(top, top * eps, num=n_alphas))

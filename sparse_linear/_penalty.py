@@ -22,6 +22,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+# The largest number.
+LARGEST = np.finfo(np.float64).max
+
 
 class Penalty(NamedTuple):
     """Penalty factors and bounds of every feature, for ``lambda = 1``; arrays of shape (p,), float64."""
@@ -38,10 +41,11 @@ class Penalty(NamedTuple):
         """
         if standardize:
             return self.per_standard_deviation(units.norm).in_units(units, scale)
-        unit = units.norm / scale
-        lower, upper = self.lower * unit, self.upper * unit
-        lower[units.constant] = upper[units.constant] = 0.0
-        return Penalty(self.l1 / units.norm / scale, self.l2 / units.norm / units.norm, lower, upper)
+        with np.errstate(over="ignore"):  # an infinite penalty holds its feature at zero
+            unit = np.minimum(units.norm / scale, LARGEST)  # a bound of 0 remains one
+            lower, upper = self.lower * unit, self.upper * unit
+            lower[units.constant] = upper[units.constant] = 0.0
+            return Penalty(self.l1 / units.norm / scale, self.l2 / units.norm / units.norm, lower, upper)
 
     def per_standard_deviation(self, norm):
         """The penalty that `standardize` asks for: the same factors, on ``w_j norm_j``."""

@@ -31,6 +31,8 @@ from scipy.sparse.linalg import LinearOperator, lsmr
 # Corrections are made until the last one is below this share of the solution, at most REFINEMENTS times.
 ACCURATE = 1e-14
 REFINEMENTS = 4
+# The largest number.
+LARGEST = np.finfo(np.float64).max
 # Singular values below this share of the largest are rounding: the columns, of unit length, are dependent.
 DEPENDENT = 1e-12
 # Below this reciprocal condition number a factor of the normal equations cannot be refined.
@@ -407,7 +409,7 @@ class Primal:
         """Solutions (k, b, p) for right-hand sides (k, p) and all lambdas (b,) that were prepared for."""
         reduced, values, vectors = self.reduce(right), self.inverse.values, self.inverse.vectors
         turned = (reduced @ vectors)[:, None, :] / (values + lams[:, None])
-        solved = turned.reshape(-1, len(values)) @ vectors.T
+        solved = turned.reshape(len(right) * len(lams), len(values)) @ vectors.T
         return self.expand(solved, np.repeat(right, len(lams), axis=0)).reshape(len(right), len(lams), -1)
 
     def refined(self, targets, lams, corrs=None, which=None):
@@ -652,7 +654,7 @@ class Refined(NamedTuple):
 def _refine(factor, design, targets, l2, lams, corrs, which):
     """Solve with a factor, then correct by the gradient until it no longer matters; see `Primal.refined`."""
     used = np.isfinite(l2)
-    penalty = np.where(used, l2, 0.0) * lams[:, None]
+    penalty = np.minimum(np.where(used, l2, 0.0) * lams[:, None], LARGEST)  # infinity times 0 is no number
     every = bool(used.all())
 
     def within(gradient):
@@ -746,7 +748,8 @@ def _left_out(rows, y, apart, turned, shrink, slack):
     for first in range(0, len(turned), width):
         targets = slice(first, min(first + width, len(turned)))
         coefs = turned[targets].T[:, :, None] * shrink[:, None, :]
-        fitted = (apart @ coefs.reshape(len(shrink), -1)).reshape(len(rows), -1, shrink.shape[1])
+        flat = apart @ coefs.reshape(len(shrink), coefs.shape[1] * coefs.shape[2])
+        fitted = flat.reshape(len(rows), *coefs.shape[1:])
         yield LeftOut(rows, targets, y[:, targets, None] - fitted, slack)
 
 
@@ -805,7 +808,7 @@ class KernelSpectrum:
         scaled = Y[self.rows] * self.root[:, None]
         turned = self.vectors.T @ scaled
         shares = turned[:, :, None] / (self.values[:, None, None] + lams)
-        flat = self.vectors @ shares.reshape(len(turned), -1)
+        flat = self.vectors @ shares.reshape(len(turned), shares.shape[1] * shares.shape[2])
         found = (self.kernel[np.ix_(others, self.rows)] * self.root) @ flat
         if self.columns.shape[1]:
             left = lams * flat.reshape(len(scaled), -1, len(lams))
@@ -863,6 +866,9 @@ def svd(design, targets, diagonal, norm):
             scaled = columns[free] * norm[free][:, None]
             solution = linalg.lstsq(scaled.T, rest.T, cond=DEPENDENT, check_finite=False)[0]
             solution *= norm[free][:, None]
+            # Directions that only columns in small units have look dependent there.
+            left = rest.T - columns[free].T @ solution
+            solution += linalg.lstsq(columns[free].T, left, cond=DEPENDENT, check_finite=False)[0]
         coefs[:, free] = solution.T
     return coefs, 1
 

@@ -719,13 +719,14 @@ class RidgeCV(RidgeModel):
             if stored is not None:
                 stored[rows, targets] = squares
             sums[0][targets] += squares.sum(axis=0)
-            if self.alpha_per_target:
-                sums[1][targets] += np.square(squares).sum(axis=0)
-                continue
-            # The mean of each row, over the targets so far.
-            mean = squares.sum(axis=1) / q + (mean if targets.start else 0.0)
-            if targets.stop == q:
-                sums[1][0] += np.square(mean).sum(axis=0)
+            with np.errstate(over="ignore"):  # errors that large have no standard error
+                if self.alpha_per_target:
+                    sums[1][targets] += np.square(squares).sum(axis=0)
+                    continue
+                # The mean of each row, over the targets so far.
+                mean = squares.sum(axis=1) / q + (mean if targets.start else 0.0)
+                if targets.stop == q:
+                    sums[1][0] += np.square(mean).sum(axis=0)
         errors = sums[0] / n
         groups = q if self.alpha_per_target else 1
         error = np.full((groups, b), np.nan)
@@ -747,7 +748,8 @@ class RidgeCV(RidgeModel):
             )
         else:
             scores = -errors if self.alpha_per_target else -errors.mean(axis=0, keepdims=True)
-            spread = np.maximum(sums[1][:groups] / n - scores * scores, 0.0)
+            with np.errstate(over="ignore", invalid="ignore"):
+                spread = np.maximum(sums[1][:groups] / n - scores * scores, 0.0)
             error = np.sqrt(spread / max(n - 1, 1))
         tables = []
         for some, wrong in zip(scores, error, strict=True):

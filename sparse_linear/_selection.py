@@ -171,6 +171,10 @@ def make_scoring(scoring, owner, params, X, y, per_target):
     """`Scoring` by the name of a scorer, or by a callable; None if there is none."""
     if scoring is None:
         return None
+    if isinstance(scoring, (dict, list, tuple, set)):
+        raise ValueError(
+            f"scoring must be one scorer, its name or a callable, got {scoring!r:.60}; choose one of several."
+        )
     return Scoring(check_scoring(owner, scoring=scoring), params, X, y, per_target)
 
 
@@ -205,7 +209,13 @@ def summarise(candidates, scores):
         mean (from divisor n_folds - 1; NaN for one fold) of their scores; their rank; the score of each fold.
     """
     n_folds = scores.shape[1]
-    mean, std = scores.mean(axis=1), scores.std(axis=1)
+    largest = np.abs(scores).max()
+    if not np.isfinite(largest):
+        raise ValueError(
+            "The errors on rows left out overflow; divide y, or the columns of X that are huge there."
+        )
+    size = 2.0 ** np.frexp(largest)[1]  # squares of scores that are squares themselves may overflow
+    mean, std = scores.mean(axis=1), size * (scores / size).std(axis=1)
     error = std / np.sqrt(n_folds - 1.0) if n_folds > 1 else np.full(len(scores), np.nan)
     rank = 1 + np.searchsorted(np.sort(-mean), -mean, side="left")
     return {

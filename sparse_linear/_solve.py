@@ -15,7 +15,7 @@ from sparse_linear import _active_set, _ridge, _working_sets
 from sparse_linear import _compiled as _kernels
 from sparse_linear._design import ColumnSource, make_design
 from sparse_linear._moments import MomentDesign, MomentSource, Sums, scaled_targets
-from sparse_linear._penalty import make_penalty
+from sparse_linear._penalty import LARGEST, make_penalty
 
 # A relative gap below this is rounding: a smaller `tol` cannot be told from it.
 ROUNDING = 1e-13
@@ -23,6 +23,8 @@ ROUNDING = 1e-13
 MOMENT_ERROR = 16.0 * np.finfo(np.float64).eps
 # A feature whose correlation with the residual, both of unit length, is below this is at rest.
 SETTLED = 1e-17
+# A ridge penalty below this, for a column of unit length, is none.
+NEGLIGIBLE = 1e-32
 # Normal equations with more unknowns than this are not formed (they would take 3 GB).
 LARGEST_GRAM = 20_000
 # What is said of a solver that was not exact to the end.
@@ -295,6 +297,7 @@ def select_solver(problem):
     return direct
 
 
+@np.errstate(over="ignore")  # an infinite penalty holds its feature at zero
 def fit(
     data,
     penalty,
@@ -367,12 +370,19 @@ class _Solved(NamedTuple):
     solutions: list  # of _active_set.Solutions
 
 
+def _without_negligible(penalty, lams):
+    """The penalty in units, without ridge penalties that are worth less than rounding of a correlation."""
+    if not penalty.l2.any():
+        return penalty
+    return penalty._replace(l2=np.where(lams.max() * penalty.l2 < NEGLIGIBLE, 0.0, penalty.l2))
+
+
 def _fit_active_set(data, penalty, lams, max_iter, start, tol, watch, choice):
     targets, solutions = [], []
     for index in range(data.n_targets):
         source = data.source(index)
         units, scale = source.units, source.target.scale or 1.0
-        in_units = penalty.in_units(units, scale)
+        in_units = _without_negligible(penalty.in_units(units, scale), lams[index])
         coef = None if start is None else start[index] * (units.norm / scale)
         solution = _active_set.solve_path(source, in_units, lams[index], max_iter, coef, tol, watch)
         if data.moments is not None:
@@ -649,7 +659,8 @@ def _fit_quadratic(data, moments, penalty, lams, max_iter, choice):
     """
     design, Y = data.design, data.Y
     q, n_lams = lams.shape
-    rules, l2 = penalty.in_units(design.units, 1.0), penalty.ridge_in_units(design.units)
+    rules = _without_negligible(penalty.in_units(design.units, 1.0), lams)
+    l2 = np.where(rules.excluded, np.inf, rules.l2)
     p = len(l2)
     coefs = np.zeros((q, n_lams, p))
     gaps, rss = np.empty((2, q, n_lams))
@@ -684,6 +695,10 @@ def _fit_quadratic(data, moments, penalty, lams, max_iter, choice):
         _active_set.Solutions(features, coefs[index], gaps[index], rss[index], rounds[index])
         for index in range(q)
     ]
+    if reported.solver in ("svd", "qr", "lsmr") and design.n * p <= BATCH:  # dependent columns, or nearly
+        solutions = [
+            _with_slip(data, index, rules, lams[index], part) for index, part in enumerate(solutions)
+        ]
     return _Solved(targets, solutions), reported
 
 
@@ -818,9 +833,9 @@ def _report(units, solved, lams, penalty, bounded, choice, factor, max_iter, tol
         parts.append(Coefs(used, coef.T))
         intercepts[index] = target.mean - coef @ units.mean[used]
         magnitude = np.abs(coef)
-        penalties = lams[index] * (
-            magnitude @ penalty.l1[used] + 0.5 * (magnitude * magnitude) @ penalty.l2[used]
-        )
+        # First, since squares of coefficients may overflow; and never infinite, since others are free.
+        paid = np.minimum(lams[index][:, None] * magnitude, LARGEST)
+        penalties = paid @ penalty.l1[used] + 0.5 * np.einsum("ij,ij->i", paid * penalty.l2[used], magnitude)
         with np.errstate(over="ignore"):  # the square of a huge y is infinite, its coefficients are not
             objectives[index] = factor * (0.5 * solution.rss * scale * scale + penalties)
             gaps[index] = factor * solution.gaps * scale * scale

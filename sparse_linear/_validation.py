@@ -59,9 +59,9 @@ def check_real(value, name, *, low=None, high=None):
 
 def check_reals(values, name, *, low=None, high=None):
     """A number, or a non-empty list of them, each as `check_real`; as an array."""
-    if np.ndim(values) == 0:
+    if isinstance(values, (str, bytes)) or not np.iterable(values):
         return np.array([check_real(values, name, low=low, high=high)])
-    if np.ndim(values) > 1 or len(values) == 0:
+    if len(values) == 0 or any(np.iterable(value) and not isinstance(value, str) for value in values):
         raise ValueError(f"{name} must be a number or a non-empty list of numbers, got {values!r:.60}.")
     return np.array([check_real(value, name, low=low, high=high) for value in values])
 
@@ -209,8 +209,11 @@ def check_precompute(precompute, X, weights, fit_intercept):
     if isinstance(precompute, (bool, np.bool_)) or (isinstance(precompute, str) and precompute == "auto"):
         return
     n_features = X.shape[1]
-    if isinstance(precompute, str) or np.shape(precompute) != (n_features, n_features):
-        got = repr(precompute) if isinstance(precompute, str) else f"shape {np.shape(precompute)}"
+    try:
+        got = f"shape {np.shape(precompute)}" if np.ndim(precompute) else repr(precompute)
+    except ValueError:  # rows that differ in length
+        got = f"{precompute!r:.60}"
+    if got != f"shape {(n_features, n_features)}":
         raise ValueError(
             f"precompute must be True, False, 'auto' or a Gram matrix of shape ({n_features}, {n_features}); "
             f"got {got}."

@@ -174,7 +174,8 @@ class FactorSet(FeatureSet):
         work.coef[new] = 0.0 if coef is None else coef[features]
         rule = self.rules[features]
         work.base[new] = rule
-        work.rule[new] = rule * (self.lam, self.lam, 1.0, 1.0)
+        with np.errstate(over="ignore"):  # an infinite penalty holds its feature at zero
+            work.rule[new] = rule * (self.lam, self.lam, 1.0, 1.0)
 
     def leave(self):
         """Leave the Gram matrix to the next path on the same source."""

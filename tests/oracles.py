@@ -4,6 +4,7 @@ Nothing here is taken from the package. Everything is computed on explicit, dens
 precision where the platform has it (`numpy.longdouble`), so that the package's float64 is what is judged.
 """
 
+import decimal
 import functools
 import itertools
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from scipy import optimize, sparse
 LONG = np.longdouble
 # What float64 may lose in a sum of terms of order one.
 ROUNDING = 1e-13
+EPS = np.finfo(np.float64).eps
 
 
 # ---------------------------------------------------------------------------------------------
@@ -45,7 +47,7 @@ class Problem:
     Z: np.ndarray
     target: np.ndarray
     norm: np.ndarray  # weighted root mean square of the columns of Z
-    scale: LONG  # the same of `target`; 1 for a constant target
+    scale: LONG  # the same of `target`; 1 for a constant target, which is 0
     constant: np.ndarray
     fit_intercept: bool
     l1: np.ndarray
@@ -183,7 +185,10 @@ def problem(
     target = np.where(share > 0, y - middle, 0)
     norm = np.sqrt(share @ (Z * Z))
     scale = np.sqrt(share @ (target * target))
-    constant = norm <= 1e-13 * np.abs(mean)
+    if scale <= 1e-13 * abs(middle):  # y counts as constant
+        scale, target = LONG(1), np.zeros(n, dtype=LONG)
+    # Squares below the smallest normal number have no digits left in float64.
+    constant = (norm <= 1e-13 * np.abs(mean)) | (norm * norm < np.finfo(np.float64).tiny)
     if fit_intercept and np.count_nonzero(share) == 1:
         constant[:] = True
     factors = np.ones(p, dtype=LONG)
@@ -213,7 +218,7 @@ def problem(
         Z=Z,
         target=target,
         norm=norm,
-        scale=scale if scale > 1e-13 * abs(middle) else LONG(1),
+        scale=scale,
         constant=constant,
         fit_intercept=fit_intercept,
         l1=l1,
@@ -410,6 +415,184 @@ def bounded_ridge(given):
     coef = np.zeros(p)
     coef[free] = found.x
     return coef
+
+
+# ---------------------------------------------------------------------------------------------
+# The minimum, to fifty digits and more
+# ---------------------------------------------------------------------------------------------
+
+# Solutions with huge coefficients that cancel are none in float64: per square of a coefficient (of columns of
+# unit length), this much is added to what they reach. It is the square of what "dependent" means for `rank_`.
+CANCELLING = decimal.Decimal("1e-14")
+DIGITS = decimal.Context(
+    prec=120, Emax=decimal.MAX_EMAX, Emin=decimal.MIN_EMIN, traps=[decimal.InvalidOperation]
+)
+STATES = ("lower", "negative", "zero", "positive", "upper")
+
+
+def _decimals(values):
+    return [decimal.Decimal(np.format_float_scientific(value)) for value in np.ravel(values)]
+
+
+def _inner(a, b):
+    return sum((x * y for x, y in zip(a, b, strict=True)), decimal.Decimal(0))
+
+
+def _solved(matrix, right):
+    """Solution of a positive definite system, by elimination without pivots."""
+    rows = [[*row, end] for row, end in zip(matrix, right, strict=True)]
+    for k, pivot in enumerate(rows):
+        for below in rows[k + 1 :]:
+            if below[k]:
+                ratio = below[k] / pivot[k]
+                below[k:] = [x - ratio * y for x, y in zip(below[k:], pivot[k:], strict=True)]
+    found = []
+    for k in reversed(range(len(rows))):
+        found.insert(0, (rows[k][-1] - _inner(rows[k][k + 1 : -1], found)) / rows[k][k])
+    return found
+
+
+def minimum(given, guess, cancelling=CANCELLING, max_rounds=5000):
+    """The least objective of a `Problem`, computed in 120 decimal digits.
+
+    Every feature is in one of `STATES`. For the states as they are, a linear system has the coefficients;
+    the first feature that its own condition wants elsewhere moves one state in that direction, and so on.
+    For a strictly convex problem this ends, by induction over the features: the last one moves only when the
+    others are optimal, and always in the same direction (the least-index rule of Murty 1974, Linear Algebra
+    Appl. 9, for linear complementarity problems). `CANCELLING` makes the problem strictly convex.
+
+    Parameters
+    ----------
+    given : Problem
+    guess : ndarray of shape (p,)
+        Coefficients whose signs are tried first.
+    cancelling : Decimal
+        See `CANCELLING`.
+
+    Returns
+    -------
+    longdouble
+        In the estimator's scale. The minimum itself, or a little more: see `CANCELLING`.
+    """
+    used = np.flatnonzero(~given.constant & (given.lower < given.upper))
+    norm = given.norm[used]
+    with decimal.localcontext(DIGITS):
+        root = np.sqrt(given.share)
+        columns = [_decimals(row) for row in ((given.Z[:, used] / norm) * root[:, None]).T]
+        target = _decimals(root * given.target / given.scale)
+        l1 = _decimals(given.l1[used] / norm / given.scale)
+        l2 = [value + decimal.Decimal(cancelling) for value in _decimals(given.l2[used] / norm / norm)]
+        lower, upper = (
+            _decimals(end[used].astype(LONG) * norm / given.scale) for end in (given.lower, given.upper)
+        )
+        gram = [[_inner(a, b) for b in columns] for a in columns]
+        corrs = [_inner(a, target) for a in columns]
+        where = []
+        for value, low, high in zip(guess[used], given.lower[used], given.upper[used], strict=True):
+            state = 2 + int(np.sign(value))
+            where.append(0 if value <= low < 0 else 4 if value >= high > 0 else state)
+        tiny = decimal.Decimal("1e-40")
+        coef = [decimal.Decimal(0)] * len(used)
+        for _ in range(max_rounds):
+            free = [j for j, state in enumerate(where) if state in (1, 3)]
+            fixed = [j for j, state in enumerate(where) if state in (0, 4)]
+            for j in fixed:
+                coef[j] = upper[j] if where[j] == 4 else lower[j]
+            right = [
+                corrs[j]
+                - (where[j] - 2) * l1[j]
+                - sum((gram[j][k] * coef[k] for k in fixed), decimal.Decimal(0))
+                for j in free
+            ]
+            matrix = [[gram[j][k] + (l2[j] if j == k else 0) for k in free] for j in free]
+            found = dict(zip(free, _solved(matrix, right), strict=True))
+            coef = [
+                found[j] if j in found else coef[j] if j in fixed else decimal.Decimal(0)
+                for j in range(len(used))
+            ]
+            for j, state in enumerate(where):
+                pull = corrs[j] - _inner(gram[j], coef) - l2[j] * coef[j]
+                move = {
+                    0: pull > -l1[j] + tiny,
+                    1: (coef[j] > tiny) - (coef[j] < lower[j] - tiny),
+                    2: (pull > l1[j] + tiny and upper[j] > 0) - (pull < -l1[j] - tiny and lower[j] < 0),
+                    3: (coef[j] > upper[j] + tiny) - (coef[j] < -tiny),
+                    4: -(pull < l1[j] - tiny),
+                }[state]
+                if move:
+                    where[j] += int(move)
+                    break
+            else:
+                break
+        else:
+            raise AssertionError("the reference did not end")
+        rest = [
+            t - sum((coef[j] * columns[j][i] for j in range(len(used))), decimal.Decimal(0))
+            for i, t in enumerate(target)
+        ]
+        value = _inner(rest, rest) / 2 + _inner(l1, [abs(x) for x in coef])
+        value += _inner(l2, [x * x for x in coef]) / 2
+        return LONG(str(+value)) * given.scale**2 * given.factor
+
+
+def rounding_of(given, coef, objective):
+    """What float64 may lose in the objective of some coefficients, in the estimator's scale.
+
+    Terms that cancel are larger than their sum, and columns far from zero, or a target, have lost the digits
+    of their mean. Below the smallest normal number there are no digits.
+    """
+    used = (np.asarray(coef) != 0) & ~given.constant
+    size = 1 + np.sum(np.abs(coef) * given.norm) / given.scale
+    middle = np.abs(given.share @ given.y) / given.scale if given.fit_intercept else 0
+    tilt = np.max(np.abs(given.mean[used]) / given.norm[used], initial=1)
+    lost = size * np.maximum(size * tilt, middle) * given.factor * given.scale**2 + abs(objective)
+    return 1e-12 * lost + np.finfo(np.float64).tiny * (1 + given.factor)
+
+
+def assert_near_minimum(given, coef, objective, dual_gap, cancelling=CANCELLING):
+    """Assert that an objective is no further from the least one than `dual_gap` says, up to rounding."""
+    least = minimum(given, coef, cancelling)
+    rounding = rounding_of(given, coef, objective)
+    unit = given.factor * given.scale**2
+    assert objective - least <= dual_gap + rounding, (
+        f"the objective is {float((objective - least) / unit):.3e} above the minimum, "
+        f"the gap says {float(dual_gap / unit):.3e}"
+    )
+
+
+def assert_certified(given, coef, intercept, objective, dual_gap, cancelling=CANCELLING):
+    """Assert that what is said of a solution is true, up to the rounding of float64.
+
+    The objective is that of the coefficients, and is no further from the least one than `dual_gap` says.
+    """
+    coef = np.asarray(coef)
+    for name, value in {
+        "coef": coef,
+        "intercept": intercept,
+        "objective": objective,
+        "gap": dual_gap,
+    }.items():
+        assert np.isfinite(value).all(), f"{name} is not finite: {value}"
+    eps = np.finfo(coef.dtype).eps
+    held = (given.lower == 0) & (given.upper == 0)
+    assert not coef[held].any(), f"features {np.flatnonzero(held & (coef != 0))} are held at 0 but are not 0"
+    slack = 0.0 if coef.dtype == np.float64 else eps * np.abs(coef) + np.finfo(coef.dtype).tiny
+    over = np.maximum(given.lower - coef, coef - given.upper) > slack
+    assert not over.any(), f"features {np.flatnonzero(over)} are out of bounds: {coef[over]}"
+    unit = given.factor * given.scale**2
+    rounding = rounding_of(given, coef, objective)
+    apart = abs(given.objective(coef) - objective)
+    assert apart <= rounding * (eps / EPS), f"the objective is off by {float(apart / unit):.2e}"
+    assert dual_gap >= 0.0, f"the gap is negative: {dual_gap}"
+    assert_near_minimum(given, coef, objective, dual_gap, cancelling)
+    if given.fit_intercept:
+        off = given.share @ (given.y - given.X @ coef.astype(LONG)) - LONG(intercept)
+        rows = given.share > 0
+        size = np.max(np.abs(given.y[rows])) + np.abs(coef) @ np.max(np.abs(given.X[rows]), axis=0)
+        allowed = 64 * eps * (size + given.scale)
+        assert abs(off) <= allowed, f"the intercept is off by {float(off):.2e}"
+    else:
+        assert intercept == 0.0
 
 
 # ---------------------------------------------------------------------------------------------
