@@ -28,11 +28,12 @@ import numpy as np
 from scipy import linalg, sparse
 from scipy.sparse.linalg import LinearOperator, lsmr
 
+from sparse_linear._penalty import LARGEST
+
 # Corrections are made until the last one is below this share of the solution, at most REFINEMENTS times.
 ACCURATE = 1e-14
 REFINEMENTS = 4
 # The largest number.
-LARGEST = np.finfo(np.float64).max
 # Singular values below this share of the largest are rounding: the columns, of unit length, are dependent.
 DEPENDENT = 1e-12
 # Below this reciprocal condition number a factor of the normal equations cannot be refined.
