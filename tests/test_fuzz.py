@@ -187,7 +187,7 @@ def test_paths(source):
 
 @given(st.data())
 def test_alpha_for(source):
-    """The alpha for a size or a budget: a number, and the fit there has that size or budget."""
+    """The alpha for a size is a number, and the fit there is exact; its size is not checked here."""
     data = source.draw(strategies.data())
     keywords = source.draw(strategies.limits(data))
     size = source.draw(st.integers(1, 4), label="n_nonzero")
@@ -248,7 +248,7 @@ def test_cross_validation(source):
 
 @given(st.data())
 def test_ridge_cross_validation(source):
-    """The chosen fit is exact; errors on rows left out are those of fits without them."""
+    """The chosen fit is exact, and errors are finite; what they are is checked in `test_ridge_cv.py`."""
     data = source.draw(strategies.data(min_rows=2))
     keywords = source.draw(strategies.limits(data))
     alphas = source.draw(strategies.alphas(data, keywords, None, size=3))
