@@ -887,9 +887,11 @@ def qr(design, targets, diagonal):
     right = np.zeros((len(matrix), len(targets)))
     right[: design.n] = targets.T
     order = np.argsort(-np.abs(matrix).max(axis=1, initial=0.0), kind="stable")
-    solution = linalg.lstsq(
-        matrix[order], right[order], cond=DEPENDENT, lapack_driver="gelsy", check_finite=False
-    )[0]
+    matrix, right = matrix[order], right[order]
+    solution = np.zeros((len(used), len(targets)))
+    for _ in range(2):  # and once more for what rounding has left
+        rest = right - matrix @ solution
+        solution += linalg.lstsq(matrix, rest, cond=DEPENDENT, lapack_driver="gelsy", check_finite=False)[0]
     coefs = np.zeros((len(targets), design.p))
     coefs[:, used] = solution.T * scale
     return coefs, 1
