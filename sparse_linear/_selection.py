@@ -408,9 +408,9 @@ def in_threads(work, items, n_threads, watch):
     results, failures = [None] * len(items), []
     places = iter(range(len(items)))  # each goes to one thread only
 
-    def run(limit):
-        limit()
+    def run(limit, ended):
         try:
+            limit()
             for at in places:
                 if watch.stopped.is_set():
                     break
@@ -418,22 +418,27 @@ def in_threads(work, items, n_threads, watch):
         except BaseException as error:
             failures.append(error)
             watch.stopped.set()
+        finally:
+            ended.set()
 
     with blas_limit(max(1, cpu_count() // n_threads)) as limit:
-        threads = []
+        threads, ends = [], []
         try:
             for _ in range(n_threads):
-                threads.append(threading.Thread(target=run, args=(limit,), daemon=True))
+                ends.append(threading.Event())
+                threads.append(threading.Thread(target=run, args=(limit, ends[-1]), daemon=True))
                 threads[-1].start()
-            for thread in threads:
-                while thread.is_alive():
-                    # Not for ever: a signal that another thread has received is handled here all the same.
-                    thread.join(LISTEN)
+            for end in ends:
+                # Not for ever: a signal that another thread has received is handled here all the same. Nor in
+                # `join`, which takes a thread for ended if it is interrupted itself (Python 3.11, 3.12).
+                while not end.wait(LISTEN):
+                    pass
         except BaseException:
             watch.stopped.set()  # which ends all work
+            raise
+        finally:
             for thread in threads:
                 _join(thread)
-            raise
     if failures:
         raise failures[0]
     return results
