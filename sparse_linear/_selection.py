@@ -6,6 +6,7 @@ are scikit-learn's: higher is better, and without `scoring` it is minus the mean
 
 import contextlib
 import numbers
+import os
 import sys
 import threading
 import time
@@ -13,7 +14,7 @@ from functools import cached_property, partial
 from typing import NamedTuple
 
 import numpy as np
-from joblib import cpu_count, effective_n_jobs
+from joblib import effective_n_jobs
 from sklearn import config_context, get_config
 from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.metrics import check_scoring
@@ -336,6 +337,10 @@ class BlasLimit:
     """
 
     def __init__(self):
+        self.forget()
+
+    def forget(self):
+        """Be as new: held by nobody."""
         self.lock = threading.Lock()
         self.holders = 0
         self.over = threading.Event()
@@ -384,6 +389,9 @@ class BlasLimit:
 
 
 blas_limit = BlasLimit()
+if hasattr(os, "register_at_fork"):
+    # A forked process has neither the keeper nor whoever held the lock, and would wait for them for ever.
+    os.register_at_fork(after_in_child=blas_limit.forget)
 
 
 def check_jobs(n_jobs):
@@ -399,12 +407,14 @@ def check_jobs(n_jobs):
 def in_threads(work, items, n_threads, watch):
     """Call `work` for every item, several at a time; returns the results in order.
 
-    BLAS gets what is left of the cores. If one call fails, or the user interrupts, the others are stopped at
-    their next report to `watch`, and no thread is left behind.
+    BLAS gets one thread, also if there is only one of ours: its sums depend on how many it has, and results
+    shall be the same bits for any `n_threads`. If one call fails, or the user interrupts, the others are
+    stopped at their next report to `watch`, and no thread is left behind.
     """
     n_threads = min(n_threads, len(items))
     if n_threads <= 1:
-        return [work(item) for item in items]
+        with blas_limit(1) as limit, limit():
+            return [work(item) for item in items]
     results, failures = [None] * len(items), []
     places = iter(range(len(items)))  # each goes to one thread only
 
@@ -421,7 +431,7 @@ def in_threads(work, items, n_threads, watch):
         finally:
             ended.set()
 
-    with blas_limit(max(1, cpu_count() // n_threads)) as limit:
+    with blas_limit(1) as limit:
         threads, ends = [], []
         try:
             for _ in range(n_threads):

@@ -1,0 +1,428 @@
+"""Faults at any moment: the estimator is as it was, nothing is left behind, and the next fit is right.
+
+A fault sweep raises an exception at the k-th call of a function of the package, for k = 1, 2, … until the
+work completes without one. So no place is left out, and none is named here that a later change might move.
+"""
+
+import inspect
+import os
+import pickle
+import subprocess
+import sys
+import threading
+import time
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+from scipy import sparse
+from threadpoolctl import threadpool_info, threadpool_limits
+
+import sparse_linear
+from sparse_linear import (
+    ElasticNet,
+    ElasticNetCV,
+    Lasso,
+    LassoCV,
+    LassoIC,
+    Moments,
+    Ridge,
+    RidgeCV,
+    lasso_path,
+    ridge_path,
+)
+from tests import oracles
+
+FOLDER = str(Path(sparse_linear.__file__).parent)
+ROOT = Path(sparse_linear.__file__).parents[1]
+
+X, Y = oracles.numbers(40, 6, seed=1)
+WIDE, SHORT = oracles.numbers(15, 40, seed=2)
+
+
+class Fault:
+    """Raise an exception at the k-th call of a function of the package, in whichever thread that is.
+
+    Generators are left alone but for their first step: a profile function that raises where one goes on would
+    end it without its ``finally``, which no real exception does.
+    """
+
+    def __init__(self, error, at):
+        self.error, self.at = error, at
+        self.calls = 0
+        self.lock = threading.Lock()
+
+    def __call__(self, frame, event, argument):
+        code = frame.f_code
+        if event != "call" or not code.co_filename.startswith(FOLDER):
+            return
+        if code.co_flags & inspect.CO_GENERATOR:
+            return
+        with self.lock:
+            self.calls += 1
+            now = self.calls == self.at
+        if now:
+            raise self.error(f"call {self.at}, {code.co_qualname}")
+
+    def __enter__(self):
+        threading.setprofile(self)
+        sys.setprofile(self)
+        return self
+
+    def __exit__(self, *exception):
+        sys.setprofile(None)
+        threading.setprofile(None)
+
+
+def surroundings():
+    """What a fit that ended may not have changed, beside its estimator."""
+    return {
+        "threads": threading.active_count(),
+        "BLAS threads": [pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"],
+        "errstate": np.geterr(),
+        "warnings": list(warnings.filters),
+    }
+
+
+def settled(wanted):
+    """The surroundings once threads that were told to end have done so; after two seconds as they are."""
+    end = time.monotonic() + 2.0
+    while (now := surroundings()) != wanted and time.monotonic() < end:
+        time.sleep(0.001)
+    return now
+
+
+def sweep(work, error, state, stride):
+    """Call `work` again and again, with a fault at an ever later call; returns how many faults there were.
+
+    After each, `state()` must be as before; the last call, without a fault, is for the caller to judge.
+    """
+    work()  # whatever is made once per process is there
+    before, around = state(), surroundings()
+    faults, at = 0, 1
+    while True:
+        fault = Fault(error, at)
+        caught = None
+        with fault:
+            try:
+                work()
+            except BaseException as raised:
+                caught = raised
+        if fault.calls < at:
+            assert caught is None
+            return faults
+        # A scorer that fails is reported as a ValueError, with the cause.
+        assert isinstance(caught, error) or isinstance(caught.__cause__, error), (at, caught)
+        place = str(caught)
+        assert state() == before, place
+        assert settled(around) == around, place
+        faults += 1
+        at += stride
+
+
+def small_moments():
+    return Moments().update(X[:20], Y[:20])
+
+
+# Name: an estimator, and what is done to it.
+WORK = {
+    "Lasso": lambda: (m := Lasso(alpha=0.1), lambda: m.fit(X, Y)),
+    "Lasso, wide": lambda: (m := Lasso(alpha=0.1), lambda: m.fit(WIDE, SHORT)),
+    "ElasticNet, CSC": lambda: (m := ElasticNet(alpha=0.1), lambda: m.fit(sparse.csc_array(X), Y)),
+    "Lasso, relaxed": lambda: (m := Lasso(alpha=0.1, relax=0.5), lambda: m.fit(X, Y)),
+    "Ridge": lambda: (m := Ridge(), lambda: m.fit(X, Y)),
+    "Ridge, two targets, wide": lambda: (m := Ridge(), lambda: m.fit(WIDE, np.c_[SHORT, -SHORT])),
+    "Lasso.fit_moments": lambda: (m := Lasso(alpha=0.1), lambda: m.fit_moments(small_moments())),
+    "LassoIC": lambda: (m := LassoIC(), lambda: m.fit(X, Y)),
+    "LassoCV, tall": lambda: (m := LassoCV(cv=2, alphas=5), lambda: m.fit(X, Y)),
+    "LassoCV, wide": lambda: (m := LassoCV(cv=2, alphas=5), lambda: m.fit(WIDE, SHORT)),
+    "LassoCV, wide, threads": lambda: (m := LassoCV(cv=2, alphas=5, n_jobs=2), lambda: m.fit(WIDE, SHORT)),
+    "LassoCV, scorer": lambda: (m := LassoCV(cv=2, alphas=3, scoring="r2"), lambda: m.fit(X, Y)),
+    "RidgeCV": lambda: (m := RidgeCV(), lambda: m.fit(X, Y)),
+    "RidgeCV, folds, threads": lambda: (m := RidgeCV(cv=3, n_jobs=2), lambda: m.fit(X, Y)),
+}
+
+
+def swept(name, error, stride):
+    model, work = WORK[name]()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert sweep(work, error, lambda: pickle.dumps(vars(model)), stride) > 5
+        fresh, again = WORK[name]()
+        again()
+    for attribute in ("coef_", "intercept_", "dual_gap_"):
+        assert_array_equal(getattr(model, attribute), getattr(fresh, attribute))
+
+
+@pytest.mark.parametrize("name", WORK)
+def test_interrupted_anywhere(name):
+    """Ctrl-C, at every seventh call."""
+    swept(name, KeyboardInterrupt, 7)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("error", [KeyboardInterrupt, MemoryError])
+@pytest.mark.parametrize("name", WORK)
+def test_a_fault_at_every_call(name, error):
+    swept(name, error, 1)
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, MemoryError])
+@pytest.mark.parametrize("Estimator", [Lasso, Ridge])
+def test_rows_of_a_failed_partial_fit_do_not_count(Estimator, error):
+    """Nor in part: the same rows may be given again."""
+    model = Estimator(alpha=0.1).partial_fit(X[:20], Y[:20])
+    before = pickle.dumps(vars(model))
+    for at in range(1, 1000, 3):
+        with Fault(error, at) as fault:
+            try:
+                model.partial_fit(X[20:], Y[20:])
+                break
+            except error:
+                pass
+        assert fault.calls >= at
+        assert pickle.dumps(vars(model)) == before
+    assert at > 20
+    assert_array_equal(
+        model.coef_, Estimator(alpha=0.1).partial_fit(X[:20], Y[:20]).partial_fit(X[20:], Y[20:]).coef_
+    )
+    assert_allclose(model.coef_, Estimator(alpha=0.1).fit(X, Y).coef_, rtol=1e-10)
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, MemoryError])
+def test_an_interrupted_sum_of_rows(error):
+    """`Moments` that chunks are added to in place: all of a chunk, or nothing of it."""
+    moments = small_moments()
+    before = pickle.dumps(vars(moments))
+    for at in range(1, 1000):
+        with Fault(error, at) as fault:
+            try:
+                moments.update(X[20:], Y[20:])
+                break
+            except error:
+                pass
+        assert fault.calls >= at
+        assert pickle.dumps(vars(moments)) == before
+    assert at > 5
+    assert pickle.dumps(vars(moments)) == pickle.dumps(vars(small_moments().update(X[20:], Y[20:])))
+
+
+@pytest.mark.parametrize(
+    "path", [lambda: lasso_path(WIDE, SHORT, n_alphas=5), lambda: ridge_path(X, Y, [1.0, 0.1])]
+)
+def test_an_interrupted_path(path):
+    """A path function has no state; the next path is the same."""
+    expected = path().coefs
+    assert sweep(path, MemoryError, lambda: None, 5) > 5
+    assert_array_equal(path().coefs, expected)
+
+
+class Failing:
+    """A splitter that raises at its k-th fold."""
+
+    def __init__(self, error, at):
+        self.error, self.at = error, at
+
+    def get_n_splits(self, *args, **kwargs):
+        return 4
+
+    def split(self, X, y=None, groups=None):
+        for k in range(4):
+            if k == self.at:
+                raise self.error("the splitter's own")
+            yield np.flatnonzero(np.arange(len(X)) % 4 != k), np.flatnonzero(np.arange(len(X)) % 4 == k)
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, MemoryError, RuntimeError])
+@pytest.mark.parametrize("n_jobs", [1, 2])
+@pytest.mark.parametrize("Estimator", [LassoCV, ElasticNetCV, RidgeCV])
+def test_a_failing_splitter_or_scorer(Estimator, n_jobs, error):
+    model = Estimator(alphas=[1.0, 0.1], n_jobs=n_jobs, cv=Failing(error, 9)).fit(X, Y)
+    before, around = pickle.dumps(model.coef_), surroundings()
+    calls = []
+
+    def scorer(model, X, y):
+        calls.append(None)
+        if len(calls) == at:
+            raise error("the scorer's own")
+        return 0.0
+
+    kept = dict(vars(model))
+    for at in range(4):
+        model.set_params(cv=Failing(error, at))
+        with pytest.raises(error, match="the splitter's own"):
+            model.fit(X, Y)
+    model.set_params(cv=Failing(error, 9), scoring=scorer)
+    for _ in range(1, 9):
+        calls.clear()
+        with pytest.raises((error, ValueError), match="the scorer's own") as caught:
+            model.fit(X, Y)
+        assert isinstance(caught.value, error) or isinstance(caught.value.__cause__, error)
+    assert {name: value for name, value in vars(model).items() if name.endswith("_")}.keys() == {
+        name for name in kept if name.endswith("_")
+    }
+    assert all(vars(model)[name] is value for name, value in kept.items() if name.endswith("_"))
+    assert pickle.dumps(model.coef_) == before
+    assert settled(around) == around
+    model.set_params(scoring=None).fit(X, Y)
+    assert pickle.dumps(model.coef_) == before
+
+
+# ---------------------------------------------------------------------------------------------
+# Determinism
+# ---------------------------------------------------------------------------------------------
+
+
+def bits(model):
+    """All that was learnt, to the bit."""
+    learnt = (
+        "coef_",
+        "intercept_",
+        "dual_gap_",
+        "objective_",
+        "alpha_",
+        "alphas_",
+        "mse_path_",
+        "coef_path_",
+    )
+    return {name: np.asarray(getattr(model, name)).tobytes() for name in learnt if hasattr(model, name)}
+
+
+@pytest.mark.parametrize("blas", [1, 2])
+@pytest.mark.parametrize("shape", [(400, 600), (100, 1500), (3000, 40)])
+@pytest.mark.parametrize(
+    "model",
+    [LassoCV(alphas=15, eps=0.05), RidgeCV(alphas=[10.0, 1.0, 0.1], cv=5)],
+    ids=lambda model: type(model).__name__,
+)
+def test_the_number_of_jobs_changes_no_bit(model, shape, blas):
+    """For data so large that BLAS does use its threads: its sums depend on how many it has."""
+    rng = np.random.default_rng(0)
+    data = rng.normal(size=shape)
+    target = data[:, :10].sum(axis=1) + rng.normal(size=shape[0])
+    with threadpool_limits(blas, user_api="blas"):
+        found = [bits(model.set_params(n_jobs=n_jobs).fit(data, target)) for n_jobs in (1, 1, 2, 4)]
+    assert all(other == found[0] for other in found[1:])
+
+
+# ---------------------------------------------------------------------------------------------
+# Company
+# ---------------------------------------------------------------------------------------------
+
+# Right answers from pools of processes that begin while threads of this one fit, in time. Forking a process
+# that has threads is what Python warns of; a lock that is held then is held for ever in the child.
+POOLS = """
+import multiprocessing, sys, threading, warnings
+import numpy as np
+
+warnings.filterwarnings("ignore", category=DeprecationWarning)
+
+
+def fit(seed):
+    from sparse_linear import LassoCV
+
+    rng = np.random.default_rng(seed)
+    X = rng.normal(size=(60, 80))
+    return LassoCV(alphas=8, cv=3, n_jobs=2).fit(X, X[:, 0] + rng.normal(size=60)).coef_
+
+
+def main(method):
+    from sparse_linear import _selection
+
+    alone = [fit(seed) for seed in range(6)]
+    large = np.ones((300, 300))
+    stop = threading.Event()
+
+    def multiply():
+        while not stop.is_set():
+            large @ large
+
+    threads = [threading.Thread(target=multiply)]
+    if method == "threads":
+        from concurrent.futures import ThreadPoolExecutor
+
+        pool = ThreadPoolExecutor(8)
+    elif method == "loky":
+        from joblib.externals.loky import get_reusable_executor
+
+        pool = get_reusable_executor(2)
+    else:
+        pool = multiprocessing.get_context(method).Pool
+    for thread in threads:
+        thread.start()
+    try:
+        if method in ("threads", "loky"):
+            with pool:
+                found = list(pool.map(fit, range(6)))
+        else:
+            # As if a fit in another thread held the limit of BLAS threads at the moment of the fork.
+            with _selection.blas_limit(1), _selection.blas_limit.lock, pool(2) as workers:
+                found = workers.map_async(fit, range(6)).get(120)
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join()
+    for one, other in zip(alone, found, strict=True):
+        np.testing.assert_allclose(other, one, rtol=1e-10, atol=1e-12)
+    assert threading.active_count() <= 3, threading.enumerate()
+    print("done")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])
+"""
+
+
+@pytest.mark.parametrize("method", ["threads", "fork", "spawn", "loky"])
+def test_pools_beside_blas_threads_end_and_are_right(method, tmp_path):
+    if method == "fork" and not hasattr(os, "fork"):
+        pytest.skip("this platform does not fork")
+    script = tmp_path / "pools.py"
+    script.write_text(POOLS)
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        [sys.executable, str(script), method], env=environment, capture_output=True, text=True, timeout=200
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == "done\n"
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="threads are counted as Linux lists them")
+@pytest.mark.parametrize("n_jobs", [1, 2, 3])
+def test_no_more_threads_than_jobs(n_jobs):
+    """Besides the caller: one for each job, and the one that holds the limit of BLAS (one thread)."""
+    LassoCV(alphas=3).fit(X, Y)
+    before, seen, blas = len(os.listdir("/proc/self/task")), [], []
+
+    def scorer(model, X, y):
+        seen.append(len(os.listdir("/proc/self/task")))
+        blas.extend(pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas")
+        return 0.0
+
+    LassoCV(alphas=3, cv=4, n_jobs=n_jobs, scoring=scorer).fit(X, Y)
+    assert max(seen) <= before + (n_jobs if n_jobs > 1 else 0) + 1
+    assert set(blas) == {1}
+
+
+# ---------------------------------------------------------------------------------------------
+# The folder of compiled code
+# ---------------------------------------------------------------------------------------------
+
+FIT = "from sparse_linear import Ridge; print(Ridge().fit([[0.0], [1.0], [2.0]], [0.0, 1.0, 2.0]).coef_)"
+
+
+def start(cache):
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("NUMBA_")}
+    environment |= {"NUMBA_CACHE_DIR": str(cache), "PYTHONPATH": str(ROOT)}
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    return subprocess.Popen([sys.executable, "-c", FIT], env=environment, **pipes)
+
+
+def test_two_processes_compile_into_one_folder(tmp_path):
+    processes = [start(tmp_path), start(tmp_path)]
+    for process in processes:
+        out, err = process.communicate(timeout=200)
+        assert process.returncode == 0, err
+        assert out == "[0.66666667]\n"
