@@ -240,7 +240,7 @@ def _conditioning(factor, eliminated, full):
     """`Spectrum` of a `Primal` or `Dual`, or what makes one."""
     if isinstance(factor.inverse, EigenInverse):
         values = factor.inverse.values
-        if values.min(initial=np.inf) > INDEPENDENT * values.max(initial=0.0):
+        if len(values) and values.min() > INDEPENDENT * values.max():
             return Spectrum(float(values.max()), float(values.min()), eliminated + len(values), full)
     return Conditioning(factor.matrix, factor.before, eliminated, full).soon()
 
