@@ -3,6 +3,7 @@
 import copy
 import functools
 import inspect
+import warnings
 
 import numpy as np
 from sklearn import linear_model
@@ -17,6 +18,12 @@ from sparse_linear._streaming import Moments, check_moments
 def _parameter_names(kind):
     """Names of the parameters of a class, in alphabetical order; a search asks for them again and again."""
     return sorted(name for name in inspect.signature(kind.__init__).parameters if name != "self")
+
+
+def _version():
+    from sparse_linear import __version__  # which imports this module
+
+    return __version__
 
 
 class LinearModel(MultiOutputMixin, RegressorMixin, BaseEstimator):
@@ -126,6 +133,20 @@ class LinearModel(MultiOutputMixin, RegressorMixin, BaseEstimator):
         # Without an intercept ours is a plain 0.0, as scikit-learn's is, which skl2onnx cannot take.
         twin.intercept_ = np.array(self.intercept_, dtype=twin.coef_.dtype)[()]
         return twin
+
+    def __getstate__(self):
+        return {**super().__getstate__(), "_version": _version()}
+
+    def __setstate__(self, state):
+        state = dict(state)
+        before, now = state.pop("_version", "an unknown version"), _version()
+        if before != now:
+            warnings.warn(
+                f"This {type(self).__name__} was pickled by sparse_linear {before} and is loaded by {now}, "
+                "which may understand it differently; fit it again, or install the version that made it.",
+                stacklevel=2,
+            )
+        super().__setstate__(state)
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

@@ -760,3 +760,19 @@ def test_attributes_and_bases_keep_to_public_names(path):
         if inspect.isclass(value) and value.__module__.startswith("sparse_linear"):
             for base in value.__bases__:
                 assert not (base.__module__.startswith("sklearn") and base.__name__.startswith("_")), base
+
+
+@pytest.mark.parametrize("before", ["0.0.1", None])
+def test_a_pickle_of_another_version_says_so(before, monkeypatch):
+    model = Lasso(alpha=0.1).fit([[0.0], [1.0], [2.0]], [0.0, 1.0, 3.0])
+    assert_array_equal(pickle.loads(pickle.dumps(model)).coef_, model.coef_)
+    if before is None:  # as if made before versions were written down
+        monkeypatch.setattr(Lasso, "__getstate__", lambda self: vars(self))
+    else:
+        monkeypatch.setattr("sparse_linear.__version__", before)
+    given = pickle.dumps(model)
+    monkeypatch.undo()
+    with pytest.warns(UserWarning, match=f"pickled by sparse_linear {before or 'an unknown version'} and"):
+        again = pickle.loads(given)
+    assert_array_equal(again.coef_, model.coef_)
+    assert vars(again).keys() == vars(model).keys()
