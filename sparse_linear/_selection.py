@@ -343,7 +343,7 @@ class BlasLimit:
         """Be as new: held by nobody."""
         self.lock = threading.Lock()
         self.holders = 0
-        self.over = threading.Event()
+        self.over = None  # the event that ends the keeper
         self.keeper = None
 
     @cached_property
@@ -370,18 +370,19 @@ class BlasLimit:
             with self.lock:
                 self.holders -= 1
                 if self.holders == 0 and self.keeper is not None:
+                    # Forgotten first: an interrupt while it ends may not leave the next caller without one.
+                    keeper, self.keeper = self.keeper, None
                     self.over.set()
-                    _join(self.keeper)
-                    self.keeper = None
+                    _join(keeper)
 
     def _begin(self, limit):
         ready = threading.Event()
-        self.over.clear()
+        over = self.over = threading.Event()
 
         def keep():
             with limit():
                 ready.set()
-                self.over.wait()
+                over.wait()
 
         self.keeper = threading.Thread(target=keep, name="limit of BLAS threads", daemon=True)
         self.keeper.start()
@@ -431,7 +432,8 @@ def in_threads(work, items, n_threads, watch):
         finally:
             ended.set()
 
-    with blas_limit(1) as limit:
+    # The caller sets it too: if it holds a limit of its own, threadpoolctl (since 3.8) heeds no other thread.
+    with blas_limit(1) as limit, limit():
         threads, ends = [], []
         try:
             for _ in range(n_threads):

@@ -245,17 +245,18 @@ def test_a_failing_splitter_or_scorer(Estimator, n_jobs, error):
 
     def scorer(model, X, y):
         calls.append(None)
-        if len(calls) == at:
+        if len(calls) == due:
             raise error("the scorer's own")
         return 0.0
 
     kept = dict(vars(model))
-    for at in range(4):
-        model.set_params(cv=Failing(error, at))
+    for fold in range(4):
+        model.set_params(cv=Failing(error, fold))
         with pytest.raises(error, match="the splitter's own"):
             model.fit(X, Y)
     model.set_params(cv=Failing(error, 9), scoring=scorer)
-    for _ in range(1, 9):
+    for at in range(1, 9):
+        due = at
         calls.clear()
         with pytest.raises((error, ValueError), match="the scorer's own") as caught:
             model.fit(X, Y)
@@ -311,13 +312,14 @@ def test_the_number_of_jobs_changes_no_bit(model, shape, blas):
 # Company
 # ---------------------------------------------------------------------------------------------
 
-# Right answers from pools of processes that begin while threads of this one fit, in time. Forking a process
-# that has threads is what Python warns of; a lock that is held then is held for ever in the child.
+# Right answers, in time, from pools that begin while a thread of this process multiplies matrices. Python
+# warns of forking a process that has threads: a lock that is held then is held for ever in the child.
 POOLS = """
 import multiprocessing, sys, threading, warnings
 import numpy as np
 
 warnings.filterwarnings("ignore", category=DeprecationWarning)
+warnings.filterwarnings("ignore", message="Loky-backed parallel loops cannot")
 
 
 def fit(seed):
@@ -392,7 +394,7 @@ def test_pools_beside_blas_threads_end_and_are_right(method, tmp_path):
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="threads are counted as Linux lists them")
 @pytest.mark.parametrize("n_jobs", [1, 2, 3])
 def test_no_more_threads_than_jobs(n_jobs):
-    """Besides the caller: one for each job, and the one that holds the limit of BLAS (one thread)."""
+    """Besides the caller: one for each job, and one that holds the limit of BLAS, which has one thread."""
     LassoCV(alphas=3).fit(X, Y)
     before, seen, blas = len(os.listdir("/proc/self/task")), [], []
 
@@ -418,6 +420,15 @@ def start(cache):
     environment |= {"NUMBA_CACHE_DIR": str(cache), "PYTHONPATH": str(ROOT)}
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
     return subprocess.Popen([sys.executable, "-c", FIT], env=environment, **pipes)
+
+
+def test_a_folder_that_cannot_be_made(tmp_path):
+    """Compiled code is kept elsewhere, or not at all; also for root, whom permissions do not bind."""
+    (tmp_path / "file").write_text("in the way")
+    process = start(tmp_path / "file" / "folder")
+    out, err = process.communicate(timeout=200)
+    assert process.returncode == 0, err
+    assert out == "[0.66666667]\n"
 
 
 def test_two_processes_compile_into_one_folder(tmp_path):
