@@ -64,15 +64,26 @@ def _with_steps(start, lams):
     before = float(start)
     for index, lam in enumerate(lams.tolist()):
         if 0.0 < lam < STEP * before and before < np.inf:
-            # In logarithms: from one end of the range of float64 to the other, the ratio would be 0.
-            top, far = math.log(before), math.log(lam) - math.log(before)
-            n_steps = math.ceil(far / math.log(STEP))
-            sequence.extend(math.exp(top + far * step / n_steps) for step in range(1, n_steps))
+            far = _log2_ratio(lam, before)
+            n_steps = math.ceil(far / math.log2(STEP))
+            sequence.extend(_times_power(before, far * step / n_steps) for step in range(1, n_steps))
             answers.extend([-1] * (n_steps - 1))
         sequence.append(lam)
         answers.append(index)
         before = lam
     return np.array(sequence), np.array(answers)
+
+
+def _log2_ratio(a, b):
+    """Logarithm of ``a / b``, which may lie outside the range of float64; both positive."""
+    (a, high), (b, low) = math.frexp(a), math.frexp(b)
+    return math.log2(a / b) + (high - low)
+
+
+def _times_power(value, exponent):
+    """``value * 2 ** exponent``; powers of two in `value` change no digit of it."""
+    whole = math.floor(exponent)
+    return math.ldexp(value * 2.0 ** (exponent - whole), whole)
 
 
 def _summed(counts, wanted):

@@ -103,6 +103,7 @@ class _Piece:
             leaving = np.where(self.direction != 0.0, (end - self.coef[self.free]) / self.direction, np.inf)
         return min(leaving.min(initial=np.inf), self._entering())
 
+    @np.errstate(over="ignore", invalid="ignore")  # where y is denormal; the certificate tells the rest
     def _entering(self):
         l1, _, lower, upper = self.rules.T
         held = np.ones(len(l1), dtype=bool)
@@ -134,9 +135,9 @@ class _Piece:
 
     def rss_at(self, length):
         """Squared norm of the residual there."""
-        linear = self.direction @ self.corr[self.free]
-        quadratic = self.direction @ self.speed[self.free]
-        return max(self.rss - 2.0 * length * linear + length * (length * quadratic), 0.0)
+        step = length * self.direction  # of the size of the coefficients, whatever that of lambda
+        linear, quadratic = step @ self.corr[self.free], step @ (length * self.speed[self.free])
+        return max(self.rss - 2.0 * linear + quadratic, 0.0)
 
 
 def lambda_for_size(source, penalty, size):

@@ -589,7 +589,7 @@ def assert_certified(given, coef, intercept, objective, dual_gap, cancelling=CAN
         off = given.share @ (given.y - given.X @ coef.astype(LONG)) - LONG(intercept)
         rows = given.share > 0
         size = np.max(np.abs(given.y[rows])) + np.abs(coef) @ np.max(np.abs(given.X[rows]), axis=0)
-        allowed = 64 * eps * (size + given.scale)
+        allowed = 64 * eps * (size + given.scale) + np.finfo(coef.dtype).tiny
         assert abs(off) <= allowed, f"the intercept is off by {float(off):.2e}"
     else:
         assert intercept == 0.0
