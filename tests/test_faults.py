@@ -312,7 +312,7 @@ def test_the_number_of_jobs_changes_no_bit(model, shape, blas):
 # Company
 # ---------------------------------------------------------------------------------------------
 
-# Right answers, in time, from pools that begin while a thread of this process multiplies matrices. Python
+# Right answers, in time, from pools beside a thread of this process that multiplies matrices. Python
 # warns of forking a process that has threads: a lock that is held then is held for ever in the child.
 POOLS = """
 import multiprocessing, sys, threading, warnings
@@ -352,15 +352,16 @@ def main(method):
         pool = get_reusable_executor(2)
     else:
         pool = multiprocessing.get_context(method).Pool
-    for thread in threads:
-        thread.start()
     try:
         if method in ("threads", "loky"):
+            threads[0].start()
             with pool:
                 found = list(pool.map(fit, range(6)))
         else:
-            # As if a fit in another thread held the limit of BLAS threads at the moment of the fork.
+            # As if a fit in another thread held the limit of BLAS threads at the moment of the fork. The
+            # products begin after it: a fork in the middle of one may leave a lock of BLAS held for ever.
             with _selection.blas_limit(1), _selection.blas_limit.lock, pool(2) as workers:
+                threads[0].start()
                 found = workers.map_async(fit, range(6)).get(120)
     finally:
         stop.set()
