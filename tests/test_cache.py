@@ -219,7 +219,7 @@ def test_warm_up_on_the_command_line(processes):
 )
 def test_a_word_on_a_terminal_while_it_compiles(terminal, patience, words, tmp_path):
     """Once, if it takes more than some seconds; and never where stderr goes to a file or a log."""
-    pty = pytest.importorskip("pty", reason="no terminals here", exc_type=ImportError)
+    pty = pytest.importorskip("pty", reason="no terminals here")
     master, slave = pty.openpty()
     done = subprocess.run(
         [sys.executable, "-W", "error", "-c", COMPILING.format(patience)],

@@ -353,13 +353,14 @@ def main(method):
     else:
         pool = multiprocessing.get_context(method).Pool
     try:
+        # The products begin when all processes have: a fork in the middle of one may lock up BLAS for ever.
         if method in ("threads", "loky"):
-            threads[0].start()
             with pool:
+                list(pool.map(int, range(8)))
+                threads[0].start()
                 found = list(pool.map(fit, range(6)))
         else:
-            # As if a fit in another thread held the limit of BLAS threads at the moment of the fork. The
-            # products begin after it: a fork in the middle of one may leave a lock of BLAS held for ever.
+            # As if a fit in another thread held the limit of BLAS threads at the moment of the fork.
             with _selection.blas_limit(1), _selection.blas_limit.lock, pool(2) as workers:
                 threads[0].start()
                 found = workers.map_async(fit, range(6)).get(120)

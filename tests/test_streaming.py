@@ -228,7 +228,7 @@ def test_memory_maps_are_read_in_the_thread_that_fetches(read, tmp_path, monkeyp
 
 def test_sparse_rows_come_in_blocks_as_large_as_the_moments(monkeypatch):
     """The work on a block begins and ends with (p, p) numbers, which sparse rows may be far fewer than."""
-    X = sparse.random_array((30_000, 60), density=0.05, format="csc", rng=np.random.default_rng(0))
+    X = sparse.random(30_000, 60, density=0.05, format="csc", random_state=0)
     y = X @ np.arange(60.0) + 1.0
     taken = []
     of_checked = Moments.of_checked.__func__
