@@ -14,7 +14,7 @@ import numpy as np
 from scipy import sparse
 from sklearn import linear_model
 
-from sparse_linear import _active_set, _dask, _design, _path, _selection, _solve, _validation, _working_sets
+from sparse_linear import _dask, _design, _path, _selection, _solve, _threads, _validation, _working_sets
 from sparse_linear._estimators import LinearModel
 from sparse_linear._moments import FoldSums
 from sparse_linear._streaming import check_folds
@@ -71,7 +71,7 @@ def _predictions(X, rows, part, intercepts, watch):
     return found
 
 
-def squared_errors(X, y, weights, rows, part, intercepts, watch=_active_set.unwatched):
+def squared_errors(X, y, weights, rows, part, intercepts, watch=_working_sets.unwatched):
     """Weighted mean squared errors (b,) on some rows."""
     errors = np.zeros(len(intercepts))
     for here, values in _predicted(X, rows, part, intercepts, watch):
@@ -433,7 +433,7 @@ class ElasticNetCV(LinearModel):
                 return fits
             return engine.judge(number, grids, scoring, self.alpha_per_target, watch)
 
-        whole, *judged = _selection.in_threads(work, range(-1, len(engine.folds)), settings.n_threads, watch)
+        whole, *judged = _threads.in_threads(work, range(-1, len(engine.folds)), settings.n_threads, watch)
         self._choose(engine, ratios, grids, whole, judged, dtype, one_column)
         fits = [fit for some in (whole, *(fold.fits for fold in judged)) for fit in some]
         worst = max(fits, key=lambda fit: fit.relative_gaps.max())
@@ -457,7 +457,7 @@ class ElasticNetCV(LinearModel):
             _validation.check_count(self.max_iter, "max_iter"),
             _validation.check_real(self.tol, "tol", low=0.0),
             _validation.check_reals(self.relax, "relax", low=0.0, high=1.0),
-            _selection.check_jobs(self.n_jobs),
+            _threads.check_jobs(self.n_jobs),
         )
         return settings, _validation.check_reals(self.l1_ratio, "l1_ratio", low=0.0, high=1.0)
 

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy import sparse
 
-from sparse_linear import _active_set, _dask, _moments, _ridge, _selection, _solve, _validation
+from sparse_linear import _dask, _moments, _ridge, _selection, _solve, _threads, _validation, _working_sets
 from sparse_linear._cv import squared_errors
 from sparse_linear._design import make_design
 from sparse_linear._estimators import RidgeModel
@@ -97,7 +97,7 @@ class _Engine:
         """Ridge penalties of the columns of a design in its own units, infinite for those left out."""
         return self.settings.penalty.ridge_in_units(units, weight, self.settings.standardize)
 
-    def fit(self, data, alphas, watch=_active_set.unwatched):
+    def fit(self, data, alphas, watch=_working_sets.unwatched):
         """Certified fits for alphas (q, b), in any order."""
         settings = self.settings
 
@@ -614,8 +614,8 @@ class RidgeCV(RidgeModel):
         def work(number):
             return engine.judge(number, folds[number], route, alphas, judgement, watch)
 
-        n_threads = _selection.check_jobs(self.n_jobs)
-        judged = _selection.in_threads(work, range(len(folds)), n_threads, watch)
+        n_threads = _threads.check_jobs(self.n_jobs)
+        judged = _threads.in_threads(work, range(len(folds)), n_threads, watch)
         errors = np.stack([fold.errors for fold in judged], axis=-1)
         scores = np.stack([fold.scores for fold in judged], axis=-1)
         return errors, [_selection.summarise({"alpha": alphas, "df": df}, some) for some in scores]
@@ -740,7 +740,7 @@ class RidgeCV(RidgeModel):
                         np.full((q, 1, 1), np.nan),
                         np.zeros((q, 1)),
                         predictions[:, :, at].T[..., None],
-                        _active_set.unwatched,
+                        _working_sets.unwatched,
                     )
                     for at in range(b)
                 ],

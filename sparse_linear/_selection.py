@@ -4,28 +4,20 @@ A *candidate* is one setting of the parameters under comparison (an alpha, with 
 are scikit-learn's: higher is better, and without `scoring` it is minus the mean squared error.
 """
 
-import contextlib
-import numbers
-import os
 import sys
 import threading
 import time
-from functools import cached_property, partial
 from typing import NamedTuple
 
 import numpy as np
-from joblib import effective_n_jobs
 from sklearn import config_context, get_config
 from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.metrics import check_scoring
 from sklearn.model_selection import check_cv
-from threadpoolctl import ThreadpoolController
 
 CRITERIA = ("min", "1se")
 # Seconds between two reports of progress.
 PAUSE = 1.0
-# Seconds after which the thread that waits for others looks for an interrupt.
-LISTEN = 0.1
 
 
 class Fold(NamedTuple):
@@ -325,142 +317,3 @@ class Watch:
                     f"[{self.name}] {self.done} of {self.total} fits, {spent:.1f} s, {left:.1f} s left\n"
                 )
                 sys.stdout.flush()
-
-
-class BlasLimit:
-    """A limit of BLAS threads that any number of callers may hold at a time.
-
-    Most BLAS libraries have one for the whole process. The first caller sets it, the last restores what was
-    before; if each did so for itself, callers that overlap would restore one another's limit, for good. A
-    thread that lives as long as the limit does both: threadpoolctl (since 3.8) lets only the thread that has
-    set a limit lift it, and the first caller may be gone by then.
-    """
-
-    def __init__(self):
-        self.forget()
-
-    def forget(self):
-        """Be as new: held by nobody."""
-        self.lock = threading.Lock()
-        self.holders = 0
-        self.over = None  # the event that ends the keeper
-        self.keeper = None
-
-    @cached_property
-    def controller(self):
-        """What finds the BLAS libraries, once: that takes longer than a small fit."""
-        return ThreadpoolController()
-
-    @contextlib.contextmanager
-    def __call__(self, n_threads):
-        """Hold the limit inside a ``with`` statement.
-
-        Its value is a function to be called in every thread that works under the limit: with some libraries
-        a limit holds for the thread that sets it.
-        """
-        here = partial(self.controller.limit, limits=n_threads, user_api="blas")
-        with self.lock:
-            self.holders += 1
-        try:
-            with self.lock:
-                if self.keeper is None:
-                    self._begin(here)
-            yield here
-        finally:
-            with self.lock:
-                self.holders -= 1
-                if self.holders == 0 and self.keeper is not None:
-                    # Forgotten first: an interrupt while it ends may not leave the next caller without one.
-                    keeper, self.keeper = self.keeper, None
-                    self.over.set()
-                    _join(keeper)
-
-    def _begin(self, limit):
-        ready = threading.Event()
-        over = self.over = threading.Event()
-
-        def keep():
-            with limit():
-                ready.set()
-                over.wait()
-
-        self.keeper = threading.Thread(target=keep, name="limit of BLAS threads", daemon=True)
-        self.keeper.start()
-        ready.wait()
-
-
-blas_limit = BlasLimit()
-if hasattr(os, "register_at_fork"):
-    # A forked process has neither the keeper nor whoever held the lock, and would wait for them for ever.
-    os.register_at_fork(after_in_child=blas_limit.forget)
-
-
-def check_jobs(n_jobs):
-    """The number of threads that `n_jobs` stands for."""
-    whole = isinstance(n_jobs, numbers.Integral) and not isinstance(n_jobs, (bool, np.bool_))
-    if n_jobs is not None and (not whole or n_jobs == 0):
-        raise ValueError(
-            f"n_jobs must be None, a positive number of threads, or -1 for all cores; got {n_jobs!r}."
-        )
-    return effective_n_jobs(n_jobs)
-
-
-def in_threads(work, items, n_threads, watch):
-    """Call `work` for every item, several at a time; returns the results in order.
-
-    BLAS gets one thread, also if there is only one of ours: its sums depend on how many it has, and results
-    shall be the same bits for any `n_threads`. If one call fails, or the user interrupts, the others are
-    stopped at their next report to `watch`, and no thread is left behind.
-    """
-    n_threads = min(n_threads, len(items))
-    if n_threads <= 1:
-        with blas_limit(1) as limit, limit():
-            return [work(item) for item in items]
-    results, failures = [None] * len(items), []
-    places = iter(range(len(items)))  # each goes to one thread only
-
-    def run(limit, ended):
-        try:
-            limit()
-            for at in places:
-                if watch.stopped.is_set():
-                    break
-                results[at] = work(items[at])
-        except BaseException as error:
-            failures.append(error)
-            watch.stopped.set()
-        finally:
-            ended.set()
-
-    # The caller sets it too: if it holds a limit of its own, threadpoolctl (since 3.8) heeds no other thread.
-    with blas_limit(1) as limit, limit():
-        threads, ends = [], []
-        try:
-            for _ in range(n_threads):
-                ends.append(threading.Event())
-                threads.append(threading.Thread(target=run, args=(limit, ends[-1]), daemon=True))
-                threads[-1].start()
-            for end in ends:
-                # Not for ever: a signal that another thread has received is handled here all the same. Nor in
-                # `join`, which takes a thread for ended if it is interrupted itself (Python 3.11, 3.12).
-                while not end.wait(LISTEN):
-                    pass
-        except BaseException:
-            watch.stopped.set()  # which ends all work
-            raise
-        finally:
-            for thread in threads:
-                _join(thread)
-    if failures:
-        raise failures[0]
-    return results
-
-
-def _join(thread):
-    """Wait for a thread to end, if it has begun; one whose start was interrupted may be about to."""
-    until = time.monotonic() + LISTEN
-    while time.monotonic() < until:
-        try:
-            return thread.join()
-        except RuntimeError:  # not begun
-            time.sleep(0.001)

@@ -12,6 +12,7 @@ from scipy import sparse
 
 from sparse_linear import _design, _validation
 from sparse_linear._moments import Sums
+from sparse_linear._threads import blas_limit
 
 # The layout of a saved file.
 FORMAT = 1
@@ -339,7 +340,10 @@ def _parts(chunk, most):
 
 
 def _ahead(chunks):
-    """The same chunks, each fetched and read in a thread while the one before is in use."""
+    """The same chunks, each fetched and read in a thread while the one before is in use.
+
+    BLAS gets one thread: others of its own would wait for work on the core that reads, and keep it busy.
+    """
     chunks = iter(chunks)
     end = object()
 
@@ -347,7 +351,7 @@ def _ahead(chunks):
         chunk = next(chunks, end)
         return tuple(map(_read, chunk)) if isinstance(chunk, (tuple, list)) else chunk
 
-    with ThreadPoolExecutor(1) as reader:
+    with blas_limit(1) as limit, limit(), ThreadPoolExecutor(1) as reader:
         coming = reader.submit(fetch)
         while (chunk := coming.result()) is not end:
             coming = reader.submit(fetch)

@@ -33,6 +33,8 @@ from sparse_linear import (
     lasso_path,
     ridge_path,
 )
+from sparse_linear._selection import Watch
+from sparse_linear._threads import in_threads
 from tests import oracles
 
 FOLDER = str(Path(sparse_linear.__file__).parent)
@@ -160,6 +162,13 @@ def swept(name, error, stride):
 def test_interrupted_anywhere(name):
     """Ctrl-C, at every seventh call."""
     swept(name, KeyboardInterrupt, 7)
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, MemoryError])
+def test_threads_that_fail_before_they_begin(error):
+    """Neither ours nor the one that keeps BLAS to one thread are waited for in vain."""
+    faults = sweep(lambda: in_threads(abs, range(3), 2, Watch(3, "", False)), error, lambda: None, 1)
+    assert faults > 5
 
 
 @pytest.mark.slow
@@ -331,7 +340,7 @@ def fit(seed):
 
 
 def main(method):
-    from sparse_linear import _selection
+    from sparse_linear import _threads
 
     alone = [fit(seed) for seed in range(6)]
     large = np.ones((300, 300))
@@ -361,7 +370,7 @@ def main(method):
                 found = list(pool.map(fit, range(6)))
         else:
             # As if a fit in another thread held the limit of BLAS threads at the moment of the fork.
-            with _selection.blas_limit(1), _selection.blas_limit.lock, pool(2) as workers:
+            with _threads.blas_limit(1), _threads.blas_limit.lock, pool(2) as workers:
                 threads[0].start()
                 found = workers.map_async(fit, range(6)).get(120)
     finally:

@@ -21,8 +21,9 @@ from sklearn.model_selection import (
 )
 from threadpoolctl import threadpool_info, threadpool_limits
 
-from sparse_linear import _selection
-from sparse_linear._selection import Fold, Watch, choose, in_threads, make_folds, summarise
+from sparse_linear import _selection, _threads
+from sparse_linear._selection import Fold, Watch, choose, make_folds, summarise
+from sparse_linear._threads import in_threads
 
 N = 12
 X, Y = np.zeros((N, 2)), np.arange(float(N))
@@ -284,7 +285,7 @@ def blas_threads():
 def test_overlapping_limits_of_blas_are_lifted(blas_threads, first_out):
     """Whoever begins and whoever ends last, in threads of their own, BLAS has as many threads as before."""
     before = blas_threads()
-    limits = [_selection.blas_limit(1), _selection.blas_limit(1)]
+    limits = [_threads.blas_limit(1), _threads.blas_limit(1)]
     pools = [ThreadPoolExecutor(1), ThreadPoolExecutor(1)]
     for pool, limit in zip(pools, limits, strict=True):
         pool.submit(limit.__enter__).result()
@@ -301,7 +302,7 @@ def test_limits_of_blas_in_many_threads(blas_threads):
     before, threads = blas_threads(), threading.active_count()
 
     def work(seconds):
-        with _selection.blas_limit(1):
+        with _threads.blas_limit(1):
             time.sleep(seconds)
             assert blas_threads() == [1] * len(before)
 
@@ -330,10 +331,10 @@ def test_a_limit_of_blas_ends_with_the_work(blas_threads, fails, n_threads):
 @pytest.mark.parametrize("n_jobs", [0, 1.5, "two", True])
 def test_bad_n_jobs(n_jobs):
     with pytest.raises(ValueError, match="n_jobs must be None, a positive number of threads, or -1"):
-        _selection.check_jobs(n_jobs)
+        _threads.check_jobs(n_jobs)
 
 
 def test_n_jobs():
-    assert _selection.check_jobs(None) == 1
-    assert _selection.check_jobs(3) == 3
-    assert _selection.check_jobs(-1) >= 1
+    assert _threads.check_jobs(None) == 1
+    assert _threads.check_jobs(3) == 3
+    assert _threads.check_jobs(-1) >= 1

@@ -1,0 +1,116 @@
+"""Threads: ours, and those of BLAS while ours are at work."""
+
+import contextlib
+import numbers
+import os
+import threading
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from functools import cached_property, partial
+
+import numpy as np
+from joblib import effective_n_jobs
+from threadpoolctl import ThreadpoolController
+
+# Seconds after which the thread that waits for others looks for an interrupt.
+LISTEN = 0.1
+
+
+class BlasLimit:
+    """A limit of BLAS threads that any number of callers may hold at a time.
+
+    Most BLAS libraries have one for the whole process. The first caller sets it, the last restores what was
+    before; if each did so for itself, callers that overlap would restore one another's limit, for good. A
+    thread that lives as long as the limit does both: threadpoolctl (since 3.8) lets only the thread that has
+    set a limit lift it, and the first caller may be gone by then.
+    """
+
+    def __init__(self):
+        self.forget()
+
+    def forget(self):
+        """Be as new: held by nobody."""
+        self.lock = threading.Lock()
+        self.holders = 0
+        self.keeper = None  # that thread, and what it will undo
+
+    @cached_property
+    def controller(self):
+        """What finds the BLAS libraries, once: that takes longer than a small fit."""
+        return ThreadpoolController()
+
+    @contextlib.contextmanager
+    def __call__(self, n_threads):
+        """Hold the limit inside a ``with`` statement.
+
+        Its value is a function to be called in every thread that works under the limit: with some libraries
+        a limit holds for the thread that sets it.
+        """
+        here = partial(self.controller.limit, limits=n_threads, user_api="blas")
+        with self.lock:
+            self.holders += 1
+        try:
+            with self.lock:
+                if self.keeper is None:
+                    thread, undo = self.keeper = ThreadPoolExecutor(1), contextlib.ExitStack()
+                    thread.submit(lambda: undo.enter_context(here())).result()
+            yield here
+        finally:
+            with self.lock:
+                self.holders -= 1
+                if self.holders == 0 and self.keeper is not None:
+                    # Forgotten first: an interrupt while it ends may not leave the next caller without one.
+                    (thread, undo), self.keeper = self.keeper, None
+                    thread.submit(undo.close)
+                    thread.shutdown()
+
+
+blas_limit = BlasLimit()
+if hasattr(os, "register_at_fork"):
+    # A forked process has neither the keeper nor whoever held the lock, and would wait for them for ever.
+    os.register_at_fork(after_in_child=blas_limit.forget)
+
+
+def check_jobs(n_jobs):
+    """The number of threads that `n_jobs` stands for."""
+    whole = isinstance(n_jobs, numbers.Integral) and not isinstance(n_jobs, (bool, np.bool_))
+    if n_jobs is not None and (not whole or n_jobs == 0):
+        raise ValueError(
+            f"n_jobs must be None, a positive number of threads, or -1 for all cores; got {n_jobs!r}."
+        )
+    return effective_n_jobs(n_jobs)
+
+
+def in_threads(work, items, n_threads, watch):
+    """Call `work` for every item, several at a time; returns the results in order.
+
+    BLAS gets one thread, also if there is only one of ours: its sums depend on how many it has, and results
+    shall be the same bits for any `n_threads`. If one call fails, or the user interrupts, the others are
+    stopped at their next report to `watch`, and no thread is left behind.
+    """
+    n_threads = min(n_threads, len(items))
+    results = [None] * len(items)
+    places = iter(range(len(items)))  # each goes to one thread only
+
+    def run(limit):
+        limit()
+        for at in places:
+            if watch.stopped.is_set():
+                break
+            results[at] = work(items[at])
+
+    # The caller sets it too: if it holds a limit of its own, threadpoolctl (since 3.8) heeds no other thread.
+    with blas_limit(1) as limit, limit():
+        if n_threads <= 1:
+            return [work(item) for item in items]
+        with ThreadPoolExecutor(n_threads) as threads:
+            try:
+                waiting = {threads.submit(run, limit) for _ in range(n_threads)}
+                while waiting:
+                    # Not for ever: a signal that another thread has received is handled here all the same.
+                    ended, waiting = wait(waiting, LISTEN, FIRST_EXCEPTION)
+                    for one in ended:
+                        one.result()  # or the error that has ended it
+            except BaseException:
+                watch.stopped.set()  # which ends all work
+                raise
+    return results
