@@ -209,7 +209,10 @@ class DenseDesign(_Design):
 
     @cached_property
     def units(self):
-        """`Units` of the columns, in one pass over X, whose tiles are merged."""
+        """`Units` of the columns, from products of X itself where that costs no digits.
+
+        Else in one pass over X: tiles are centred on their own means and merged.
+        """
         if self.even and self.X.dtype == np.float64 and self._contiguous:
             mean = self.share @ self.X if self.fit_intercept else np.zeros(self.p)
             square = np.einsum("ij,ij->j", self.X, self.X) / self.n
@@ -234,26 +237,19 @@ class DenseDesign(_Design):
                 first = given[np.argmax(share)].astype(np.float64)  # rows without weight may hold anything
             np.subtract(given, first, out=tile, dtype=np.float64)
             tile[share == 0.0] = 0.0
-            shift = share @ tile / weight
+            if self.fit_intercept:
+                shift = share @ tile / weight
+                tile -= shift
+                # Merge (mean, square) of the rows so far with those of the tile (Chan, Golub and LeVeque
+                # 1983, eq. 2.1).
+                before = seen[columns]
+                apart = first + shift - mean[columns]
+                total = before + weight
+                mean[columns] += apart * (weight / total)
+                square[columns] += apart * apart * (before * weight / total)
+                seen[columns] = total
             tile *= tile
-            about_first = share @ tile
-            if not self.fit_intercept:
-                square[columns] += about_first
-                continue
-            spread = about_first - weight * shift * shift
-            lossy = np.flatnonzero(~(spread >= 0.1 * about_first))  # the first row is far from the mean
-            if len(lossy):
-                some = given[:, lossy] - first[lossy] - shift[lossy]
-                some[share == 0.0] = 0.0
-                spread[lossy] = share @ (some * some)
-            # Merge (mean, square) of the rows so far with those of the tile (Chan, Golub and LeVeque 1983,
-            # eq. 2.1).
-            before = seen[columns]
-            apart = first + shift - mean[columns]
-            total = before + weight
-            mean[columns] += apart * (weight / total)
-            square[columns] += spread + apart * apart * (before * weight / total)
-            seen[columns] = total
+            square[columns] += share @ tile
         return make_units(mean, square, self.effective_rows if self.fit_intercept else 2)
 
     @property

@@ -320,9 +320,9 @@ class ElasticNet(StreamingModel):
     Notes
     -----
     Constant columns get coefficient 0, and so do those whose squares vanish in float64 (values below about
-    1e-154). With ``alpha=0`` the answer is least squares, the one with the
-    smallest coefficients (in the Euclidean norm) where there are many and no bounds are set, and a warning
-    says that `LinearRegression` is made for it.
+    1e-154). With ``alpha=0`` the answer is least squares, the one with the smallest coefficients (in the
+    Euclidean norm) where there are many and no bounds are set, and a warning says that `LinearRegression` is
+    made for it.
 
     Examples
     --------

@@ -33,7 +33,6 @@ from sparse_linear._penalty import LARGEST
 # Corrections are made until the last one is below this share of the solution, at most REFINEMENTS times.
 ACCURATE = 1e-14
 REFINEMENTS = 4
-# The largest number.
 # Singular values below this share of the largest are rounding: the columns, of unit length, are dependent.
 DEPENDENT = 1e-12
 # Below this reciprocal condition number a factor of the normal equations cannot be refined.

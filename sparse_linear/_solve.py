@@ -309,7 +309,7 @@ def fit(
     start=None,
     wish="auto",
     tol=np.inf,
-    watch=_active_set.unwatched,
+    watch=_working_sets.unwatched,
 ):
     """Solve for every target and every lambda.
 
@@ -574,7 +574,7 @@ def take(fits, places):
     return fits[0]._replace(**chosen, parts=parts, statuses=tuple((status[b],) for _, status, b in found))
 
 
-def relaxed(data, fit, penalty, relax, max_iter, watch=_active_set.unwatched):
+def relaxed(data, fit, penalty, relax, max_iter, watch=_working_sets.unwatched):
     """Blends of the solutions with the least-squares refits on their supports, ``(1 - r) w + r refit``.
 
     The relaxed lasso (Meinshausen 2007, Comput. Statist. Data Anal. 52) in the form of Hastie, Tibshirani and
