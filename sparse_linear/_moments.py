@@ -8,7 +8,7 @@ mean.
 from typing import NamedTuple
 
 import numpy as np
-from scipy import linalg, sparse
+from scipy import sparse
 
 from sparse_linear import _compiled as _kernels
 from sparse_linear import _design
@@ -258,7 +258,7 @@ class Sums(NamedTuple):
         height = max(_design.TILE // p, 256)
         total = cls.empty(p, Y.shape[1])
         for top in range(0, len(kept), height):
-            rows = _as_slice(kept[top : top + height])
+            rows = as_slice(kept[top : top + height])
             total = total.merged(cls.from_rows(X[rows], Y[rows], weights[rows]))
         return total
 
@@ -279,12 +279,12 @@ class Sums(NamedTuple):
         if found is not None:
             return found
         centre_x, centre_y = _near_mean(X, Y, weights) if centre is None else centre
-        square, cross, yy = np.zeros((p + 1, p + 1), order="F"), np.zeros((p + 1, q)), np.zeros(q)
+        square, cross, yy = np.zeros((p + 1, p + 1)), np.zeros((p + 1, q)), np.zeros(q)
         for x, y in _tiles(X, Y, weights, even, centre_x, centre_y):
-            square = _syrk(x, square)
+            square += x.T @ x
             cross += x.T @ y
             yy += np.einsum("ij,ij->j", y, y)
-        square, scale = _full(square), float(weights[0]) if even else 1.0
+        scale = float(weights[0]) if even else 1.0
         for part in (square, cross, yy):
             _times(part, scale)
         weight = float(square[p, p])
@@ -304,7 +304,7 @@ class Sums(NamedTuple):
         """Sums of rows of one weight from products of X itself; None where centring would cost digits."""
         n, share = len(X), weights[0]
         mean_y = Y[0] + (Y - Y[0]).mean(axis=0)
-        xx, y = _full(_syrk(X)), (Y - mean_y).T
+        xx, y = X.T @ X, (Y - mean_y).T
         mean_x, *xy = np.vstack([np.full(n, 1.0 / n), y]) @ X  # in one pass
         if not (2.0 * n * mean_x * mean_x <= xx.diagonal()).all():
             return None
@@ -357,21 +357,7 @@ def _near(X):
     return bool((np.square(some.mean(axis=0)) <= some.var(axis=0)).all())
 
 
-def _syrk(X, total=None):
-    """The lower half of ``X^T X`` and zeros, X not copied; added to a matrix in Fortran order, in place."""
-    by_row = X.flags.c_contiguous
-    more = {} if total is None else {"beta": 1.0, "c": total, "overwrite_c": True}
-    return linalg.blas.dsyrk(1.0, X.T if by_row else X, trans=not by_row, lower=True, **more)
-
-
-def _full(lower):
-    """A symmetric matrix from its lower half."""
-    matrix = lower + lower.T
-    matrix[np.diag_indices_from(matrix)] *= 0.5
-    return matrix
-
-
-def _as_slice(rows):
+def as_slice(rows):
     """Increasing row numbers, as a slice where they leave none out: then there is no need to gather."""
     return slice(rows[0], rows[-1] + 1) if rows[-1] - rows[0] == len(rows) - 1 else rows
 
@@ -482,7 +468,7 @@ def _moments_of_parts(X, Y, weights, labels):
     found = [[] for _ in range(count)]
     scattered = []
     for a in range(count):
-        rows = _as_slice(np.flatnonzero(labels == a))
+        rows = as_slice(np.flatnonzero(labels == a))
         if isinstance(rows, slice):
             found[a] = [Sums.from_dense(X[rows], Y[rows], weights[rows])]
         else:
@@ -491,7 +477,7 @@ def _moments_of_parts(X, Y, weights, labels):
     for top in range(0, n if scattered else 0, height):
         inside = labels[top : top + height]
         for a in np.intersect1d(inside, scattered):
-            rows = _as_slice(top + np.flatnonzero(inside == a))
+            rows = as_slice(top + np.flatnonzero(inside == a))
             part = Sums.from_rows(X[rows], Y[rows], weights[rows])
             found[a] = [found[a][0].merged(part)] if found[a] else [part]
     return [part for (part,) in found]

@@ -5,14 +5,15 @@ exactly.
 """
 
 import numbers
+import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 from scipy import sparse
 
 from sparse_linear import _design, _validation
-from sparse_linear._moments import Sums
-from sparse_linear._threads import blas_limit
+from sparse_linear._moments import Sums, as_slice
+from sparse_linear._threads import in_order
 
 # The layout of a saved file.
 FORMAT = 1
@@ -106,10 +107,7 @@ class Moments:
         -------
         Moments
         """
-        total = cls()
-        for chunk in _ahead(chunks):
-            total.update(*_parts(chunk, 3))
-        return total
+        return cls._of_folds(chunks, 3, 1)[0]
 
     @classmethod
     def by_fold(cls, chunks, n_folds=5):
@@ -127,36 +125,22 @@ class Moments:
         -------
         list of Moments
         """
-        n_folds = _validation.check_count(n_folds, "n_folds")
+        return cls._of_folds(chunks, 4, _validation.check_count(n_folds, "n_folds"))
+
+    @classmethod
+    def _of_folds(cls, chunks, most, n_folds):
+        """Moments of every fold of chunks of up to `most` parts."""
+        spaces = threading.local()  # for the rows that a thread gathers
+
+        def work(piece):
+            fold, X, rows, y, weight, names = piece
+            if rows is not None:
+                X = _gathered(X, rows, spaces)
+            return fold, cls.of_checked(X, y, weight, names)
+
         folds = [cls() for _ in range(n_folds)]
-        seen, space = 0, np.empty((0, 0))
-        for chunk in _ahead(chunks):
-            X, y, weight, label = _parts(chunk, 4)
-            n = _check_rows(X, y)
-            if n == 0:
-                continue
-            if label is None:
-                label = np.arange(seen, seen + n) % n_folds
-            label = _checked_labels(label, n, n_folds)
-            seen += n
-            names = _names(X)
-            X, y = _validation.check_path_data(X, y)
-            weight = _validation.check_sample_weight(weight, n, some=False)
-            height = n
-            if sparse.issparse(X):
-                X = X.tocsr()
-            else:
-                height = max(PIECE // X.shape[1], FEWEST_ROWS)
-                if space.shape != (height, X.shape[1]) or space.dtype != X.dtype:
-                    space = np.empty((height, X.shape[1]), X.dtype)
-            for fold in range(n_folds):
-                rows = np.flatnonzero(label == fold)
-                for first in range(0, len(rows), height):
-                    some = rows[first : first + height]
-                    part = cls.of_checked(
-                        _gathered(X, some, space), y[some], None if weight is None else weight[some], names
-                    )
-                    folds[fold] = folds[fold] + part
+        for fold, part in in_order(work, _pieces(_ahead(chunks), most, n_folds)):
+            folds[fold] = folds[fold] + part
         return folds
 
     def update(self, X, y, sample_weight=None):
@@ -340,10 +324,7 @@ def _parts(chunk, most):
 
 
 def _ahead(chunks):
-    """The same chunks, each fetched and read in a thread while the one before is in use.
-
-    BLAS gets one thread: others of its own would wait for work on the core that reads, and keep it busy.
-    """
+    """The same chunks, each fetched and read in a thread while the one before is in use."""
     chunks = iter(chunks)
     end = object()
 
@@ -351,7 +332,7 @@ def _ahead(chunks):
         chunk = next(chunks, end)
         return tuple(map(_read, chunk)) if isinstance(chunk, (tuple, list)) else chunk
 
-    with blas_limit(1) as limit, limit(), ThreadPoolExecutor(1) as reader:
+    with ThreadPoolExecutor(1) as reader:
         coming = reader.submit(fetch)
         while (chunk := coming.result()) is not end:
             coming = reader.submit(fetch)
@@ -361,6 +342,39 @@ def _ahead(chunks):
 def _read(part):
     """A part of a chunk; if it is a view of a file, what is there."""
     return np.array(part) if isinstance(part, np.memmap) else part
+
+
+def _pieces(chunks, most, n_folds):
+    """Chunks cut up for work: fold, X and which of its rows, their y and weights, names of columns.
+
+    Pieces do not depend on how many threads there are, so the sums do not either.
+    """
+    seen = 0
+    for chunk in chunks:
+        X, y, weight, *label = _parts(chunk, most)
+        n = _check_rows(X, y)
+        if n == 0:
+            continue
+        if not label or label[0] is None:
+            label = [np.arange(seen, seen + n) % n_folds]
+        label = _checked_labels(label[0], n, n_folds)
+        seen += n
+        names = _names(X)
+        X, y = _validation.check_path_data(X, y)
+        weight = _validation.check_sample_weight(weight, n, some=False)
+        if n_folds == 1 and (sparse.issparse(X) or n * X.shape[1] <= BLOCK):
+            yield 0, X, None, y, weight, names
+            continue
+        height = n
+        if sparse.issparse(X):
+            X = X.tocsr()
+        else:
+            height = max(PIECE // X.shape[1], FEWEST_ROWS)
+        for fold in range(n_folds):
+            rows = np.flatnonzero(label == fold)
+            for first in range(0, len(rows), height):
+                some = as_slice(rows[first : first + height])
+                yield fold, X, some, y[some], None if weight is None else weight[some], names
 
 
 def _blocks(X, y, sample_weight):
@@ -399,13 +413,17 @@ def _take(data, rows):
     return data[rows] if hasattr(data, "shape") else np.asarray(data)[rows]
 
 
-def _gathered(X, rows, space):
-    """Rows of an array or CSR container by their numbers; dense ones in `space`, whatever it has held.
+def _gathered(X, rows, spaces):
+    """Rows of an array or CSR container, given by a slice or by their numbers.
 
-    To get new memory for them from the system would take several times as long as to copy them.
+    Rows of an array that have to be copied go to memory which the thread has used before: to get new memory
+    from the system would take several times as long as to copy them.
     """
-    if sparse.issparse(X):
+    if sparse.issparse(X) or isinstance(rows, slice):
         return X[rows]
+    space = getattr(spaces, "last", None)
+    if space is None or space.dtype != X.dtype or len(space) < len(rows) or space.shape[1] != X.shape[1]:
+        space = spaces.last = np.empty((len(rows), X.shape[1]), X.dtype)
     return np.take(X, rows, axis=0, out=space[: len(rows)], mode="clip")  # other modes copy twice
 
 

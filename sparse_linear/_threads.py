@@ -1,5 +1,6 @@
 """Threads: ours, and those of BLAS while ours are at work."""
 
+import collections
 import contextlib
 import numbers
 import os
@@ -13,6 +14,8 @@ from threadpoolctl import ThreadpoolController
 
 # Seconds after which the thread that waits for others looks for an interrupt.
 LISTEN = 0.1
+# Threads that work on a stream of items, at most.
+MOST = 8
 
 
 class BlasLimit:
@@ -37,6 +40,10 @@ class BlasLimit:
     def controller(self):
         """What finds the BLAS libraries, once: that takes longer than a small fit."""
         return ThreadpoolController()
+
+    def pools(self):
+        """What is known of the threads of BLAS libraries."""
+        return self.controller.select(user_api="blas").info()
 
     @contextlib.contextmanager
     def __call__(self, n_threads):
@@ -114,3 +121,25 @@ def in_threads(work, items, n_threads, watch):
                 watch.stopped.set()  # which ends all work
                 raise
     return results
+
+
+def in_order(work, items):
+    """Yield what `work` returns for every item, in order, several items ahead.
+
+    It takes as many threads as BLAS would have, which gets one meanwhile: many small products are faster in
+    threads of ours, and its own, waiting for work, would take the core of a thread that reads. Not more than
+    `MOST`, since the items in work take memory.
+    """
+    n_threads = min(MOST, max((pool["num_threads"] for pool in blas_limit.pools()), default=1))
+    with blas_limit(1) as limit, limit():
+        if n_threads == 1:
+            yield from map(work, items)
+            return
+        with ThreadPoolExecutor(n_threads, initializer=limit) as threads:
+            begun = collections.deque()
+            for item in items:
+                begun.append(threads.submit(work, item))
+                if len(begun) > n_threads:
+                    yield begun.popleft().result()
+            while begun:
+                yield begun.popleft().result()
