@@ -12,6 +12,7 @@ from scipy import sparse
 
 from sparse_linear import _compiled as _kernels
 from sparse_linear import _design
+from sparse_linear._threads import in_order
 
 # A difference this much smaller than its terms has lost half of its digits.
 HALF = 1e-8
@@ -19,6 +20,9 @@ HALF = 1e-8
 SAMPLE = 256
 # Up to this many sets of rows are told apart to give all folds their moments in one pass.
 MOST_PARTS = 64
+# Up to this many columns, dense rows go to threads in pieces of about this many numbers: 8 MB.
+MOST_COLUMNS = 512
+PIECE = 4 * _design.TILE
 
 
 def _plus(a, b, x, y):
@@ -251,16 +255,13 @@ class Sums(NamedTuple):
             return cls.from_sparse(X, Y, weights)
         if X.size <= _design.TILE:
             return cls.from_rows(X, Y, weights)
-        p = X.shape[1]
-        kept = np.flatnonzero(weights)
+        kept, height = np.flatnonzero(weights), _height(X)
         if 2 * len(kept) >= len(weights):
-            return cls.from_dense(X, Y, weights)
-        height = max(_design.TILE // p, 256)
-        total = cls.empty(p, Y.shape[1])
-        for top in range(0, len(kept), height):
-            rows = as_slice(kept[top : top + height])
-            total = total.merged(cls.from_rows(X[rows], Y[rows], weights[rows]))
-        return total
+            pieces = [(0, slice(top, top + height)) for top in range(0, len(weights), height)]
+        else:
+            height = min(height, max(_design.TILE // X.shape[1], 256))
+            pieces = [(0, as_slice(kept[top : top + height])) for top in range(0, len(kept), height)]
+        return _of_pieces(X, Y, weights, pieces, 1)[0]
 
     @classmethod
     def from_dense(cls, X, Y, weights, centre=None):
@@ -274,7 +275,7 @@ class Sums(NamedTuple):
         if weights.max(initial=0.0) == 0.0:
             return cls.empty(p, q)
         even = weights.min() == weights.max()
-        plain = X.dtype == np.float64 and (X.flags.c_contiguous or X.flags.f_contiguous)
+        plain = X.dtype == np.float64 and X.itemsize in X.strides  # as BLAS takes it
         found = cls._uncentred(X, Y, weights) if even and plain and centre is None and _near(X) else None
         if found is not None:
             return found
@@ -331,7 +332,7 @@ def _tiles(X, Y, weights, even, centre_x, centre_y):
     The roots are left out where all are the same. Rows without weight may hold anything: here they hold 0.
     """
     n, p = X.shape
-    height = min(n, max(_design.TILE // p, 256))
+    height = min(n, max(_design.TILE // p, p, 256))
     missing = not weights.all()
     order = "F" if abs(X.strides[0]) <= abs(X.strides[1]) else "C"
     x, y = np.empty((height, p + 1), order=order), np.empty((height, Y.shape[1]))
@@ -465,22 +466,45 @@ def _moments_of_parts(X, Y, weights, labels):
     if sparse.issparse(X):
         return [Sums.from_sparse(X, Y, np.where(labels == a, weights, 0.0)) for a in range(count)]
     n, p = X.shape
-    found = [[] for _ in range(count)]
-    scattered = []
+    pieces, scattered, height = [], [], _height(X)
     for a in range(count):
         rows = as_slice(np.flatnonzero(labels == a))
         if isinstance(rows, slice):
-            found[a] = [Sums.from_dense(X[rows], Y[rows], weights[rows])]
+            tops = range(rows.start, rows.stop, height)
+            pieces += [(a, slice(top, min(top + height, rows.stop))) for top in tops]
         else:
             scattered.append(a)
     height = count * max(_design.TILE // p, 256)
     for top in range(0, n if scattered else 0, height):
         inside = labels[top : top + height]
-        for a in np.intersect1d(inside, scattered):
-            rows = as_slice(top + np.flatnonzero(inside == a))
-            part = Sums.from_rows(X[rows], Y[rows], weights[rows])
-            found[a] = [found[a][0].merged(part)] if found[a] else [part]
-    return [part for (part,) in found]
+        pieces += [
+            (a, as_slice(top + np.flatnonzero(inside == a))) for a in np.intersect1d(inside, scattered)
+        ]
+    return _of_pieces(X, Y, weights, pieces, count)
+
+
+def _height(X):
+    """The number of rows of X in a piece that is given to a thread of ours.
+
+    A product of few columns is too little work for the threads of BLAS, and the sums of a piece take little
+    memory. Else all rows are one piece.
+    """
+    n, p = X.shape
+    return max(PIECE // p, 4 * p) if p <= MOST_COLUMNS else n
+
+
+def _of_pieces(X, Y, weights, pieces, count):
+    """Sums for each of `count` labels of dense rows, from pieces: a label and rows that have it."""
+
+    def work(piece):
+        label, rows = piece
+        read = Sums.from_dense if isinstance(rows, slice) else Sums.from_rows
+        return label, read(X[rows], Y[rows], weights[rows])
+
+    found = [Sums.empty(X.shape[1], Y.shape[1])] * count
+    for label, part in in_order(work, pieces) if len(pieces) > 1 else map(work, pieces):
+        found[label] = found[label].merged(part)
+    return found
 
 
 class MomentDesign:
