@@ -467,9 +467,8 @@ class SparseDesign(_Design):
     @cached_property
     def units(self):
         """`Units` of the columns, in two passes over the stored entries."""
-        mean, square, stored, count = _kernels.entry_moments(
-            self.entries, self.share[:1] if self.even else self.share, self.fit_intercept, self.p
-        )
+        share = self.share[:1] if self.even else self.share
+        mean, square, stored, count = _kernels.entry_moments(self.entries, share, self.fit_intercept, self.p)
         # Rows without a stored entry hold zeros; where there is none, rounding must not invent one.
         absent = np.where(count < self.effective_rows, np.maximum(1.0 - stored, 0.0), 0.0)
         square += absent * mean * mean
@@ -540,12 +539,16 @@ class SparseDesign(_Design):
 
 
 class _SparseBlock:
-    """Columns of Z that have been gathered, in CSC form, with their centring kept apart."""
+    """Columns of Z that have been gathered, by rows, with their centring kept apart.
+
+    They are pieces one beside the other, each more than twice as wide as the next, so that few columns are
+    cheap to add, and there are few pieces.
+    """
 
     def __init__(self, design):
         self.design = design
-        self.columns = sparse.csc_array((design.n, 0))
-        self.shift = np.zeros(0)  # mean / norm: column j of Z is columns[:, j] - root * shift[j]
+        self.pieces = [sparse.csr_array((design.n, 0))]
+        self.shift = np.zeros(0)  # mean / norm: column j of Z is column j of the pieces - root * shift[j]
 
     @property
     def size(self):
@@ -554,33 +557,38 @@ class _SparseBlock:
 
     def extend(self, features):
         """Gather more columns; returns the Gram matrix of all columns with the new ones, (m, k)."""
-        before = entries_of(self.columns.tocsr())
-        new, shift = self.gather(features)
-        rows = entries_of(new.tocsr())
-        across = np.zeros((len(shift), self.size - len(shift)))
-        within = np.zeros((len(shift), len(shift)))
-        _kernels.cross_gram(rows, before, across)
+        before = [(entries_of(piece), piece.shape[1]) for piece in self.pieces if piece.shape[1]]
+        columns, shift = self.gather(features)
+        rows, k = entries_of(columns), len(shift)
+        across = [np.zeros((k, width)) for _, width in before]
+        within = np.zeros((k, k))
+        for (entries, _), result in zip(before, across, strict=True):
+            _kernels.cross_gram(rows, entries, result)
         _kernels.row_gram(rows, np.ones(self.design.n), within)
         within += np.triu(within, 1).T
-        gram = np.concatenate([across, within], axis=1).T
+        gram = np.concatenate([*across, within], axis=1).T
         gram -= np.outer(self.shift, shift)
         return gram
 
     def keep(self, places):
         """Forget all columns but some, given by their places."""
-        self.columns = self.columns[:, places]
+        self.pieces = [sparse.hstack(self.pieces, format="csr")[:, places]]
         self.shift = self.shift[places]
 
     def gather(self, features):
-        """Gather more columns; returns what `SparseDesign.take` gave."""
-        new, shift = self.design.take(features)
-        self.columns = sparse.hstack([self.columns, new], format="csc") if self.size else new
+        """Gather more columns; returns what `SparseDesign.take` gave, the columns in CSR form."""
+        columns, shift = self.design.take(features)
+        columns = columns.tocsr()
+        joined = columns
+        while self.pieces and self.pieces[-1].shape[1] <= 2 * joined.shape[1]:
+            joined = sparse.hstack([self.pieces.pop(), joined], format="csr")
+        self.pieces.append(joined)
         self.shift = np.concatenate([self.shift, shift])
-        return new, shift
+        return columns, shift
 
     def compiled(self):
         """The columns, for compiled code."""
-        return _kernels.Centred(*entries_of(self.columns), self.shift)
+        return _kernels.Centred(*entries_of(sparse.hstack(self.pieces, format="csc")), self.shift)
 
     def offset(self, coef):
         """The multiple of the root weights in the residual of some coefficients (m,)."""
@@ -588,11 +596,16 @@ class _SparseBlock:
 
     def products(self, residual, offset):
         """Inner products of the columns with a residual of that form, (m,)."""
-        return self.columns.T @ residual + offset * self.shift
+        return np.concatenate([piece.T @ residual for piece in self.pieces]) + offset * self.shift
 
     def combine(self, coefs):
         """Linear combinations of the columns: coefs of shape (b, m) -> (b, n), in Fortran order."""
-        result = self.columns @ coefs.T
+        result = np.zeros((self.design.n, len(coefs)))
+        start = 0
+        for piece in self.pieces:
+            stop = start + piece.shape[1]
+            result += piece @ coefs[:, start:stop].T
+            start = stop
         if self.design.fit_intercept:
             result -= np.multiply.outer(self.design.root, coefs @ self.shift)
         return result.T
