@@ -452,6 +452,10 @@ def _solved(matrix, right):
     return found
 
 
+class NoReference(Exception):
+    """What is to be compared with could not be computed."""
+
+
 def minimum(given, guess, cancelling=CANCELLING, max_rounds=5000):
     """The least objective of a `Problem`, computed in 120 decimal digits.
 
@@ -473,6 +477,11 @@ def minimum(given, guess, cancelling=CANCELLING, max_rounds=5000):
     -------
     longdouble
         In the estimator's scale. The minimum itself, or a little more: see `CANCELLING`.
+
+    Raises
+    ------
+    NoReference
+        When it did not end: the rule may take exponentially many rounds.
     """
     used = np.flatnonzero(~given.constant & (given.lower < given.upper))
     norm = given.norm[used]
@@ -525,7 +534,7 @@ def minimum(given, guess, cancelling=CANCELLING, max_rounds=5000):
             else:
                 break
         else:
-            raise AssertionError("the reference did not end")
+            raise NoReference(f"{max_rounds} rounds were not enough for {len(used)} features")
         rest = [
             t - sum((coef[j] * columns[j][i] for j in range(len(used))), decimal.Decimal(0))
             for i, t in enumerate(target)

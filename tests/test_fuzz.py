@@ -80,9 +80,20 @@ def problem_of(data, keywords, alpha, l1_ratio, rows=None):
     return oracles.problem(data.X[rows], data.y[rows], alpha=alpha, sample_weight=weights, **kind, **keywords)
 
 
+@contextlib.contextmanager
+def a_reference():
+    """Give up a case for which the oracle has no answer."""
+    try:
+        yield
+    except oracles.NoReference:
+        event("no reference")
+        assume(False)
+
+
 def assert_true(problem, answer, warned, **more):
     """Coefficients, intercept, objective and gap are what they say; without a warning the gap is small."""
-    oracles.assert_certified(problem, *answer, **more)
+    with a_reference():
+        oracles.assert_certified(problem, *answer, **more)
     if not warned:
         assert answer[-1] <= 1.01 * TOL * problem.factor * problem.scale**2, (
             f"no warning, and gap {answer[-1]}"
@@ -155,8 +166,9 @@ def test_beside_scikit_learn(source):
     problem = problem_of(data, plain, alpha, l1_ratio)
     # Columns that count as constant here may have coefficients there.
     best = problem.objective(np.where(problem.constant, 0.0, theirs.coef_))
-    rounding = oracles.rounding_of(problem, theirs.coef_, best)
-    assert ours.objective_ <= best + rounding, f"{ours.objective_ - best:.2e} above scikit-learn's"
+    # Extended precision holds more; ours, in float64, may be infinite.
+    most = np.float64(best + oracles.rounding_of(problem, theirs.coef_, best))
+    assert ours.objective_ <= most, f"{ours.objective_ - best:.2e} above scikit-learn's"
 
 
 @given(st.data())
@@ -233,7 +245,8 @@ def test_cross_validation(source):
                 coef = model.fold_coefs_[number, r, 0, :, k]
                 if not warned and not single:
                     gap = 1.01 * TOL * problem.factor * problem.scale**2
-                    oracles.assert_near_minimum(problem, coef, problem.objective(coef), gap)
+                    with a_reference():
+                        oracles.assert_near_minimum(problem, coef, problem.objective(coef), gap)
                 weights = np.ones(len(test)) if data.weights is None else data.weights[test]
                 level = model.fold_intercepts_[number, r, 0, k]
                 apart = oracles.dense(data.X[test]) @ coef + level - data.y[test]
