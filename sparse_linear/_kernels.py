@@ -55,7 +55,10 @@ import numpy as np
 from numba import njit
 from numba.extending import overload
 
-kernel = partial(njit, cache=True, nogil=True, error_model="numpy")
+from sparse_linear._cache import keep
+
+# `keep`, at the end of this file, has their code cached.
+kernel = partial(njit, nogil=True, error_model="numpy")
 # Called by other kernels only: without the wrappers for Python, which take a third of the time to compile.
 inner = partial(kernel, no_cpython_wrapper=True, no_cfunc_wrapper=True)
 # Called in one place only: compiled there, rather than once more by itself.
@@ -1255,3 +1258,6 @@ def entry_moments(matrix, share, centred, n_columns):
     count = np.zeros(n_columns, dtype=np.int64)
     add_moments(matrix, share, centred, mean, square, stored, count)
     return mean, square, stored, count
+
+
+keep(globals().copy().values())
