@@ -499,7 +499,7 @@ def test_no_folder_at_all(tmp_path):
 
 @pytest.mark.skipif(os.name != "posix", reason="files are limited as POSIX does it")
 def test_a_full_folder(tmp_path):
-    """No file may grow beyond 5 kB: answers are right, no half of a file stays, the next process repairs it."""
+    """No file may grow beyond 5 kB: answers are right, no half of a file stays, the next process mends it."""
     import resource
 
     limited = start(tmp_path, preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (5000, 5000)))
