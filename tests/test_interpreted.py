@@ -191,7 +191,7 @@ def start(output, *flags, interpreted):
 
 @pytest.fixture(scope="module")
 def solved(tmp_path_factory):
-    """The answers of a process that compiles and of one that interprets, and the share of lines the latter ran."""
+    """The answers of a process that compiles and of one that interprets, and what the latter has run."""
     folder = tmp_path_factory.mktemp("interpreted")
     flags = ["--coverage"] if importlib.util.find_spec("coverage") else []
     both = {
