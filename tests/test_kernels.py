@@ -401,7 +401,7 @@ def test_duality_gap_does_not_trust_an_unpenalised_zero():
 @pytest.mark.parametrize("coef", [-1.0, -0.3, 0.0, 0.3, 1.0])
 @pytest.mark.parametrize("corr", [-0.3, 0.2, 0.4])
 def test_duality_gap_of_one_feature(corr, coef):
-    """Without a residual left, the gap is that of its condition: worked out by hand for each kind of penalty."""
+    """Without a residual left, it is that of its optimality condition; by hand for every kind of penalty."""
 
     def gap(*rule):
         corrs, base = np.array([[corr]]), np.array([rule])
@@ -424,7 +424,7 @@ def test_duality_gap_of_one_feature(corr, coef):
 
 
 def test_what_a_working_set_lacks_is_beyond_rounding():
-    """Correlations that exceed a threshold by rounding are met; those of coefficients grow with their size."""
+    """Correlations may exceed their thresholds by rounding, which grows with the coefficients."""
     base = rules(6, lower=[-INF, -INF, 0.0, -INF, -INF, -INF], upper=[INF, INF, INF, 0.0, INF, INF])
     threshold = 0.5
 
