@@ -1,5 +1,6 @@
 """Which solver runs, that all of them agree, and what is said about the answer."""
 
+import itertools
 import re
 
 import numpy as np
@@ -8,7 +9,8 @@ from scipy import sparse
 from sklearn.exceptions import ConvergenceWarning
 
 from sparse_linear import ElasticNet, Lasso, Ridge, _active_set, _solve, _working_sets, enet_path, ridge_path
-from sparse_linear._penalty import make_penalty
+from sparse_linear import _compiled as _kernels
+from sparse_linear._penalty import Penalty, make_penalty
 from tests import oracles
 
 ROUTES = {
@@ -339,3 +341,80 @@ def test_nearly_dependent_features_without_penalty_hide_nothing(route, lower):
     found = _active_set.Solutions(np.arange(3), halves, np.array([1e-18]), rss, np.ones(1, dtype=int))
     gap = _solve._with_slip(data, 0, rules, np.ones(1), found).gaps[0]
     assert gap >= 0.99 * rss[0] / 2  # all of the residual can be explained
+
+
+def worst_gap(penalty, lam, corrs, coef, rss, error):
+    """The largest gap when every correlation may be off by `error`, in either direction."""
+    base, found = np.column_stack(penalty), []
+    for signs in itertools.product((-1.0, 0.0, 1.0), repeat=len(corrs)):
+        off = (corrs + error * np.array(signs))[None]
+        gaps, _ = _kernels.duality_gaps(
+            off, np.arange(len(corrs)), coef[None], np.array([lam]), base, np.array([rss])
+        )
+        found.append(gaps[0])
+    return max(found)
+
+
+INFINITE = (-np.inf, np.inf)
+# Name: l1, l2, bounds, correlations, squared norm of the residual.
+DOUBTFUL = {
+    "ridge": ((0, 0), (0.5, 2.0), INFINITE, (1e-7, -3e-8), 0.7),
+    "ridge, exact": ((0, 0), (0.5, 2.0), INFINITE, (0.0, 0.0), 0.7),
+    "lasso, on the threshold": ((1.0, 2.0), (0, 0), INFINITE, (0.2, 0.1), 0.7),
+    "box": ((0, 0), (0, 0), (np.array([-2.0, -0.5]), np.array([3.0, 0.1])), (0.0, 0.0), 0.7),
+    "box and lasso": (
+        (0, 1.0),
+        (0, 0),
+        (np.array([-2.0, -np.inf]), np.array([3.0, np.inf])),
+        (0.0, 0.2),
+        0.7,
+    ),
+}
+
+
+@pytest.mark.parametrize("name", DOUBTFUL)
+def test_the_doubt_is_what_rounding_can_do(name, monkeypatch):
+    """At zero coefficients: as much as the worst of all roundings, and hardly more."""
+    l1, l2, limits, corrs, rss = DOUBTFUL[name]
+    error, lam = 1e-9, 0.2
+    monkeypatch.setattr(_solve, "MOMENT_ERROR", error)
+    # A feature that is held at zero has no say, whatever its penalty.
+    lower, upper = (np.append(np.broadcast_to(end, 2), 0.0) for end in limits)
+    penalty = Penalty(
+        np.array([*l1, 1e-9 * (l1 != (0, 0))]), np.array([*l2, 1e-9 * (l2 != (0, 0))]), lower, upper
+    )
+    used = Penalty(*(part[:2] for part in penalty))
+    corrs, zero = np.array(corrs), np.zeros(2)
+    gap = worst_gap(used, lam, corrs, zero, rss, 0.0)
+    risen = worst_gap(used, lam, corrs, zero, rss, error) - gap
+    doubt = _solve._doubt(penalty, lam, 0.0, rss, gap)
+    assert risen <= doubt * (1.0 + 1e-6)
+    # Boxes are taken to be as wide as their wider side, and roots of sums are rounded up.
+    assert doubt <= 1.5 * risen
+    several = _solve._doubt(
+        penalty, np.array([lam, 2.0 * lam]), np.zeros(2), np.full(2, rss), np.full(2, gap)
+    )
+    assert several[0] == doubt
+    assert several[1] <= doubt
+    longer = _solve._doubt(penalty, lam, 2.0, rss, gap)  # the error of correlations grows with coefficients
+    assert longer >= 3.0 * error * 2.0 * 2.0 + doubt * (3.0 if "box" in name else 1.0) * (1.0 - 1e-9)
+
+
+@pytest.mark.parametrize("route", ["data", "moments"])
+@pytest.mark.parametrize("factors", [[0.0, 0.0, 1.0, 1.0], [0.0, 0.0, 0.0, 1.0], [0.0, 0.0, 1.0, np.inf]])
+def test_features_with_a_penalty_do_not_slip(route, factors):
+    """At the optimum they correlate with the residual, as those without a penalty do not."""
+    X, y = oracles.numbers(40, 4, seed=9)
+    data = _solve.Data(X, y[:, None], None, True)
+    if route == "moments":
+        data.reduce()
+        data.design = None
+    penalty = make_penalty(
+        4, 1.0, 0.0, np.array(factors), np.array([-np.inf, -0.01, -np.inf, -np.inf]), np.inf
+    )
+    found = _solve.fit(data, penalty, np.array([[0.5, 0.05]]))
+    assert (found.relative_gaps <= 1e-13).all()
+    for b, alpha in enumerate((0.5, 0.05)):
+        bounds = (penalty.lower, penalty.upper)
+        given = {"alpha": alpha, "l1_ratio": 1.0, "penalty_weights": factors, "bounds": bounds}
+        oracles.assert_optimal(X, y, found.coefs[0, :, b], found.intercepts[0, b], **given)
