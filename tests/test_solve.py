@@ -361,14 +361,9 @@ DOUBTFUL = {
     "ridge": ((0, 0), (0.5, 2.0), INFINITE, (1e-7, -3e-8), 0.7),
     "ridge, exact": ((0, 0), (0.5, 2.0), INFINITE, (0.0, 0.0), 0.7),
     "lasso, on the threshold": ((1.0, 2.0), (0, 0), INFINITE, (0.2, 0.1), 0.7),
-    "box": ((0, 0), (0, 0), (np.array([-2.0, -0.5]), np.array([3.0, 0.1])), (0.0, 0.0), 0.7),
-    "box and lasso": (
-        (0, 1.0),
-        (0, 0),
-        (np.array([-2.0, -np.inf]), np.array([3.0, np.inf])),
-        (0.0, 0.2),
-        0.7,
-    ),
+    "box": ((0, 0), (0, 0), ([-2.0, -0.5], [3.0, 0.1]), (0.0, 0.0), 0.7),
+    "box and lasso": ((0, 1.0), (0, 0), ([-2.0, -np.inf], [3.0, np.inf]), (0.0, 0.2), 0.7),
+    "box, and lasso in a box": ((0, 1.0), (0, 0), ([-2.0, -50.0], [3.0, 50.0]), (0.0, 0.2), 0.7),
 }
 
 
@@ -380,9 +375,8 @@ def test_the_doubt_is_what_rounding_can_do(name, monkeypatch):
     monkeypatch.setattr(_solve, "MOMENT_ERROR", error)
     # A feature that is held at zero has no say, whatever its penalty.
     lower, upper = (np.append(np.broadcast_to(end, 2), 0.0) for end in limits)
-    penalty = Penalty(
-        np.array([*l1, 1e-9 * (l1 != (0, 0))]), np.array([*l2, 1e-9 * (l2 != (0, 0))]), lower, upper
-    )
+    factors = (np.array([*part, 1e-9 * any(part)]) for part in (l1, l2))
+    penalty = Penalty(*factors, lower, upper)
     used = Penalty(*(part[:2] for part in penalty))
     corrs, zero = np.array(corrs), np.zeros(2)
     gap = worst_gap(used, lam, corrs, zero, rss, 0.0)
