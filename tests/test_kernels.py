@@ -359,6 +359,22 @@ def test_an_infinite_penalty_on_zero_adds_nothing(l1):
     assert gap == 0.0
 
 
+def test_no_residual_is_less_than_none():
+    """The squared residual of a perfect fit is a difference of equal numbers, and never negative."""
+    found = []
+    for seed in range(60):
+        Z = np.linalg.qr(np.random.default_rng(seed).standard_normal((6, 3)))[0]
+        y = Z @ [0.6, 0.48, 0.64]
+        work = working(Z.T @ Z, Z.T @ y, rules(3))
+        coefs, gaps, rss = np.empty((1, 3)), np.empty(1), np.empty(1)
+        lams, rounds = np.array([1e-12]), np.zeros(1, dtype=np.int64)
+        _kernels.solve_sequence(work, 3, 0, float(y @ y), lams, 100, coefs, gaps, rss, rounds)
+        assert rss[0] >= 0.0
+        assert 0.0 <= gaps[0] <= 1e-14
+        found.append(rss[0])
+    assert min(found) == 0.0  # some would have been negative
+
+
 def test_duality_gap_at_the_threshold():
     """The feature that decides the scale of the dual point ends on its threshold, give or take a rounding."""
     for seed in range(100):

@@ -248,6 +248,34 @@ def test_moments_certify_what_the_data_would(alpha, limits, weights):
     assert found.relative_gaps[0, 0] / 2.0 >= truth[0] - 1e-12
 
 
+@pytest.mark.parametrize("lam", [0.0, 1e-3, 0.5])
+@pytest.mark.parametrize("error", [1e-16, 1e-3])
+def test_gaps_without_the_rows_hold_the_doubt(lam, error, monkeypatch):
+    """With the rows they are computed on them, so that none is left (at lambda = 0, see `_with_slip`)."""
+    monkeypatch.setattr(_solve, "MOMENT_ERROR", error)
+    X, y = oracles.numbers(50, 4, seed=10)
+    data = _solve.Data(X, y[:, None], None, True)
+    data.reduce()
+    source = data.source(0)
+    rules = make_penalty(4, 1.0, 0.5).in_units(source.units, source.target.scale)
+    coefs, lams = np.array([[0.1, -0.2, 0.0, 0.3]]), np.array([lam])
+    rest = source.start - coefs @ source.gram
+    rss = np.array([1.0 - float(coefs[0] @ source.start + coefs[0] @ rest[0])])
+    said = np.array([1e-3])
+    before = _active_set.Solutions(np.arange(4), coefs, said, rss, np.ones(1, dtype=int))
+    doubt = _solve._doubt(rules, lams, np.abs(coefs).sum(axis=1), rss, said) if lam else np.inf
+    sure = bool(np.all(doubt <= 1e-12))
+    after = _solve._certified(data, 0, rules, lams, 100, before, lambda count: None)
+    if sure:
+        assert after.gaps == said
+    else:
+        assert after.gaps <= 1e-12  # what the rows say of a solution that was found anew
+        assert (after.whole(4) != coefs).any()
+    data.design = None
+    after = _solve._certified(data, 0, rules, lams, 100, before, lambda count: None)
+    assert after.gaps == (said if sure or lam == 0.0 else said + doubt)
+
+
 @pytest.mark.parametrize("container", [np.asarray, np.asfortranarray, sparse.csc_array, sparse.csr_array])
 @pytest.mark.parametrize("shape", [(40, 5), (20, 90)])
 @pytest.mark.parametrize("size", [1e-9, 1.0])
@@ -321,22 +349,27 @@ def test_data_serve_one_fit_after_another(shape):
 
 
 @pytest.mark.parametrize("route", ["data", "moments"])
-@pytest.mark.parametrize("lower", [-np.inf, 0.0], ids=["free", "positive"])
-def test_nearly_dependent_features_without_penalty_hide_nothing(route, lower):
+@pytest.mark.parametrize(
+    ("lower", "upper"),
+    [(-np.inf, np.inf), (0.0, np.inf), (-np.inf, 0.0)],
+    ids=["free", "positive", "negative"],
+)
+def test_nearly_dependent_features_without_penalty_hide_nothing(route, lower, upper):
     """Two features that differ by 1e-5: each alone is at rest, their difference leads downhill."""
     rng = np.random.default_rng(0)
     direction, other = np.linalg.qr(rng.normal(size=(30, 2)))[0].T
     X = np.column_stack([direction, direction + 1e-5 * other, rng.normal(size=30)])
-    y = 3.0 * direction + 1e-3 * other
+    sign = 1.0 if upper > 0.0 else -1.0
+    y = sign * (3.0 * direction + 1e-3 * other)
     data = _solve.Data(X, y[:, None], None, False)
     if route == "moments":
         data.reduce()
         data.design = None
-    penalty = make_penalty(3, np.array([0.0, 0.0, 1.0]), 0.0, None, np.full(3, lower), np.full(3, np.inf))
+    penalty = make_penalty(3, np.array([0.0, 0.0, 1.0]), 0.0, None, np.full(3, lower), np.full(3, upper))
     source = data.source(0)
     rules = penalty.in_units(source.units, source.target.scale)
-    halves = np.array([[1.5, 1.5, 0.0]]) * source.units.norm / source.target.scale
-    residual = y - X @ [1.5, 1.5, 0.0]
+    halves = sign * np.array([[1.5, 1.5, 0.0]]) * source.units.norm / source.target.scale
+    residual = y - sign * X @ [1.5, 1.5, 0.0]
     rss = np.array([residual @ residual / (y @ y)])
     found = _active_set.Solutions(np.arange(3), halves, np.array([1e-18]), rss, np.ones(1, dtype=int))
     gap = _solve._with_slip(data, 0, rules, np.ones(1), found).gaps[0]
@@ -412,3 +445,24 @@ def test_features_with_a_penalty_do_not_slip(route, factors):
         bounds = (penalty.lower, penalty.upper)
         given = {"alpha": alpha, "l1_ratio": 1.0, "penalty_weights": factors, "bounds": bounds}
         oracles.assert_optimal(X, y, found.coefs[0, :, b], found.intercepts[0, b], **given)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_the_slip_is_the_same_from_rows_and_from_moments(seed):
+    """Far from the optimum, with features without a penalty and others beyond their threshold."""
+    X, y = oracles.numbers(30, 5, seed=seed)
+    penalty = make_penalty(5, np.array([0.0, 0.0, 1.0, 1.0, 2.0]), 0.0)
+    coefs = np.random.default_rng(seed).normal(size=(2, 5))
+    gaps = []
+    for rows in (True, False):
+        data = _solve.Data(X, y[:, None], None, True)
+        data.reduce()
+        source = data.source(0)
+        rules = penalty.in_units(source.units, source.target.scale)
+        rss = 1.0 - 2.0 * coefs @ source.start + np.einsum("ij,jk,ik->i", coefs, source.gram, coefs)
+        if not rows:
+            data.design = None
+        found = _active_set.Solutions(np.arange(5), coefs, np.ones(2), rss, np.ones(2, dtype=int))
+        gaps.append(_solve._with_slip(data, 0, rules, np.array([0.2, 0.01]), found).gaps)
+    np.testing.assert_allclose(gaps[0], gaps[1], rtol=1e-9)
+    assert (gaps[0] > 0.01).all()
