@@ -122,7 +122,7 @@ def compile_everything(options):
     say = progress()
     folder = warm_up(lambda name, number, count: say(f"{number} of {count}: {name}"))
     say("done")
-    print(f"The compiled code is in {folder}.")
+    print("The compiled code could not be kept." if folder is None else f"The compiled code is in {folder}.")
 
 
 def run(options):

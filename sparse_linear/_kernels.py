@@ -55,7 +55,10 @@ import numpy as np
 from numba import njit
 from numba.extending import overload
 
-kernel = partial(njit, cache=True, nogil=True, error_model="numpy")
+from sparse_linear._cache import keep
+
+# `keep`, at the end of this file, has their code cached.
+kernel = partial(njit, nogil=True, error_model="numpy")
 # Called by other kernels only: without the wrappers for Python, which take a third of the time to compile.
 inner = partial(kernel, no_cpython_wrapper=True, no_cfunc_wrapper=True)
 # Called in one place only: compiled there, rather than once more by itself.
@@ -87,6 +90,8 @@ BLOCK = 32
 FEW = 3
 # Entries of a null direction below this are rounding: most are, when the newcomer is a duplicate.
 BYSTANDER = 1e-9
+# A ridge penalty below this, for a column of unit length, is none: rounding of a correlation is worth more.
+NEGLIGIBLE = 1e-32
 # Optimality conditions inside the working set are met to this share of each feature's own penalty.
 KKT = 1e-12
 
@@ -745,6 +750,13 @@ def _conjugate_term(u, coef, l1, l2, lower, upper):
 
 
 @inner
+def _ridge_part(lam, rule):
+    """The l2 of a feature, or 0 if it is `NEGLIGIBLE`."""
+    l2 = lam * rule[1]
+    return 0.0 if l2 < NEGLIGIBLE else l2  # NaN, an infinite penalty times 0, stays
+
+
+@inner
 def _gap_at(t, corr, touched, count, coef, lam, rules, rss):
     """Duality gap for the dual point ``t`` times the residual."""
     gap = 0.5 * (1.0 - t) ** 2 * rss
@@ -752,7 +764,7 @@ def _gap_at(t, corr, touched, count, coef, lam, rules, rss):
         j = touched[i]
         u = t * corr[j]
         if coef[j] != 0.0 or not abs(u) <= lam * rules[j, 0]:  # NaN counts
-            l1, l2 = lam * rules[j, 0], lam * rules[j, 1]
+            l1, l2 = lam * rules[j, 0], _ridge_part(lam, rules[j])
             # Numba's `max` is its first argument unless the second is larger: NaN comes first, to stay.
             gap += max(_conjugate_term(u, coef[j], l1, l2, rules[j, 2], rules[j, 3]), 0.0)
     return gap
@@ -770,7 +782,7 @@ def _gap(corr, touched, count, coef, lam, rules, rss):
         end = rules[j, 3] if corr[j] > 0.0 else rules[j, 2]
         if size > bound and bound > 0.0 and end != 0.0:
             within = min(within, bound / size)
-            if rules[j, 1] == 0.0 and abs(end) == np.inf:
+            if _ridge_part(lam, rules[j]) == 0.0 and abs(end) == np.inf:
                 finite = min(finite, bound / size)
     gap = _gap_at(finite, corr, touched, count, coef, lam, rules, rss)
     if within < finite:
@@ -1246,3 +1258,6 @@ def entry_moments(matrix, share, centred, n_columns):
     count = np.zeros(n_columns, dtype=np.int64)
     add_moments(matrix, share, centred, mean, square, stored, count)
     return mean, square, stored, count
+
+
+keep(globals().copy().values())

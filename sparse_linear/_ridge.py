@@ -906,7 +906,7 @@ def iterate(design, targets, diagonal, norm, max_iter):
     used = np.isfinite(diagonal)
     root = np.sqrt(np.where(used, diagonal, 0.0))
     if not root.any():
-        weight = 1.0 / norm
+        weight = norm.max(initial=0.0, where=used) / norm  # in units of the largest: squares may vanish
     elif _in_rows(design, diagonal):
         weight = root / root.min(where=used, initial=np.inf)
     else:

@@ -23,8 +23,6 @@ ROUNDING = 1e-13
 MOMENT_ERROR = 16.0 * np.finfo(np.float64).eps
 # A feature whose correlation with the residual, both of unit length, is below this is at rest.
 SETTLED = 1e-17
-# A ridge penalty below this, for a column of unit length, is none.
-NEGLIGIBLE = 1e-32
 # Normal equations with more unknowns than this are not formed (they would take 3 GB).
 LARGEST_GRAM = 20_000
 # What is said of a solver that was not exact to the end.
@@ -374,7 +372,7 @@ def _without_negligible(penalty, lams):
     """The penalty in units, without ridge penalties that are worth less than rounding of a correlation."""
     if not penalty.l2.any():
         return penalty
-    return penalty._replace(l2=np.where(lams.max() * penalty.l2 < NEGLIGIBLE, 0.0, penalty.l2))
+    return penalty._replace(l2=np.where(lams.max() * penalty.l2 < _kernels.NEGLIGIBLE, 0.0, penalty.l2))
 
 
 def _fit_active_set(data, penalty, lams, max_iter, start, tol, watch, choice):
@@ -467,7 +465,9 @@ def _with_slip(data, index, penalty, lams, solution):
     """
     if penalty.l1.all() and lams.all():
         return solution
-    flat = np.where(lams[:, None] > 0.0, (penalty.l1 == 0.0) & (penalty.l2 == 0.0), ~penalty.excluded)
+    with np.errstate(invalid="ignore"):  # an infinite penalty times 0
+        l1, l2 = lams[:, None] * penalty.l1, lams[:, None] * penalty.l2
+    flat = (l1 == 0.0) & (l2 < _kernels.NEGLIGIBLE) & ~penalty.excluded
     flat &= np.isinf(np.maximum(-penalty.lower, penalty.upper))
     some = np.flatnonzero(flat.sum(axis=1) > 1)
     if len(some) == 0:
@@ -530,10 +530,11 @@ class _RestOfMoments(NamedTuple):
         corrs, slip = self.corrs.copy(), np.zeros(len(loose))
         for rows, free in _groups(loose):
             values, vectors = linalg.eigh(self.gram[np.ix_(free, free)])
-            kept = values > _ridge.DEPENDENT * values.max(initial=0.0)
-            parts = corrs[np.ix_(rows, free)] @ vectors[:, kept]
-            slip[rows] = np.einsum("ij,ij,j->i", parts, parts, 1.0 / values[kept])
-            corrs[rows] -= (parts / values[kept]) @ vectors[:, kept].T @ self.gram[free]
+            # Where features are dependent as far as moments can tell, the residual may still pull.
+            values = np.maximum(values, _ridge.DEPENDENT)
+            parts = corrs[np.ix_(rows, free)] @ vectors
+            slip[rows] = np.einsum("ij,ij,j->i", parts, parts, 1.0 / values)
+            corrs[rows] -= (parts / values) @ vectors.T @ self.gram[free]
         return corrs, np.maximum(self.rss - slip, 0.0), slip
 
 
@@ -737,6 +738,8 @@ class _QuadraticSolver:
             return
         design = self.data.design
         try:
+            if self.choice.solver == "dual" and self._hardly_penalised():
+                raise _ridge.SingularError
             if self.choice.solver == "cg":
                 self.factor = _ridge.Conjugate(
                     design, self.l2, min(self.max_iter, self.choice.limit), self.choice.limit >= self.max_iter
@@ -750,6 +753,13 @@ class _QuadraticSolver:
             self.factor.prepare(self.lams)
         except _ridge.SingularError:
             self._fall_back()
+
+    def _hardly_penalised(self):
+        """Whether dual coefficients, the residual divided by lambda, would overflow, or are rounding."""
+        lam = self.lams.min()
+        largest = self.l2.max(initial=0.0, where=np.isfinite(self.l2))
+        rounding = _kernels.NEGLIGIBLE
+        return lam < np.finfo(np.float64).tiny / rounding or lam * largest < rounding
 
     def _fall_back(self):
         """Do without normal equations, which are singular to working precision."""

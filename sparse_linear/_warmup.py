@@ -21,8 +21,8 @@ def warm_up(watch):
 
     Returns
     -------
-    str
-        The folder that holds the compiled code.
+    str or None
+        The folder that holds the compiled code; None if there is no place for it.
     """
     kinds = [("dense data", np.asarray)]
     for container, dtype, index in itertools.product(

@@ -1,5 +1,6 @@
 """Compiled code is kept on disk: after a warm-up, a process finds every kernel there and compiles nothing."""
 
+import itertools
 import json
 import os
 import re
@@ -7,10 +8,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numba
+import numpy as np
 import pytest
 
 import sparse_linear
-from sparse_linear import _kernels
+from sparse_linear import _kernels, _warmup, _working_sets
 
 HEAD = """
 import json, sys, time
@@ -202,6 +205,47 @@ def test_the_second_process_compiles_nothing(processes):
     sys.stdout.write(f"\nwarm-up {first['seconds']['warm-up']:.3f} s; then:\n")
     for name, seconds in second["seconds"].items():
         sys.stdout.write(f"{name:32}{seconds:16.3f}\n")
+
+
+@pytest.mark.skipif(numba.config.DISABLE_JIT, reason="nothing is compiled")
+def test_a_warm_up_knows_all_kinds_of_data(monkeypatch):
+    """Dense X, and every sparse storage with every type of entries and of indices; each is announced."""
+    fitted, told = [], []
+    monkeypatch.setattr(_warmup, "_fit_everything", lambda hold: fitted.append(hold(np.eye(3))))
+    folder = _warmup.warm_up(lambda *what: told.append(what))
+    assert Path(folder).is_dir()
+    assert [what[1:] for what in told] == [(number, 9) for number in range(1, 10)]
+    assert len({name for name, *_ in told}) == 9
+    dense, *others = fitted
+    assert isinstance(dense, np.ndarray)
+    found = {(X.format, X.dtype.name, X.indices.dtype.name, X.indptr.dtype.name) for X in others}
+    storages = itertools.product(("csc", "csr"), ("float32", "float64"), ("int32", "int64"))
+    assert found == {(storage, entries, index, index) for storage, entries, index in storages}
+
+
+def test_a_warm_up_leaves_the_solvers_as_they_were(monkeypatch):
+    """Also where it fails: the limit above which descent takes over is a constant again."""
+    before = _working_sets.LARGEST_FACTOR
+    limits = []
+    path = _warmup.lasso_path
+
+    def spied(*args, **keywords):
+        limits.append(_working_sets.LARGEST_FACTOR)
+        return path(*args, **keywords)
+
+    monkeypatch.setattr(_warmup, "lasso_path", spied)
+    _warmup._fit_everything(np.asarray)
+    assert limits == [before, before, 5]
+    assert before == _working_sets.LARGEST_FACTOR
+
+    def failing(X, y, **keywords):
+        if before != _working_sets.LARGEST_FACTOR:
+            raise MemoryError
+
+    monkeypatch.setattr(_warmup, "lasso_path", failing)
+    with pytest.raises(MemoryError):
+        _warmup._fit_everything(np.asarray)
+    assert before == _working_sets.LARGEST_FACTOR
 
 
 def test_warm_up_on_the_command_line(processes):

@@ -662,7 +662,7 @@ def test_an_interrupt_is_heard_on_every_route(route, n_jobs, monkeypatch):
     with pytest.raises(KeyboardInterrupt):
         model.fit(X, y)
     assert calls <= at + 1
-    end = time.monotonic() + 2.0  # a thread that was about to begin needs a moment to end
+    end = time.monotonic() + 5.0  # on a busy machine, threads that were told to end take their time
     while threading.active_count() > threads and time.monotonic() < end:
         time.sleep(0.001)
     assert threading.active_count() == threads

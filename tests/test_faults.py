@@ -7,6 +7,7 @@ work completes without one. So no place is left out, and none is named here that
 import inspect
 import os
 import pickle
+import shutil
 import subprocess
 import sys
 import threading
@@ -423,28 +424,141 @@ def test_no_more_threads_than_jobs(n_jobs):
 # The folder of compiled code
 # ---------------------------------------------------------------------------------------------
 
-FIT = "from sparse_linear import Ridge; print(Ridge().fit([[0.0], [1.0], [2.0]], [0.0, 1.0, 2.0]).coef_)"
+CALL = """
+import sys
+import numpy as np
+from sparse_linear import _compiled, _kernels
+
+rules = np.array([[1.0, 0.0, -np.inf, np.inf], [0.5, 0.0, -np.inf, np.inf]])
+for dtype in sys.argv[1:]:
+    corrs = np.array([3.0, -2.0], dtype)
+    print(_compiled.thresholds(corrs, rules), _compiled.first_threshold(corrs, rules))
+counts = [d.stats.cache_misses for d in vars(_kernels).values() if hasattr(d, "stats")]
+print(sum(sum(count.values()) for count in counts), "compiled")
+"""
+RIGHT = "[3. 4.] 4.0\n"
+UNKEPT = "RuntimeWarning: Compiled code cannot be kept: "
 
 
-def start(cache):
+def start(cache, *dtypes, code=CALL, **more):
+    """A process that calls two kernels, and keeps its compiled code in `cache`."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("NUMBA_")}
-    environment |= {"NUMBA_CACHE_DIR": str(cache), "PYTHONPATH": str(ROOT)}
+    environment |= {"NUMBA_CACHE_DIR": str(cache), "PYTHONPATH": str(ROOT)} | more.pop("env", {})
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    return subprocess.Popen([sys.executable, "-c", FIT], env=environment, **pipes)
+    command = [sys.executable, "-c", code, *(dtypes or ["float64"])]
+    return subprocess.Popen(command, env=environment, **pipes, **more)
+
+
+def ended(process, warns=False):
+    """How many functions it compiled; its answers are right, and it warns as it should, or not at all."""
+    out, err = process.communicate(timeout=200)
+    assert process.returncode == 0, err
+    *answers, compiled = out.splitlines(keepends=True)
+    assert answers
+    assert set(answers) == {RIGHT}
+    if warns:
+        assert UNKEPT in err
+        assert "NUMBA_CACHE_DIR" in err
+    else:
+        assert err == ""
+    return int(compiled.split()[0])
+
+
+@pytest.fixture(scope="module")
+def warm(tmp_path_factory):
+    """A folder that holds all that `CALL` needs, for two types of entries."""
+    cache = tmp_path_factory.mktemp("warm")
+    assert ended(start(cache, "float64", "float32")) > 0
+    assert ended(start(cache, "float64", "float32")) == 0
+    return cache
 
 
 def test_a_folder_that_cannot_be_made(tmp_path):
-    """Compiled code is kept elsewhere, or not at all; also for root, whom permissions do not bind."""
+    """Compiled code is kept elsewhere; also for root, whom permissions do not bind."""
     (tmp_path / "file").write_text("in the way")
-    process = start(tmp_path / "file" / "folder")
-    out, err = process.communicate(timeout=200)
-    assert process.returncode == 0, err
-    assert out == "[0.66666667]\n"
+    ended(start(tmp_path / "file" / "folder"))
+
+
+def test_no_folder_at_all(tmp_path):
+    """A read-only install, by a user without a home, as in a container: it compiles, and says why."""
+    file = tmp_path / "file"
+    file.write_text("in the way")
+    package = tmp_path / "install" / "sparse_linear"
+    shutil.copytree(FOLDER, package, ignore=shutil.ignore_patterns("__pycache__"))
+    (package / "__pycache__").write_text("in the way")
+    homes = dict.fromkeys(("HOME", "XDG_CACHE_HOME", "LOCALAPPDATA", "PYTHONPYCACHEPREFIX"), str(file))
+    elsewhere = homes | {"PYTHONPATH": str(package.parent)}
+    assert ended(start(file, env=elsewhere, cwd=tmp_path), warns=True) > 0
+    command = (
+        "import runpy, sys; sys.argv[1:] = ['warmup']; runpy.run_module('sparse_linear', None, '__main__')"
+    )
+    command = f"from sparse_linear import _warmup; _warmup._fit_everything = lambda hold: None; {command}"
+    out, err = start(file, code=command, env=elsewhere, cwd=tmp_path).communicate(timeout=200)
+    assert out == "The compiled code could not be kept.\n", err
+
+
+@pytest.mark.skipif(os.name != "posix", reason="files are limited as POSIX does it")
+def test_a_full_folder(tmp_path):
+    """No file may grow beyond 5 kB: answers are right, no half of a file stays, the next process mends it."""
+    import resource
+
+    limited = start(tmp_path, preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (5000, 5000)))
+    assert ended(limited, warns=True) > 0
+    assert not list(tmp_path.rglob("*.tmp.*"))
+    assert ended(start(tmp_path)) > 0
+    assert ended(start(tmp_path)) == 0
+
+
+def test_a_folder_that_goes_away(tmp_path):
+    """It is there when the kernels are imported, and cannot be written when they are compiled."""
+    cache = tmp_path / "cache"
+    swap = f"import shutil; shutil.rmtree({str(cache)!r}); open({str(cache)!r}, 'w').close()\n"
+    code = CALL.replace("\nrules", f"\n{swap}rules")
+    assert code != CALL
+    assert ended(start(cache, code=code), warns=True) > 0
+
+
+DAMAGES = [
+    lambda content: b"",
+    lambda content: content[: len(content) // 2],
+    lambda content: bytes(len(content)),
+    lambda content: b"<html>Quota exceeded</html>",
+]
+
+
+@pytest.mark.parametrize("kind", ["nbi", "nbc"])
+def test_damaged_files_are_compiled_anew(kind, warm, tmp_path):
+    """Once: what was damaged is repaired."""
+    cache = tmp_path / "cache"
+    shutil.copytree(warm, cache)
+    files = sorted(cache.rglob(f"*.{kind}"))
+    assert len(files) >= 2
+    for damage in DAMAGES:
+        for file in files:
+            file.write_bytes(damage(file.read_bytes()))
+        assert ended(start(cache, "float64", "float32")) > 0
+        assert ended(start(cache, "float64", "float32")) == 0
+
+
+def test_code_for_other_arguments_is_not_run(warm, tmp_path):
+    """The index names the wrong file, as after two processes have written it at the same moment."""
+    cache = tmp_path / "cache"
+    shutil.copytree(warm, cache)
+    swapped = 0
+    for one in sorted(cache.rglob("*.1.nbc")):
+        other = one.with_name(one.name.replace(".1.nbc", ".2.nbc"))
+        if other.exists():
+            content = one.read_bytes()
+            one.write_bytes(other.read_bytes())
+            other.write_bytes(content)
+            swapped += 1
+    assert swapped > 0
+    assert ended(start(cache, "float64", "float32")) >= 2 * swapped
+    assert ended(start(cache, "float64", "float32")) == 0
 
 
 def test_two_processes_compile_into_one_folder(tmp_path):
-    processes = [start(tmp_path), start(tmp_path)]
+    processes = [start(tmp_path, "float64"), start(tmp_path, "float32")]
     for process in processes:
-        out, err = process.communicate(timeout=200)
-        assert process.returncode == 0, err
-        assert out == "[0.66666667]\n"
+        ended(process)
+    ended(start(tmp_path, "float32", "float64"))

@@ -481,3 +481,30 @@ def test_sentences_name_the_argument(model, name):
     """Lists whose entries differ in length, and an empty dictionary."""
     with pytest.raises((TypeError, ValueError), match=name):
         model.fit(*oracles.numbers(5, 2))
+
+
+@pytest.mark.parametrize("kind", [np.asarray, sparse.csc_array, sparse.csr_array])
+@pytest.mark.parametrize("alphas", [[5e-324], [1e-280], [1.0, 5e-324]])
+@pytest.mark.parametrize("size", [1.0, 1e-100])
+def test_a_penalty_that_vanishes_on_wide_data(kind, alphas, size):
+    """Dual coefficients are the residual divided by alpha; where that overflows, they are done without."""
+    X, y = oracles.numbers(4, 6, seed=8)
+    path = sl.ridge_path(kind(size * X), y, alphas, fit_intercept=True, penalty_weights=[0, 1, 2, 3, 4, 5])
+    np.testing.assert_allclose(size * X @ path.coefs[:, -1] + path.intercepts[-1], y, rtol=1e-9)
+    assert path.dual_gaps[-1] <= 1e-12 * np.var(y)
+
+
+@pytest.mark.parametrize("alpha", [0.0, 1e100])
+def test_moments_of_columns_that_only_rounding_tells_apart(alpha):
+    """The second column pulls at a residual that moments cannot reduce: the gap says by how much it might."""
+    x = np.array([46510288928768.0, -1736553927802880.0, -894828854378496.0])
+    X = np.column_stack([x, [-9.302057457638568e-10, 3.473108023399618e-08, 1.7896576665066277e-08]])
+    y = np.full(3, 1e6)
+    free = {"fit_intercept": False, "penalty_weights": [0.0, 0.0], "l1_ratio": 0.0}
+    model = sl.ElasticNet(alpha, **free)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # no convergence; and alpha = 0
+        model.fit_moments(sl.Moments.from_data(X, y))
+    problem = oracles.problem(X, y, alpha=alpha, **free)
+    oracles.assert_certified(problem, *answer_of(model), cancelling=1e-12)
+    assert model.dual_gap_ > 1e-6 * problem.factor * problem.scale**2

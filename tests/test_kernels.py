@@ -359,6 +359,22 @@ def test_an_infinite_penalty_on_zero_adds_nothing(l1):
     assert gap == 0.0
 
 
+def test_no_residual_is_less_than_none():
+    """The squared residual of a perfect fit is a difference of equal numbers, and never negative."""
+    found = []
+    for seed in range(60):
+        Z = np.linalg.qr(np.random.default_rng(seed).standard_normal((6, 3)))[0]
+        y = Z @ [0.6, 0.48, 0.64]
+        work = working(Z.T @ Z, Z.T @ y, rules(3))
+        coefs, gaps, rss = np.empty((1, 3)), np.empty(1), np.empty(1)
+        lams, rounds = np.array([1e-12]), np.zeros(1, dtype=np.int64)
+        _kernels.solve_sequence(work, 3, 0, float(y @ y), lams, 100, coefs, gaps, rss, rounds)
+        assert rss[0] >= 0.0
+        assert 0.0 <= gaps[0] <= 1e-14
+        found.append(rss[0])
+    assert min(found) == 0.0  # some would have been negative
+
+
 def test_duality_gap_at_the_threshold():
     """The feature that decides the scale of the dual point ends on its threshold, give or take a rounding."""
     for seed in range(100):
@@ -396,6 +412,52 @@ def test_duality_gap_does_not_trust_an_unpenalised_zero():
     coef = np.zeros(3)
     fitted = (Z[:, 0] @ y) ** 2 / 2  # what the first feature alone would gain
     assert certificate(Z, y, base, 10.0, coef) >= fitted
+
+
+@pytest.mark.parametrize("coef", [-1.0, -0.3, 0.0, 0.3, 1.0])
+@pytest.mark.parametrize("corr", [-0.3, 0.2, 0.4])
+def test_duality_gap_of_one_feature(corr, coef):
+    """Without a residual left, it is that of its optimality condition; by hand for every kind of penalty."""
+
+    def gap(*rule):
+        corrs, base = np.array([[corr]]), np.array([rule])
+        return _kernels.duality_gaps(
+            corrs, np.arange(1), np.array([[coef]]), np.array([0.5]), base, np.zeros(1)
+        )[0][0]
+
+    size = abs(corr)
+    assert gap(0.0, 0.0, -INF, INF) == pytest.approx(size * max(size, abs(coef)), rel=1e-14)
+    # Within the threshold of 1/2 the conjugate is zero; what is left is the penalty less the product.
+    assert gap(1.0, 0.0, -INF, INF) == pytest.approx(0.5 * abs(coef) - corr * coef, rel=1e-14, abs=1e-16)
+    # A ridge term: (u - l2 w)^2 / (2 l2), here with l2 = 1/2.
+    assert gap(0.0, 1.0, -INF, INF) == pytest.approx((corr - 0.5 * coef) ** 2, rel=1e-13, abs=1e-16)
+    # The best coefficient in a box lies at its end.
+    end = 1.0 if corr > 0.0 else -1.0
+    assert gap(0.0, 0.0, -1.0, 1.0) == pytest.approx(corr * (end - coef), rel=1e-13, abs=1e-16)
+    # A ridge penalty that rounding outweighs is none.
+    assert gap(0.0, 1e-33, -INF, INF) == gap(0.0, 0.0, -INF, INF)
+    assert gap(0.0, 1e-30, -INF, INF) > 1e20
+
+
+def test_what_a_working_set_lacks_is_beyond_rounding():
+    """Correlations may exceed their thresholds by rounding, which grows with the coefficients."""
+    base = rules(6, lower=[-INF, -INF, 0.0, -INF, -INF, -INF], upper=[INF, INF, INF, 0.0, INF, INF])
+    threshold = 0.5
+
+    def lacking(corr, coef=0.0):
+        corrs = np.array([[0.0, *corr]])
+        return _kernels.duality_gaps(
+            corrs, np.arange(1), np.array([[coef]]), np.array([threshold]), base, np.ones(1)
+        )[1][0]
+
+    over = threshold * (1.0 + 1e-13)
+    assert lacking([over, -over, over, over, -over]) == 0
+    over = threshold * (1.0 + 1e-10)
+    assert lacking([over, 0.0, 0.0, 0.0, 0.0]) == 1
+    assert lacking([over, -over, -over, over, -over]) == 4  # 2 may not be negative
+    assert lacking([over, over, over, -over, over]) == 4  # nor 3 positive
+    for coef in (1e6, -1e6):
+        assert lacking([over, -over, -over, over, -over], coef) == 0
 
 
 def test_duality_gaps_of_several_solutions_do_not_mix():

@@ -1,5 +1,6 @@
 """Which solver runs, that all of them agree, and what is said about the answer."""
 
+import itertools
 import re
 
 import numpy as np
@@ -8,7 +9,8 @@ from scipy import sparse
 from sklearn.exceptions import ConvergenceWarning
 
 from sparse_linear import ElasticNet, Lasso, Ridge, _active_set, _solve, _working_sets, enet_path, ridge_path
-from sparse_linear._penalty import make_penalty
+from sparse_linear import _compiled as _kernels
+from sparse_linear._penalty import Penalty, make_penalty
 from tests import oracles
 
 ROUTES = {
@@ -246,6 +248,34 @@ def test_moments_certify_what_the_data_would(alpha, limits, weights):
     assert found.relative_gaps[0, 0] / 2.0 >= truth[0] - 1e-12
 
 
+@pytest.mark.parametrize("lam", [0.0, 1e-3, 0.5])
+@pytest.mark.parametrize("error", [1e-16, 1e-3])
+def test_gaps_without_the_rows_hold_the_doubt(lam, error, monkeypatch):
+    """With the rows they are computed on them, so that none is left (at lambda = 0, see `_with_slip`)."""
+    monkeypatch.setattr(_solve, "MOMENT_ERROR", error)
+    X, y = oracles.numbers(50, 4, seed=10)
+    data = _solve.Data(X, y[:, None], None, True)
+    data.reduce()
+    source = data.source(0)
+    rules = make_penalty(4, 1.0, 0.5).in_units(source.units, source.target.scale)
+    coefs, lams = np.array([[0.1, -0.2, 0.0, 0.3]]), np.array([lam])
+    rest = source.start - coefs @ source.gram
+    rss = np.array([1.0 - float(coefs[0] @ source.start + coefs[0] @ rest[0])])
+    said = np.array([1e-3])
+    before = _active_set.Solutions(np.arange(4), coefs, said, rss, np.ones(1, dtype=int))
+    doubt = _solve._doubt(rules, lams, np.abs(coefs).sum(axis=1), rss, said) if lam else np.inf
+    sure = bool(np.all(doubt <= 1e-12))
+    after = _solve._certified(data, 0, rules, lams, 100, before, lambda count: None)
+    if sure:
+        assert after.gaps == said
+    else:
+        assert after.gaps <= 1e-12  # what the rows say of a solution that was found anew
+        assert (after.whole(4) != coefs).any()
+    data.design = None
+    after = _solve._certified(data, 0, rules, lams, 100, before, lambda count: None)
+    assert after.gaps == (said if sure or lam == 0.0 else said + doubt)
+
+
 @pytest.mark.parametrize("container", [np.asarray, np.asfortranarray, sparse.csc_array, sparse.csr_array])
 @pytest.mark.parametrize("shape", [(40, 5), (20, 90)])
 @pytest.mark.parametrize("size", [1e-9, 1.0])
@@ -319,23 +349,120 @@ def test_data_serve_one_fit_after_another(shape):
 
 
 @pytest.mark.parametrize("route", ["data", "moments"])
-@pytest.mark.parametrize("lower", [-np.inf, 0.0], ids=["free", "positive"])
-def test_nearly_dependent_features_without_penalty_hide_nothing(route, lower):
+@pytest.mark.parametrize(
+    ("lower", "upper"),
+    [(-np.inf, np.inf), (0.0, np.inf), (-np.inf, 0.0)],
+    ids=["free", "positive", "negative"],
+)
+def test_nearly_dependent_features_without_penalty_hide_nothing(route, lower, upper):
     """Two features that differ by 1e-5: each alone is at rest, their difference leads downhill."""
     rng = np.random.default_rng(0)
     direction, other = np.linalg.qr(rng.normal(size=(30, 2)))[0].T
     X = np.column_stack([direction, direction + 1e-5 * other, rng.normal(size=30)])
-    y = 3.0 * direction + 1e-3 * other
+    sign = 1.0 if upper > 0.0 else -1.0
+    y = sign * (3.0 * direction + 1e-3 * other)
     data = _solve.Data(X, y[:, None], None, False)
     if route == "moments":
         data.reduce()
         data.design = None
-    penalty = make_penalty(3, np.array([0.0, 0.0, 1.0]), 0.0, None, np.full(3, lower), np.full(3, np.inf))
+    penalty = make_penalty(3, np.array([0.0, 0.0, 1.0]), 0.0, None, np.full(3, lower), np.full(3, upper))
     source = data.source(0)
     rules = penalty.in_units(source.units, source.target.scale)
-    halves = np.array([[1.5, 1.5, 0.0]]) * source.units.norm / source.target.scale
-    residual = y - X @ [1.5, 1.5, 0.0]
+    halves = sign * np.array([[1.5, 1.5, 0.0]]) * source.units.norm / source.target.scale
+    residual = y - sign * X @ [1.5, 1.5, 0.0]
     rss = np.array([residual @ residual / (y @ y)])
     found = _active_set.Solutions(np.arange(3), halves, np.array([1e-18]), rss, np.ones(1, dtype=int))
     gap = _solve._with_slip(data, 0, rules, np.ones(1), found).gaps[0]
     assert gap >= 0.99 * rss[0] / 2  # all of the residual can be explained
+
+
+def worst_gap(penalty, lam, corrs, coef, rss, error):
+    """The largest gap when every correlation may be off by `error`, in either direction."""
+    base, found = np.column_stack(penalty), []
+    for signs in itertools.product((-1.0, 0.0, 1.0), repeat=len(corrs)):
+        off = (corrs + error * np.array(signs))[None]
+        gaps, _ = _kernels.duality_gaps(
+            off, np.arange(len(corrs)), coef[None], np.array([lam]), base, np.array([rss])
+        )
+        found.append(gaps[0])
+    return max(found)
+
+
+INFINITE = (-np.inf, np.inf)
+# Name: l1, l2, bounds, correlations, squared norm of the residual.
+DOUBTFUL = {
+    "ridge": ((0, 0), (0.5, 2.0), INFINITE, (1e-7, -3e-8), 0.7),
+    "ridge, exact": ((0, 0), (0.5, 2.0), INFINITE, (0.0, 0.0), 0.7),
+    "lasso, on the threshold": ((1.0, 2.0), (0, 0), INFINITE, (0.2, 0.1), 0.7),
+    "box": ((0, 0), (0, 0), ([-2.0, -0.5], [3.0, 0.1]), (0.0, 0.0), 0.7),
+    "box and lasso": ((0, 1.0), (0, 0), ([-2.0, -np.inf], [3.0, np.inf]), (0.0, 0.2), 0.7),
+    "box, and lasso in a box": ((0, 1.0), (0, 0), ([-2.0, -50.0], [3.0, 50.0]), (0.0, 0.2), 0.7),
+}
+
+
+@pytest.mark.parametrize("name", DOUBTFUL)
+def test_the_doubt_is_what_rounding_can_do(name, monkeypatch):
+    """At zero coefficients: as much as the worst of all roundings, and hardly more."""
+    l1, l2, limits, corrs, rss = DOUBTFUL[name]
+    error, lam = 1e-9, 0.2
+    monkeypatch.setattr(_solve, "MOMENT_ERROR", error)
+    # A feature that is held at zero has no say, whatever its penalty.
+    lower, upper = (np.append(np.broadcast_to(end, 2), 0.0) for end in limits)
+    factors = (np.array([*part, 1e-9 * any(part)]) for part in (l1, l2))
+    penalty = Penalty(*factors, lower, upper)
+    used = Penalty(*(part[:2] for part in penalty))
+    corrs, zero = np.array(corrs), np.zeros(2)
+    gap = worst_gap(used, lam, corrs, zero, rss, 0.0)
+    risen = worst_gap(used, lam, corrs, zero, rss, error) - gap
+    doubt = _solve._doubt(penalty, lam, 0.0, rss, gap)
+    assert risen <= doubt * (1.0 + 1e-6)
+    # Boxes are taken to be as wide as their wider side, and roots of sums are rounded up.
+    assert doubt <= 1.5 * risen
+    several = _solve._doubt(
+        penalty, np.array([lam, 2.0 * lam]), np.zeros(2), np.full(2, rss), np.full(2, gap)
+    )
+    assert several[0] == doubt
+    assert several[1] <= doubt
+    longer = _solve._doubt(penalty, lam, 2.0, rss, gap)  # the error of correlations grows with coefficients
+    assert longer >= 3.0 * error * 2.0 * 2.0 + doubt * (3.0 if "box" in name else 1.0) * (1.0 - 1e-9)
+
+
+@pytest.mark.parametrize("route", ["data", "moments"])
+@pytest.mark.parametrize("factors", [[0.0, 0.0, 1.0, 1.0], [0.0, 0.0, 0.0, 1.0], [0.0, 0.0, 1.0, np.inf]])
+def test_features_with_a_penalty_do_not_slip(route, factors):
+    """At the optimum they correlate with the residual, as those without a penalty do not."""
+    X, y = oracles.numbers(40, 4, seed=9)
+    data = _solve.Data(X, y[:, None], None, True)
+    if route == "moments":
+        data.reduce()
+        data.design = None
+    penalty = make_penalty(
+        4, 1.0, 0.0, np.array(factors), np.array([-np.inf, -0.01, -np.inf, -np.inf]), np.inf
+    )
+    found = _solve.fit(data, penalty, np.array([[0.5, 0.05]]))
+    assert (found.relative_gaps <= 1e-13).all()
+    for b, alpha in enumerate((0.5, 0.05)):
+        bounds = (penalty.lower, penalty.upper)
+        given = {"alpha": alpha, "l1_ratio": 1.0, "penalty_weights": factors, "bounds": bounds}
+        oracles.assert_optimal(X, y, found.coefs[0, :, b], found.intercepts[0, b], **given)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_the_slip_is_the_same_from_rows_and_from_moments(seed):
+    """Far from the optimum, with features without a penalty and others beyond their threshold."""
+    X, y = oracles.numbers(30, 5, seed=seed)
+    penalty = make_penalty(5, np.array([0.0, 0.0, 1.0, 1.0, 2.0]), 0.0)
+    coefs = np.random.default_rng(seed).normal(size=(2, 5))
+    gaps = []
+    for rows in (True, False):
+        data = _solve.Data(X, y[:, None], None, True)
+        data.reduce()
+        source = data.source(0)
+        rules = penalty.in_units(source.units, source.target.scale)
+        rss = 1.0 - 2.0 * coefs @ source.start + np.einsum("ij,jk,ik->i", coefs, source.gram, coefs)
+        if not rows:
+            data.design = None
+        found = _active_set.Solutions(np.arange(5), coefs, np.ones(2), rss, np.ones(2, dtype=int))
+        gaps.append(_solve._with_slip(data, 0, rules, np.array([0.2, 0.01]), found).gaps)
+    np.testing.assert_allclose(gaps[0], gaps[1], rtol=1e-9)
+    assert (gaps[0] > 0.01).all()

@@ -636,6 +636,23 @@ def test_dask_blocks_that_are_sparse_or_of_unknown_size(collections):
         Lasso(0.1).fit(some[:, :P], y)
 
 
+def test_dask_rows_with_columns_in_memory(collections):
+    """They are cut where X is cut; that takes blocks of known sizes."""
+    array = pytest.importorskip("dask.array")
+    X, y, w = rows(offset=2.0)
+    blocks = collections[0]
+    found = Lasso(0.1).fit(blocks, y, w)
+    np.testing.assert_allclose(found.coef_, Lasso(0.1).fit(X, y, w).coef_, rtol=1e-9, atol=1e-11)
+    assert found.dual_gap_ <= 1e-12 * np.var(y)
+    with pytest.raises(ValueError, match="same number of rows, got 300 and 299"):
+        Lasso(0.1).fit(blocks, y[1:])
+    some = blocks[blocks[:, 0] > 0.0]
+    with pytest.raises(
+        ValueError, match="X has 5 blocks of rows and y or another column 3, of unknown sizes"
+    ):
+        Lasso(0.1).fit(some, array.from_array(y, chunks=100))
+
+
 def test_dask_mistakes(collections):
     array = pytest.importorskip("dask.array")
     X, y, _ = collections
