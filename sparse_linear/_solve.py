@@ -5,7 +5,7 @@ that warns.
 """
 
 import warnings
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from scipy import linalg, sparse
@@ -85,9 +85,9 @@ class Data:
     def __init__(self, X, Y, weights, fit_intercept):
         self.design = make_design(X, weights, fit_intercept)
         self.Y = Y
-        self.moments = None  # a MomentDesign, if X has been reduced to it
-        self.columns = {}  # target -> ColumnSource
-        self.factor = None  # of the last quadratic fit
+        self.moments: Any = None  # a MomentDesign, if X has been reduced to it
+        self.columns: dict[int, Any] = {}  # target -> ColumnSource
+        self.factor: Any = None  # of the last quadratic fit
 
     @classmethod
     def from_sums(cls, sums, fit_intercept):
@@ -497,7 +497,7 @@ def _with_slip(data, index, penalty, lams, solution):
 class _RestOfData(NamedTuple):
     """Residuals on the rows of the data."""
 
-    design: object
+    design: Any
     residuals: np.ndarray  # (b, n)
 
     def without(self, loose):
@@ -665,7 +665,7 @@ def _fit_quadratic(data, moments, penalty, lams, max_iter, choice):
     coefs = np.zeros((q, n_lams, p))
     gaps, rss = np.empty((2, q, n_lams))
     rounds = np.zeros((q, n_lams), dtype=np.int64)
-    targets = [None] * q
+    targets: list[Any] = [None] * q
     distinct = np.unique(lams)
     groups = [distinct] if len(distinct) > _ridge.MANY else distinct[:, None]
     height = max(1, BATCH // max(design.n, p))
@@ -728,7 +728,7 @@ class _QuadraticSolver:
         self.max_iter = max_iter
         self.choice = choice
         known = data.factor is not None and np.array_equal(data.factor.l2, l2)
-        self.factor = data.factor if known else None
+        self.factor: Any = data.factor if known else None
         self._prepare()
 
     def _prepare(self):
