@@ -101,10 +101,10 @@ class Problem(NamedTuple):
     story: str
     X: object
     y: np.ndarray
-    columns: list
+    columns: list[str]
     prepare: object
     unit: str
-    notes: list
+    notes: list[str]
 
 
 class Fit(NamedTuple):
@@ -182,9 +182,9 @@ class Comparison(NamedTuple):
     n_test: int
     y_unit: float
     one_thread: bool
-    feature_names: list
+    feature_names: list[str]
     warm_up_seconds: float
-    fits: list
+    fits: list[Fit]
 
 
 # ------------------------------------------------------------------------------------------------------------

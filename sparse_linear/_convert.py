@@ -76,9 +76,9 @@ class Convention(NamedTuple):
 
     values: type  # a NamedTuple: its numbers, with the library's own defaults
     objective: str
-    to_canonical: Callable  # values, facts -> Canonical
-    from_canonical: Callable  # Canonical, facts -> values
-    parts: tuple = Canonical._fields  # which parts of the penalty it has
+    to_canonical: Callable[[Any, Facts], Canonical]
+    from_canonical: Callable[[Canonical, Facts], Any]
+    parts: tuple[str, ...] = Canonical._fields  # which parts of the penalty it has
 
 
 # ---------------------------------------------------------------------------------------------

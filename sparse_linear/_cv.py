@@ -62,7 +62,7 @@ class Settings(NamedTuple):
 class Judged(NamedTuple):
     """One fold, for every l1_ratio: its fits, and how they do on the rows that were left out."""
 
-    fits: list  # of _solve.Fit
+    fits: list[_solve.Fit]
     errors: np.ndarray  # (n_ratios, n_relax, q, b) mean squared errors
     scores: np.ndarray  # (n_ratios, n_relax, g, b); g is q, or 1 if the targets share their alpha
 

@@ -392,8 +392,8 @@ def scaled_targets(Y, weights):
 class FoldSums(NamedTuple):
     """Sums of the rows of a cross-validation, targets in units of `unit_y`."""
 
-    train: list  # of Sums: what each fold is fitted on,
-    test: list  # and what it is judged by
+    train: list[Sums]  # what each fold is fitted on,
+    test: list[Sums]  # and what it is judged by
     whole: Sums  # of all rows
     unit_y: np.ndarray  # (q,)
 

@@ -13,7 +13,7 @@ from sklearn.exceptions import ConvergenceWarning
 
 from sparse_linear import _active_set, _ridge, _working_sets
 from sparse_linear import _compiled as _kernels
-from sparse_linear._design import ColumnSource, make_design
+from sparse_linear._design import ColumnSource, Target, make_design
 from sparse_linear._moments import MomentDesign, MomentSource, Sums, scaled_targets
 from sparse_linear._penalty import LARGEST, make_penalty
 
@@ -210,7 +210,7 @@ class Fit(NamedTuple):
     """Solutions on the original scale, for p features, q targets and b alphas."""
 
     p: int
-    parts: tuple  # of q Coefs
+    parts: tuple[Coefs, ...]  # q of them
     intercepts: np.ndarray  # (q, b)
     objectives: np.ndarray  # (q, b), in the scale of the estimator's objective
     gaps: np.ndarray  # (q, b), likewise
@@ -218,7 +218,7 @@ class Fit(NamedTuple):
     n_iters: np.ndarray  # (q, b)
     iterative: bool  # whether `n_iters` counts anything
     solver: str
-    statuses: tuple  # q tuples of b sentences
+    statuses: tuple[tuple[str, ...], ...]  # q times b sentences
 
     @property
     def coefs(self):
@@ -366,8 +366,8 @@ def fit(
 class _Solved(NamedTuple):
     """Solutions of every target in the units of the solvers."""
 
-    targets: list  # of Target
-    solutions: list  # of _active_set.Solutions
+    targets: list[Target]
+    solutions: list[_active_set.Solutions]
 
 
 def _without_negligible(penalty, lams):

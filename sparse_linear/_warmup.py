@@ -30,7 +30,7 @@ def warm_up(watch: Callable[[str, int, int], object]) -> str:
     str
         The folder that holds the compiled code.
     """
-    kinds: list[tuple[str, Callable]] = [("dense data", np.asarray)]
+    kinds: list[tuple[str, Callable[[np.ndarray], object]]] = [("dense data", np.asarray)]
     for container, dtype, index in itertools.product(
         (sparse.csc_array, sparse.csr_array), (np.float64, np.float32), (np.int32, np.int64)
     ):
