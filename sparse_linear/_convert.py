@@ -74,7 +74,7 @@ class Facts(NamedTuple):
 class Convention(NamedTuple):
     """How some library or textbook writes the penalty."""
 
-    values: type  # a NamedTuple: its numbers, with the library's own defaults
+    values: Any  # a kind of NamedTuple: its numbers, with the library's own defaults
     objective: str
     to_canonical: Callable[[Any, Facts], Canonical]
     from_canonical: Callable[[Canonical, Facts], Any]

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from matplotlib.axes import Axes
+    from matplotlib.axes._secondary_axes import SecondaryAxis
     from matplotlib.collections import LineCollection
     from matplotlib.container import BarContainer, ErrorbarContainer
     from matplotlib.figure import Figure
@@ -517,7 +518,7 @@ class CVDisplay:
     errorbar_ : matplotlib.container.ErrorbarContainer
     min_, one_se_, chosen_ : matplotlib.lines.Line2D or None
         The marks; `chosen_` is None where one of the two rules made the choice.
-    top_ : matplotlib.axes.Axes
+    top_ : matplotlib.axes._secondary_axes.SecondaryAxis
         The axis along the top.
 
     Examples
@@ -536,7 +537,7 @@ class CVDisplay:
     min_: Line2D
     one_se_: Line2D | None
     chosen_: Line2D | None
-    top_: Axes
+    top_: SecondaryAxis
 
     def __init__(
         self,

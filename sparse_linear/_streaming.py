@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from sparse_linear._estimators import LinearModel
     from sparse_linear._typing import Chunk, ColumnsLike, LabelledChunk, MatrixLike
 
 # The layout of a saved file.
@@ -127,7 +128,7 @@ class Moments:
         return total
 
     @classmethod
-    def by_fold(cls, chunks: Iterable[LabelledChunk], n_folds: int = 5) -> list[Self]:
+    def by_fold(cls, chunks: Iterable[LabelledChunk], n_folds: int = 5) -> list[Moments]:
         """Moments of the folds of a cross-validation, in one pass over the rows.
 
         Parameters
@@ -143,7 +144,7 @@ class Moments:
         list of Moments
         """
         n_folds = _validation.check_count(n_folds, "n_folds")
-        folds = [cls() for _ in range(n_folds)]
+        folds: list[Moments] = [cls() for _ in range(n_folds)]
         seen, space = 0, np.empty((0, 0))
         for chunk in _ahead(chunks):
             X, y, weight, label = _parts(chunk, 4)
@@ -196,7 +197,13 @@ class Moments:
         return self
 
     @classmethod
-    def of_checked(cls, X, y, sample_weight, feature_names):
+    def of_checked(
+        cls,
+        X: np.ndarray | sparse.csr_array | sparse.csc_array,
+        y: NDArray[np.float64],
+        sample_weight: ColumnsLike | None,
+        feature_names: NDArray[np.object_] | None,
+    ) -> Self:
         """Moments of X and y that have passed the checks of `_validation`; the weights have not."""
         check_width(X.shape[1])
         weights = _validation.check_sample_weight(sample_weight, len(y), some=False)
@@ -208,9 +215,9 @@ class Moments:
             raise ValueError("X holds values whose squares overflow; divide its columns.")
         return new
 
-    def describe(self, estimator):
+    def describe(self, estimator: LinearModel) -> None:
         """Set on an estimator what a fit says about its input."""
-        estimator.n_features_in_ = self.n_features
+        estimator.n_features_in_ = self.n_features  # type: ignore[assignment]  # fits have rows
         if self.feature_names is not None:
             estimator.feature_names_in_ = self.feature_names
         elif hasattr(estimator, "feature_names_in_"):
