@@ -360,7 +360,7 @@ class PathDisplay:
         -------
         PathDisplay
         """
-        _validation.check_is_fitted(estimator)
+        _validation.check_linear_model(estimator, "PathDisplay")
         if hasattr(estimator, "coef_path_"):
             alphas = tried_alphas(estimator, target)
             coefs = of_target(estimator.coef_path_, target, 2)
@@ -583,7 +583,7 @@ class CVDisplay:
         -------
         CVDisplay
         """
-        _validation.check_is_fitted(estimator)
+        _validation.check_linear_model(estimator, "CVDisplay")
         table = chosen_table(estimator, target)
         keep = table["alpha"] > 0.0
         table = {name: values[keep] for name, values in table.items()}
@@ -763,7 +763,7 @@ class CoefficientDisplay:
         """
         models = (estimator, *others)
         for model in models:
-            _validation.check_is_fitted(model, "coef_")
+            _validation.check_linear_model(model, "CoefficientDisplay")
         coefs = [np.asarray(of_target(model.coef_, target, 1), dtype=float) for model in models]
         if len({len(coef) for coef in coefs}) > 1:
             found = " and ".join(str(len(coef)) for coef in coefs)
@@ -927,7 +927,7 @@ class GeometryDisplay:
         -------
         GeometryDisplay
         """
-        _validation.check_is_fitted(estimator, "coef_")
+        _validation.check_linear_model(estimator, "GeometryDisplay")
         coef = of_target(estimator.coef_, target, 1)
         names = feature_names_of(estimator, feature_names, len(coef))
         if features is None:

@@ -165,7 +165,7 @@ def summary(
     bp                    239.9
     and 3 smaller
     """
-    _validation.check_is_fitted(model, "coef_")
+    _validation.check_linear_model(model, "summary")
     coef = np.asarray(_display.of_target(model.coef_, target, 1), dtype=np.float64)
     names = _display.feature_names_of(model, feature_names, len(coef))
     columns = None
@@ -294,10 +294,12 @@ def _warnings(model, coef, names, columns, order, target):
     if hasattr(model, "alpha_"):
         alphas = _display.tried_alphas(model, target)
         if len(alphas) > 1 and alpha in (np.max(alphas), np.min(alphas)) and coef.any():
-            end, cure = ("largest", "larger") if alpha == np.max(alphas) else ("smallest", "smaller")
-            said.append(
-                f"The chosen λ is the {end} of those tried; a better one may lie beyond. Try {cure} alphas."
-            )
+            end, cure = "largest", "Try larger alphas."
+            if alpha == np.min(alphas):
+                end, cure = "smallest", "Try smaller alphas."
+                if hasattr(model, "eps") and np.ndim(model.alphas) == 0:
+                    cure = f"Lower eps, the ratio of the smallest to the largest (now {model.eps:g})."
+            said.append(f"The chosen λ is the {end} of those tried; a better one may lie beyond. {cure}")
     if not coef.any():
         said.append("No feature is used: the prediction is the same for all rows. A smaller λ lets some in.")
     never = _never(model, target)

@@ -332,20 +332,27 @@ def _complaint(name, given):
             "X.reshape(-1, 1) for one feature, X.reshape(1, -1) for one sample."
         )
     if entries.dtype.kind in "OSU":
-        for entry in entries.ravel():
+        for at, entry in np.ndenumerate(entries):
             try:
                 float(entry)
             except TypeError:
                 return None  # the conversion says it best
             except ValueError:
-                return f"{name} must hold numbers, but holds {entry!r}: encode text as numbers, or drop it."
+                found = f"{entry!r}{_column(given, at)}"
+                return f"{name} must hold numbers, but holds {found}: encode text as numbers, or drop it."
         entries = entries.astype(np.float64)
     if entries.dtype.kind == "f" and not np.isfinite(entries).all():
         at = np.argwhere(~np.isfinite(entries))[0]
         value = "NaN" if np.isnan(entries[tuple(at)]) else "infinity (inf)"
-        where = "" if sparse.issparse(given) else f" at {tuple(at.tolist())}"
+        where = "" if sparse.issparse(given) else f" at {tuple(at.tolist())}{_column(given, at)}"
         return f"Input {name} contains {value}{where}; impute it or drop its row."
     return None
+
+
+def _column(given, at):
+    """The name of the column of an entry, in words; of arrays, nothing."""
+    names = getattr(given, "columns", None)
+    return "" if names is None or len(at) != 2 else f" in column {names[at[1]]!r}"
 
 
 def check_target(y):
@@ -399,6 +406,18 @@ def sparse_rows(array):
     """A dense array as CSR: an array or a matrix, as scikit-learn (from 1.9 on) is configured."""
     container = sparse.csr_array if get_config().get("sparse_interface") == "sparray" else sparse.csr_matrix
     return container(np.atleast_2d(array))
+
+
+def check_linear_model(model, caller):
+    """A fitted linear model, of this package or another; not what contains one."""
+    check_is_fitted(model)
+    if not hasattr(model, "coef_"):
+        inside = {"steps": "pipeline[-1]", "best_estimator_": "search.best_estimator_"}
+        remedy = next((words for name, words in inside.items() if hasattr(model, name)), None)
+        raise TypeError(
+            f"{caller} takes a fitted linear model, got {type(model).__name__}, which has no coef_"
+            + (f"; give the model inside, {remedy}." if remedy else "; give a model such as LassoCV.")
+        )
 
 
 def check_prediction_data(estimator, X):

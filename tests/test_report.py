@@ -146,10 +146,11 @@ def test_alpha_at_either_end_of_those_tried():
     assert "the largest of those tried" in warnings_of(
         LassoCV(alphas=[0.1, 0.001], criterion=lambda r: 0).fit(X, y)
     )
-    assert "the smallest of those tried" in warnings_of(LassoCV(alphas=[2.0, 0.1]).fit(X, y))
+    given = warnings_of(LassoCV(alphas=[2.0, 0.1]).fit(X, y))
+    assert "the smallest of those tried; a better one may lie beyond. Try smaller alphas." in given
     assert "the smallest of those tried" in warnings_of(RidgeCV([0.1, 10.0]).fit(X, y))
     model = ElasticNetCV(l1_ratio=[0.5, 1.0], alphas=5, eps=0.5).fit(X, y)
-    assert "the smallest of those tried" in warnings_of(model)
+    assert "Lower eps, the ratio of the smallest to the largest (now 0.5)." in warnings_of(model)
 
 
 def test_no_feature_and_features_never_selected():
