@@ -184,6 +184,24 @@ class LinearModel(MultiOutputMixin, RegressorMixin, BaseEstimator):
             )
         super().__setstate__(state)
 
+    def _repr_mimebundle_(self, **kwargs):
+        """What a notebook shows: scikit-learn's diagram, and a fitted model's `summary` below it."""
+        shown = super()._repr_mimebundle_(**kwargs)
+        if "text/html" in shown:
+            shown["text/html"] += self._summary_in_html()
+        return shown
+
+    @property
+    def _repr_html_(self):
+        """The same for tools that do not ask for `_repr_mimebundle_`."""
+        diagram = super()._repr_html_  # no attribute where scikit-learn is set to text
+        return lambda: diagram() + self._summary_in_html()
+
+    def _summary_in_html(self):
+        from sparse_linear._report import summary  # which imports this module
+
+        return summary(self)._repr_html_() if hasattr(self, "coef_") else ""
+
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
         tags.input_tags.sparse = True

@@ -5,6 +5,7 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 import scipy.sparse as sp
+import sklearn
 import sklearn.linear_model
 from sklearn.datasets import load_diabetes
 from sklearn.exceptions import ConvergenceWarning, NotFittedError
@@ -237,9 +238,19 @@ def test_unusable_input():
         summary(model, feature_names=["a"])
 
 
-def test_notebooks_show_the_diagram_of_fitted_estimators():
-    for model in (Lasso(alpha=0.3), LassoCV(alphas=5), RidgeCV()):
-        shown = model.fit(X, y)._repr_html_()
-        assert "sk-" in shown
-        assert type(model).__name__ in shown
+@pytest.mark.parametrize("model", [Lasso(alpha=0.3), LassoCV(alphas=5), RidgeCV(), LassoIC()], ids=str)
+def test_notebooks_show_the_diagram_and_a_summary_of_what_is_fitted(model):
+    name = type(model).__name__
+    plain = model._repr_html_()
+    assert "sk-" in plain
+    assert name in plain
+    assert "sparse-linear-summary" not in plain
+    model.fit(X, y)
+    for shown in (model._repr_html_(), model._repr_mimebundle_()["text/html"]):
+        assert shown.count("sk-top-container") == plain.count("sk-top-container")
+        assert shown.endswith(summary(model)._repr_html_())
         assert "fitted" in shown
+    assert model._repr_mimebundle_()["text/plain"] == repr(model)
+    with sklearn.config_context(display="text"):
+        assert set(model._repr_mimebundle_()) == {"text/plain"}
+        assert not hasattr(model, "_repr_html_")
