@@ -511,6 +511,8 @@ def test_geometry_takes_sparse_and_several_targets(diabetes):
     )
     np.testing.assert_allclose(other.panels[1].solution, plain.panels[1].solution, atol=1e-10)
     assert list(other.feature_names) == ["x2", "x8"]
+    listed = GeometryDisplay.from_data(X.tolist(), (-y).tolist(), features=(2, 8))
+    np.testing.assert_array_equal(listed.panels[1].solution, plain.panels[1].solution)
 
 
 def test_geometry_of_duplicate_columns(diabetes):
