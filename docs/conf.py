@@ -15,10 +15,10 @@ extensions = [
     "sphinx.ext.mathjax",
     "sphinx_gallery.gen_gallery",
 ]
+autodoc_typehints = "none"  # the docstrings say it in words, with shapes and units
 myst_heading_anchors = 3
-numpydoc_show_class_members = True
-numpydoc_class_members_toctree = False
-numpydoc_show_inherited_class_members = {"sparse_linear.Path": False}
+numpydoc_show_class_members = False  # autodoc shows them whole
+templates_path = ["_templates"]
 default_role = "literal"
 sphinx_gallery_conf = {
     "examples_dirs": "../examples",

@@ -4,6 +4,7 @@
 """
 
 import argparse
+import io
 import json
 import os
 import platform
@@ -22,6 +23,7 @@ from sparse_linear._compare import (
     CELLS,
     LIBRARIES,
     READING,
+    Comparison,
     DataError,
     cells,
     compare,
@@ -116,7 +118,7 @@ def progress():
 
 def compile_everything(options):
     """Compile all code for all kinds of data, or find it in the cache."""
-    if numba.config.DISABLE_JIT:
+    if numba.config.DISABLE_JIT:  # type: ignore[attr-defined]  # set as Numba is imported
         raise DataError("NUMBA_DISABLE_JIT is set, so that nothing is compiled; unset it for the warm-up")
     _compiled.PATIENCE = np.inf  # progress says more
     say = progress()
@@ -150,9 +152,10 @@ def run(options):
         "folds": options.folds,
         "alphas": options.alphas,
     }
-    if sys.stdout is not None:
+    if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")  # the terminal may have no letters for the user's names
-    compared, comparisons = [], []
+    compared: list[Comparison] = []
+    comparisons: list[dict[str, object]] = []
     for problem in problems:
         comparison = compare(
             problem,

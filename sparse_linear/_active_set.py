@@ -16,7 +16,7 @@ nothing to screen, and a path is a few compiled calls.
 """
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -60,7 +60,8 @@ def _with_steps(start, lams):
 
     Returns the whole sequence and for each entry the index in `lams` that it answers, or -1.
     """
-    sequence, answers = [], []
+    sequence: list[float] = []
+    answers: list[int] = []
     before = float(start)
     for index, lam in enumerate(lams.tolist()):
         if 0.0 < lam < STEP * before and before < np.inf:
@@ -205,7 +206,7 @@ def solve_path(source, penalty, lams, max_rounds, coef=None, tol=0.0, watch=unwa
     working, corrs = begin(source, penalty, lams[0], max_rounds, coef, tol)
     lam_before = _kernels.first_threshold(corrs, working.rules) if coef is None else lams[0]
     sequence, answers = _with_steps(lam_before, lams)
-    solutions = [None] * len(lams)
+    solutions: list[Any] = [None] * len(lams)  # features and coefficients
     gaps, rss = np.empty(len(lams)), np.empty(len(lams))
     rounds = np.zeros(len(sequence), dtype=np.int64)
     if source.all_at_once:

@@ -28,7 +28,7 @@ def keep(values):
         if not isinstance(function, Dispatcher):
             continue
         try:
-            function._cache = Cache(function.py_func)
+            function._cache = Cache(function.py_func)  # type: ignore[attr-defined]
         except RuntimeError as error:  # no folder: the same for all, since all are in one file
             warn(error)
             return

@@ -101,10 +101,10 @@ class Problem(NamedTuple):
     story: str
     X: object
     y: np.ndarray
-    columns: list
+    columns: list[str]
     prepare: object
     unit: str
-    notes: list
+    notes: list[str]
 
 
 class Fit(NamedTuple):
@@ -182,9 +182,9 @@ class Comparison(NamedTuple):
     n_test: int
     y_unit: float
     one_thread: bool
-    feature_names: list
+    feature_names: list[str]
     warm_up_seconds: float
-    fits: list
+    fits: list[Fit]
 
 
 # ------------------------------------------------------------------------------------------------------------
@@ -264,7 +264,7 @@ def load_problem(path, target=None):
     path = Path(path)
     suffixes = [suffix.lower() for suffix in path.suffixes]
     opener = OPENERS[suffixes.pop()] if suffixes and suffixes[-1] in OPENERS else open
-    kind = KINDS.get(suffixes[-1] if suffixes else None)
+    kind = KINDS.get(suffixes[-1]) if suffixes else None
     if kind is None or (opener is not open and kind not in ("CSV", "svmlight")):
         raise DataError(
             f"The name of '{path}' does not say what is in it: it should end in .csv, .tsv, .svm, .svmlight "
@@ -346,7 +346,7 @@ def _from_table(table, path, target, pandas):
             f"The target '{target}' is not numeric, it holds {_examples(table[target])}; "
             "choose another column or write it as numbers."
         )
-    notes = []
+    notes: list[str] = []
     known = ~np.isnan(y)
     y = _drop_unknown(y, known, target, notes)
     _check_target(y, target)
@@ -391,7 +391,8 @@ def _from_table(table, path, target, pandas):
 
 def _usable_columns(table, notes, pandas):
     """Return the columns of numbers and those of categories, by name; the others get a note."""
-    numbers, categories, useless = {}, {}, {}
+    numbers, categories = {}, {}
+    useless: dict[str, list[str]] = {}
     for name in table.columns:
         values = _as_numbers(table[name], pandas)
         if values is not None:

@@ -8,10 +8,12 @@ the scale of `ElasticNet` (what `alpha` means to the solvers of this package is 
 has one entry for each convention: its numbers, its objective, and the way to this pair and back.
 """
 
+from __future__ import annotations
+
 import math
 import numbers
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Unpack, overload
 
 import numpy as np
 from scipy.optimize import brentq
@@ -19,6 +21,16 @@ from scipy.optimize import brentq
 from sparse_linear import _validation
 from sparse_linear._estimators import Lasso, Ridge
 from sparse_linear._path import alpha_for
+
+if TYPE_CHECKING:
+    from sparse_linear._typing import (
+        ColumnsLike,
+        ConventionName,
+        ConversionFacts,
+        MatrixLike,
+        OneNumber,
+        Penalty,
+    )
 
 
 class Canonical(NamedTuple):
@@ -62,11 +74,11 @@ class Facts(NamedTuple):
 class Convention(NamedTuple):
     """How some library or textbook writes the penalty."""
 
-    values: type  # a NamedTuple: its numbers, with the library's own defaults
+    values: Any  # a kind of NamedTuple: its numbers, with the library's own defaults
     objective: str
-    to_canonical: Callable  # values, facts -> Canonical
-    from_canonical: Callable  # Canonical, facts -> values
-    parts: tuple = Canonical._fields  # which parts of the penalty it has
+    to_canonical: Callable[[Any, Facts], Canonical]
+    from_canonical: Callable[[Canonical, Facts], Any]
+    parts: tuple[str, ...] = Canonical._fields  # which parts of the penalty it has
 
 
 # ---------------------------------------------------------------------------------------------
@@ -295,18 +307,46 @@ CONVENTIONS = {
 # ---------------------------------------------------------------------------------------------
 
 
+@overload
 def convert_penalty(
-    value,
+    value: Penalty, *, from_: ConventionName, to: OneNumber, **facts: Unpack[ConversionFacts]
+) -> float: ...
+@overload
+def convert_penalty(
+    value: Penalty,
     *,
-    from_,
-    to,
-    n_samples=None,
-    noise_variance=None,
-    y_std=None,
-    X=None,
-    y=None,
-    fit_intercept=True,
-):
+    from_: ConventionName,
+    to: Literal["sklearn.ElasticNet"],
+    **facts: Unpack[ConversionFacts],
+) -> AlphaAndRatio: ...
+@overload
+def convert_penalty(
+    value: Penalty, *, from_: ConventionName, to: Literal["glmnet"], **facts: Unpack[ConversionFacts]
+) -> Glmnet: ...
+@overload
+def convert_penalty(
+    value: Penalty, *, from_: ConventionName, to: Literal["keras"], **facts: Unpack[ConversionFacts]
+) -> Keras: ...
+@overload
+def convert_penalty(
+    value: Penalty, *, from_: ConventionName, to: Literal["torch"], **facts: Unpack[ConversionFacts]
+) -> Torch: ...
+@overload
+def convert_penalty(
+    value: Penalty, *, from_: ConventionName, to: Literal["statsmodels"], **facts: Unpack[ConversionFacts]
+) -> Statsmodels: ...
+def convert_penalty(
+    value: Penalty,
+    *,
+    from_: ConventionName,
+    to: ConventionName,
+    n_samples: int | None = None,
+    noise_variance: float | None = None,
+    y_std: float | None = None,
+    X: MatrixLike | None = None,
+    y: ColumnsLike | None = None,
+    fit_intercept: bool = True,
+) -> float | AlphaAndRatio | Glmnet | Keras | Torch | Statsmodels:
     r"""The same penalty in the parameters of another library, of a constraint, or of a prior.
 
     Two conventions agree where minimising one objective of the table gives the coefficients of the other.

@@ -7,8 +7,10 @@ moments of the parts into which the folds cut them (`_moments.fold_moments`); th
 (p, p) matrices, and so is its test error. Folds, and the fit to all rows, run side by side in threads.
 """
 
+from __future__ import annotations
+
 import numbers
-from typing import NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 import numpy as np
 from scipy import sparse
@@ -18,6 +20,32 @@ from sparse_linear import _dask, _design, _path, _selection, _solve, _threads, _
 from sparse_linear._estimators import LinearModel
 from sparse_linear._moments import FoldSums
 from sparse_linear._streaming import check_folds
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import ArrayLike, NDArray
+    from sklearn.utils.metadata_routing import MetadataRouter
+
+    from sparse_linear._streaming import Moments
+    from sparse_linear._typing import (
+        Alphas,
+        AsX,
+        Bounds,
+        Candidates,
+        ColumnsLike,
+        Criterion,
+        DaskCollection,
+        Floats,
+        Folds,
+        MatrixLike,
+        PerTarget,
+        Precompute,
+        RandomState,
+        Results,
+        Scoring,
+        Selection,
+    )
 
 
 class Settings(NamedTuple):
@@ -34,7 +62,7 @@ class Settings(NamedTuple):
 class Judged(NamedTuple):
     """One fold, for every l1_ratio: its fits, and how they do on the rows that were left out."""
 
-    fits: list  # of _solve.Fit
+    fits: list[_solve.Fit]
     errors: np.ndarray  # (n_ratios, n_relax, q, b) mean squared errors
     scores: np.ndarray  # (n_ratios, n_relax, g, b); g is q, or 1 if the targets share their alpha
 
@@ -102,7 +130,7 @@ class _Engine:
         n = len(Y)
         self.weights = np.ones(n) if sample_weight is None else sample_weight / sample_weight.max()
         self.whole = _solve.Data(X, Y, sample_weight, settings.fit_intercept)
-        self.sums = None  # FoldSums, if X is tall
+        self.sums: Any = None  # FoldSums, if X is tall
 
     @classmethod
     def from_sums(cls, folds, penalties, settings):
@@ -301,35 +329,49 @@ class ElasticNetCV(LinearModel):
     (1.0, 0.187, 6)
     """
 
+    alpha_: PerTarget
+    l1_ratio_: PerTarget
+    relax_: PerTarget
+    best_score_: PerTarget
+    best_index_: int | NDArray[np.int64]
+    alphas_: Floats
+    mse_path_: Floats
+    cv_results_: Results | list[Results]
+    n_iter_: int | list[int]
+    coef_path_: AsX
+    intercept_path_: Floats
+    fold_coefs_: AsX
+    fold_intercepts_: Floats
+
     path = staticmethod(_path.enet_path)
     _twin = linear_model.ElasticNet
 
     def __init__(
         self,
         *,
-        l1_ratio=0.5,
-        eps=1e-3,
-        alphas=100,
-        fit_intercept=True,
-        precompute="auto",
-        max_iter=1000,
-        tol=1e-4,
-        cv=None,
-        copy_X=True,
-        verbose=0,
-        n_jobs=None,
-        positive=False,
-        random_state=None,
-        selection="cyclic",
-        standardize=False,
-        penalty_weights=None,
-        bounds=None,
-        criterion="min",
-        scoring=None,
-        relax=0.0,
-        alpha_per_target=False,
-        store_fold_coefs=False,
-    ):
+        l1_ratio: Candidates = 0.5,
+        eps: float = 1e-3,
+        alphas: Alphas | None = 100,
+        fit_intercept: bool = True,
+        precompute: Precompute = "auto",
+        max_iter: int = 1000,
+        tol: float = 1e-4,
+        cv: Folds | None = None,
+        copy_X: bool = True,
+        verbose: int = 0,
+        n_jobs: int | None = None,
+        positive: bool = False,
+        random_state: RandomState = None,
+        selection: Selection = "cyclic",
+        standardize: bool = False,
+        penalty_weights: ArrayLike | None = None,
+        bounds: Bounds | None = None,
+        criterion: Criterion = "min",
+        scoring: Scoring | None = None,
+        relax: Candidates = 0.0,
+        alpha_per_target: bool = False,
+        store_fold_coefs: bool = False,
+    ) -> None:
         self.l1_ratio = l1_ratio
         self.eps = eps
         self.alphas = alphas
@@ -354,7 +396,13 @@ class ElasticNetCV(LinearModel):
         self.store_fold_coefs = store_fold_coefs
 
     @_validation.atomic
-    def fit(self, X, y, sample_weight=None, **params):
+    def fit(
+        self,
+        X: MatrixLike | DaskCollection,
+        y: ColumnsLike | DaskCollection,
+        sample_weight: ColumnsLike | DaskCollection | None = None,
+        **params: object,
+    ) -> Self:
         """Choose by cross-validation, and fit to all rows.
 
         Parameters
@@ -394,7 +442,7 @@ class ElasticNetCV(LinearModel):
         return self._fit(engine, ratios, scoring, X.dtype, y.ndim == 1)
 
     @_validation.atomic
-    def fit_moments(self, folds):
+    def fit_moments(self, folds: Sequence[Moments]) -> Self:
         """Choose by cross-validation, and fit, given only the moments of the rows of each fold.
 
         Parameters
@@ -540,7 +588,7 @@ class ElasticNetCV(LinearModel):
     def _own_alphas(self):
         return self.alphas is not None and not isinstance(self.alphas, numbers.Integral)
 
-    def get_metadata_routing(self):
+    def get_metadata_routing(self) -> MetadataRouter:
         """Where `sample_weight` and other metadata of a fit go: here, to the splitter and to the scorer."""
         return _validation.make_router(self, self.cv, self.scoring)
 
@@ -607,28 +655,28 @@ class LassoCV(ElasticNetCV):
     def __init__(
         self,
         *,
-        eps=1e-3,
-        alphas=100,
-        fit_intercept=True,
-        precompute="auto",
-        max_iter=1000,
-        tol=1e-4,
-        copy_X=True,
-        cv=None,
-        verbose=False,
-        n_jobs=None,
-        positive=False,
-        random_state=None,
-        selection="cyclic",
-        standardize=False,
-        penalty_weights=None,
-        bounds=None,
-        criterion="min",
-        scoring=None,
-        relax=0.0,
-        alpha_per_target=False,
-        store_fold_coefs=False,
-    ):
+        eps: float = 1e-3,
+        alphas: Alphas | None = 100,
+        fit_intercept: bool = True,
+        precompute: Precompute = "auto",
+        max_iter: int = 1000,
+        tol: float = 1e-4,
+        copy_X: bool = True,
+        cv: Folds | None = None,
+        verbose: int = False,
+        n_jobs: int | None = None,
+        positive: bool = False,
+        random_state: RandomState = None,
+        selection: Selection = "cyclic",
+        standardize: bool = False,
+        penalty_weights: ArrayLike | None = None,
+        bounds: Bounds | None = None,
+        criterion: Criterion = "min",
+        scoring: Scoring | None = None,
+        relax: Candidates = 0.0,
+        alpha_per_target: bool = False,
+        store_fold_coefs: bool = False,
+    ) -> None:
         self.eps = eps
         self.alphas = alphas
         self.fit_intercept = fit_intercept

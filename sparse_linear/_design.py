@@ -11,7 +11,7 @@ of some columns, and the correlations of all columns with some residuals; for ta
 """
 
 from functools import cached_property
-from typing import NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from scipy import sparse
@@ -120,6 +120,11 @@ class _Design:
         Whether all rows weigh the same, because no weights were given.
     """
 
+    # Each storage has its own.
+    units: Any
+    apply: Any
+    correlate: Any
+
     def __init__(self, X, sample_weight, fit_intercept):
         self.X = X
         self.n, self.p = X.shape
@@ -223,7 +228,7 @@ class DenseDesign(_Design):
         mean = np.zeros(self.p)
         square = np.zeros(self.p)
         seen = np.zeros(self.p)
-        order = "F" if abs(self.X.strides[0]) <= abs(self.X.strides[1]) else "C"
+        order: Literal["F", "C"] = "F" if abs(self.X.strides[0]) <= abs(self.X.strides[1]) else "C"
         room = np.empty(min(TILE, self.X.size) + max(self.n, self.p))
         for rows, columns in tiles(self.X.shape, self.X.strides):
             share = self.share[rows]

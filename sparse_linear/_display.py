@@ -5,13 +5,44 @@ nowhere else in the package. Colours are those of Okabe and Ito (2008), which pe
 kinds of colour blindness tell apart, without the yellow that is lost on white.
 """
 
-from typing import NamedTuple
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple, Self, Unpack
 
 import numpy as np
 from scipy import sparse
 from sklearn.preprocessing import StandardScaler
 
 from sparse_linear import _path, _selection, _validation
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from matplotlib.axes import Axes
+    from matplotlib.axes._secondary_axes import SecondaryAxis
+    from matplotlib.collections import LineCollection
+    from matplotlib.container import BarContainer, ErrorbarContainer
+    from matplotlib.figure import Figure
+    from matplotlib.lines import Line2D
+    from matplotlib.patches import Polygon
+    from matplotlib.text import Annotation
+    from numpy.typing import ArrayLike, NDArray
+
+    from sparse_linear._cv import ElasticNetCV
+    from sparse_linear._estimators import LinearModel
+    from sparse_linear._ridge_cv import RidgeCV
+    from sparse_linear._typing import (
+        Abscissa,
+        BarsOfPicture,
+        ColumnsLike,
+        CVOfPicture,
+        Feature,
+        FittedLinear,
+        Floats,
+        MatrixLike,
+        PanelsOfPicture,
+        PathOfPicture,
+    )
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
 BLUE, RED, GREEN = COLOURS[:3]
@@ -238,7 +269,21 @@ class PathDisplay:
     ['bmi', 's5', 'bp', 's3']
     """
 
-    def __init__(self, alphas, coefs, *, feature_names=None, alpha=None):
+    ax_: Axes
+    figure_: Figure
+    lines_: list[Line2D]
+    others_: LineCollection
+    labels_: list[Annotation]
+    chosen_: Line2D | None
+
+    def __init__(
+        self,
+        alphas: ArrayLike,
+        coefs: ArrayLike,
+        *,
+        feature_names: Sequence[str] | None = None,
+        alpha: float | None = None,
+    ) -> None:
         self.alphas = np.asarray(alphas, dtype=float)
         self.coefs = np.asarray(coefs, dtype=float)
         if self.coefs.ndim != 2 or self.coefs.shape[1:] != self.alphas.shape:
@@ -250,7 +295,16 @@ class PathDisplay:
         self.alpha = alpha
 
     @classmethod
-    def from_path(cls, path, *, feature_names=None, alpha=None, target=0, ax=None, **options):
+    def from_path(
+        cls,
+        path: tuple[Any, ...],
+        *,
+        feature_names: Sequence[str] | None = None,
+        alpha: float | None = None,
+        target: int = 0,
+        ax: Axes | None = None,
+        **options: Unpack[PathOfPicture],
+    ) -> Self:
         """Draw the result of `lasso_path`, `enet_path` or `ridge_path`.
 
         Parameters
@@ -277,16 +331,16 @@ class PathDisplay:
     @classmethod
     def from_estimator(
         cls,
-        estimator,
-        X=None,
-        y=None,
+        estimator: LinearModel,
+        X: MatrixLike | None = None,
+        y: ColumnsLike | None = None,
         *,
-        sample_weight=None,
-        feature_names=None,
-        target=0,
-        ax=None,
-        **options,
-    ):
+        sample_weight: ColumnsLike | None = None,
+        feature_names: Sequence[str] | None = None,
+        target: int = 0,
+        ax: Axes | None = None,
+        **options: Unpack[PathOfPicture],
+    ) -> Self:
         """Draw the path on which a fitted estimator lies, and mark its alpha.
 
         Parameters
@@ -306,7 +360,7 @@ class PathDisplay:
         -------
         PathDisplay
         """
-        _validation.check_is_fitted(estimator)
+        _validation.check_linear_model(estimator, "PathDisplay")
         if hasattr(estimator, "coef_path_"):
             alphas = tried_alphas(estimator, target)
             coefs = of_target(estimator.coef_path_, target, 2)
@@ -322,7 +376,7 @@ class PathDisplay:
         alpha = chosen_alpha(estimator, target)
         return cls(alphas, coefs, feature_names=names, alpha=alpha).plot(ax, **options)
 
-    def plot(self, ax=None, *, x="alpha", n_labels=10):
+    def plot(self, ax: Axes | None = None, *, x: Abscissa = "alpha", n_labels: int = 10) -> Self:
         """Draw.
 
         Parameters
@@ -365,7 +419,12 @@ class PathDisplay:
         rest = np.setdiff1d(used, named)
         segments = np.stack([np.broadcast_to(places, (len(rest), len(places))), coefs[rest]], axis=2)
         self.others_ = LineCollection(
-            segments, colors=GREY, linewidths=0.6, alpha=0.5, zorder=1.5, rasterized=len(rest) > MANY_LINES
+            list(segments),
+            colors=GREY,
+            linewidths=0.6,
+            alpha=0.5,
+            zorder=1.5,
+            rasterized=len(rest) > MANY_LINES,
         )
         ax.add_collection(self.others_)
         colours = [COLOURS[k % len(COLOURS)] for k in range(len(named))]
@@ -459,7 +518,7 @@ class CVDisplay:
     errorbar_ : matplotlib.container.ErrorbarContainer
     min_, one_se_, chosen_ : matplotlib.lines.Line2D or None
         The marks; `chosen_` is None where one of the two rules made the choice.
-    top_ : matplotlib.axes.Axes
+    top_ : matplotlib.axes._secondary_axes.SecondaryAxis
         The axis along the top.
 
     Examples
@@ -472,13 +531,40 @@ class CVDisplay:
     ['smallest error: λ = 0.00375, 9 non-zero (chosen)', 'one standard error: λ = 0.187, 6 non-zero']
     """
 
-    def __init__(self, alphas, mean, error, sizes, *, alpha, alpha_min, alpha_1se, score_name, size_name):
+    ax_: Axes
+    figure_: Figure
+    errorbar_: ErrorbarContainer
+    min_: Line2D
+    one_se_: Line2D | None
+    chosen_: Line2D | None
+    top_: SecondaryAxis
+
+    def __init__(
+        self,
+        alphas: Floats,
+        mean: Floats,
+        error: Floats,
+        sizes: NDArray[Any],
+        *,
+        alpha: float,
+        alpha_min: float,
+        alpha_1se: float | None,
+        score_name: str,
+        size_name: str,
+    ) -> None:
         self.alphas, self.mean, self.error, self.sizes = alphas, mean, error, sizes
         self.alpha, self.alpha_min, self.alpha_1se = alpha, alpha_min, alpha_1se
         self.score_name, self.size_name = score_name, size_name
 
     @classmethod
-    def from_estimator(cls, estimator, *, target=0, ax=None, **options):
+    def from_estimator(
+        cls,
+        estimator: ElasticNetCV | RidgeCV,
+        *,
+        target: int = 0,
+        ax: Axes | None = None,
+        **options: Unpack[CVOfPicture],
+    ) -> Self:
         """Draw the cross-validation of a fitted `LassoCV`, `ElasticNetCV` or `RidgeCV`.
 
         Of several values of `l1_ratio` and `relax`, the chosen ones are shown.
@@ -497,17 +583,14 @@ class CVDisplay:
         -------
         CVDisplay
         """
-        _validation.check_is_fitted(estimator)
+        _validation.check_linear_model(estimator, "CVDisplay")
         table = chosen_table(estimator, target)
         keep = table["alpha"] > 0.0
         table = {name: values[keep] for name, values in table.items()}
         name, sign = _score_name(estimator)
         alphas, error = table["alpha"], table["se_test_score"]
-        known = np.isfinite(error[_selection.choose("min", table)])
-        best, simple = (
-            float(alphas[_selection.choose(rule, table)]) if known or rule == "min" else None
-            for rule in _selection.CRITERIA
-        )
+        best = _selection.choose("min", table)
+        known = np.isfinite(error[best])
         counts = "n_nonzero" in table
         display = cls(
             alphas,
@@ -515,14 +598,14 @@ class CVDisplay:
             error,
             table["n_nonzero"] if counts else table["df"],
             alpha=chosen_alpha(estimator, target),
-            alpha_min=best,
-            alpha_1se=simple,
+            alpha_min=float(alphas[best]),
+            alpha_1se=float(alphas[_selection.choose("1se", table)]) if known else None,
             score_name=name,
             size_name="non-zero" if counts else "degrees of freedom",
         )
         return display.plot(ax, **options)
 
-    def plot(self, ax=None, *, n_sizes=8):
+    def plot(self, ax: Axes | None = None, *, n_sizes: int = 8) -> Self:
         """Draw.
 
         Parameters
@@ -625,7 +708,18 @@ class CoefficientDisplay:
     ['bmi', 's5', 'bp', 's3']
     """
 
-    def __init__(self, coefs, feature_names, model_names, *, x_label="coefficient"):
+    ax_: Axes
+    figure_: Figure
+    bars_: list[BarContainer]
+
+    def __init__(
+        self,
+        coefs: ArrayLike,
+        feature_names: Sequence[str],
+        model_names: Iterable[str],
+        *,
+        x_label: str = "coefficient",
+    ) -> None:
         self.coefs = np.atleast_2d(np.asarray(coefs, dtype=float))
         self.feature_names = feature_names_of(None, feature_names, self.coefs.shape[1])
         self.model_names = list(model_names)
@@ -634,15 +728,15 @@ class CoefficientDisplay:
     @classmethod
     def from_estimator(
         cls,
-        estimator,
-        *others,
-        X=None,
-        feature_names=None,
-        model_names=None,
-        target=0,
-        ax=None,
-        **options,
-    ):
+        estimator: FittedLinear,
+        *others: FittedLinear,
+        X: MatrixLike | None = None,
+        feature_names: Sequence[str] | None = None,
+        model_names: Iterable[str] | None = None,
+        target: int = 0,
+        ax: Axes | None = None,
+        **options: Unpack[BarsOfPicture],
+    ) -> Self:
         """Draw the coefficients of fitted linear models, of this package or of scikit-learn.
 
         Parameters
@@ -669,7 +763,7 @@ class CoefficientDisplay:
         """
         models = (estimator, *others)
         for model in models:
-            _validation.check_is_fitted(model, "coef_")
+            _validation.check_linear_model(model, "CoefficientDisplay")
         coefs = [np.asarray(of_target(model.coef_, target, 1), dtype=float) for model in models]
         if len({len(coef) for coef in coefs}) > 1:
             found = " and ".join(str(len(coef)) for coef in coefs)
@@ -688,7 +782,7 @@ class CoefficientDisplay:
             label = "coefficient × standard deviation of the feature"
         return cls(coefs, names, model_names, x_label=label).plot(ax, **options)
 
-    def plot(self, ax=None, *, n_features=20):
+    def plot(self, ax: Axes | None = None, *, n_features: int = 20) -> Self:
         """Draw.
 
         Parameters
@@ -789,12 +883,29 @@ class GeometryDisplay:
     (array([0.48, 0.  ]), array([0.44, 0.08]))
     """
 
-    def __init__(self, gram, corrs, panels, feature_names):
+    ax_: NDArray[np.object_]
+    figure_: Figure
+    balls_: list[Polygon]
+    solutions_: list[Line2D]
+
+    def __init__(
+        self, gram: Floats, corrs: Floats, panels: Sequence[Panel], feature_names: Sequence[str]
+    ) -> None:
         self.gram, self.corrs, self.panels = gram, corrs, panels
         self.feature_names = feature_names_of(None, feature_names, 2)
 
     @classmethod
-    def from_estimator(cls, estimator, X, y, *, features=None, feature_names=None, target=0, **options):
+    def from_estimator(
+        cls,
+        estimator: FittedLinear,
+        X: MatrixLike,
+        y: ColumnsLike,
+        *,
+        features: Sequence[Feature] | None = None,
+        feature_names: Sequence[str] | None = None,
+        target: int = 0,
+        **options: Unpack[PanelsOfPicture],
+    ) -> Self:
         """Draw two features that a fitted model uses.
 
         Parameters
@@ -816,7 +927,7 @@ class GeometryDisplay:
         -------
         GeometryDisplay
         """
-        _validation.check_is_fitted(estimator, "coef_")
+        _validation.check_linear_model(estimator, "GeometryDisplay")
         coef = of_target(estimator.coef_, target, 1)
         names = feature_names_of(estimator, feature_names, len(coef))
         if features is None:
@@ -829,7 +940,16 @@ class GeometryDisplay:
         return cls.from_data(X, y, features=features, feature_names=names, **options)
 
     @classmethod
-    def from_data(cls, X, y, *, features=(0, 1), feature_names=None, l1_ratios=(1.0, 0.5, 0.0), ax=None):
+    def from_data(
+        cls,
+        X: MatrixLike,
+        y: ColumnsLike,
+        *,
+        features: Sequence[Feature] = (0, 1),
+        feature_names: Sequence[str] | None = None,
+        l1_ratios: Sequence[float] = (1.0, 0.5, 0.0),
+        ax: Iterable[Axes] | None = None,
+    ) -> Self:
         """Draw two features of some data.
 
         Parameters
@@ -848,6 +968,7 @@ class GeometryDisplay:
         -------
         GeometryDisplay
         """
+        X = X if hasattr(X, "shape") else np.asarray(X)
         names = getattr(X, "columns", None) if feature_names is None else feature_names
         names = feature_names_of(None, names, X.shape[1])
         pair = [_column(feature, names) for feature in features]
@@ -871,7 +992,7 @@ class GeometryDisplay:
             panels.append(Panel(name, float(ratio), path, path[:, nearest]))
         return cls(gram, corrs, panels, names[pair]).plot(ax)
 
-    def plot(self, ax=None):
+    def plot(self, ax: Iterable[Axes] | None = None) -> Self:
         """Draw.
 
         Parameters

@@ -1,9 +1,12 @@
 """The estimators: parameters, documentation, and a short fit."""
 
+from __future__ import annotations
+
 import copy
 import functools
 import inspect
 import warnings
+from typing import TYPE_CHECKING, Any, ClassVar, Self, overload
 
 import numpy as np
 from sklearn import linear_model
@@ -12,6 +15,24 @@ from sklearn.base import BaseEstimator, MultiOutputMixin, RegressorMixin
 from sparse_linear import _dask, _path, _solve, _validation
 from sparse_linear._penalty import make_penalty
 from sparse_linear._streaming import Moments, check_moments
+
+if TYPE_CHECKING:
+    import dask.array
+    from numpy.typing import ArrayLike, NDArray
+    from scipy import sparse
+
+    from sparse_linear._typing import (
+        AsX,
+        Bounds,
+        ColumnsLike,
+        DaskCollection,
+        MatrixLike,
+        PerTarget,
+        Precompute,
+        RandomState,
+        RidgeSolver,
+        Selection,
+    )
 
 
 @functools.cache
@@ -29,7 +50,21 @@ def _version():
 class LinearModel(MultiOutputMixin, RegressorMixin, BaseEstimator):
     """What the estimators share: prediction, tags, and turning a `Fit` into fitted attributes."""
 
-    def predict(self, X):
+    coef_: AsX
+    intercept_: float | np.floating[Any] | AsX
+    dual_gap_: PerTarget
+    objective_: PerTarget
+    solver_: str
+    status_: str | list[str]
+    n_features_in_: int
+    feature_names_in_: NDArray[np.object_]
+    _twin: ClassVar[type]
+
+    @overload
+    def predict(self, X: DaskCollection) -> dask.array.Array: ...
+    @overload
+    def predict(self, X: MatrixLike) -> AsX: ...
+    def predict(self, X: MatrixLike | DaskCollection) -> AsX | dask.array.Array:
         """Predict targets.
 
         Parameters
@@ -46,7 +81,7 @@ class LinearModel(MultiOutputMixin, RegressorMixin, BaseEstimator):
         X = _validation.check_prediction_data(self, X)
         return np.asarray(X @ self.coef_.T) + self.intercept_
 
-    def score(self, X, y, sample_weight=None):
+    def score(self, X: MatrixLike, y: ColumnsLike, sample_weight: ColumnsLike | None = None) -> float:
         """Coefficient of determination of the predictions, as scikit-learn defines it.
 
         Parameters
@@ -59,8 +94,8 @@ class LinearModel(MultiOutputMixin, RegressorMixin, BaseEstimator):
         -------
         float
         """
-        plain = sample_weight is None and type(y) is np.ndarray and y.dtype == np.float64 and y.ndim == 1
-        if plain and len(y) > 1 and isinstance(getattr(self, "intercept_", None), float):
+        plain = isinstance(getattr(self, "intercept_", None), float) and sample_weight is None
+        if plain and type(y) is np.ndarray and y.dtype == np.float64 and y.ndim == 1 and len(y) > 1:
             # The general way takes longer than a small fit; searches over parameters call this for each.
             apart = y - self.predict(X)
             centred = y - y.mean()
@@ -69,7 +104,7 @@ class LinearModel(MultiOutputMixin, RegressorMixin, BaseEstimator):
                 return float(1.0 - apart @ apart / spread)
         return super().score(X, y, sample_weight)
 
-    def get_params(self, deep=True):
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
         """Parameters of this estimator, as `sklearn.base.BaseEstimator.get_params`.
 
         Parameters
@@ -81,18 +116,19 @@ class LinearModel(MultiOutputMixin, RegressorMixin, BaseEstimator):
         -------
         dict
         """
-        params = {name: getattr(self, name) for name in _parameter_names(type(self))}
+        kind: type = type(self)
+        params = {name: getattr(self, name) for name in _parameter_names(kind)}
         for name, value in list(params.items()) if deep else ():
             if hasattr(value, "get_params") and not isinstance(value, type):
                 params.update((f"{name}__{inner}", part) for inner, part in value.get_params().items())
         return params
 
     @property
-    def sparse_coef_(self):
+    def sparse_coef_(self) -> sparse.csr_array | sparse.csr_matrix:
         """`coef_` as a CSR matrix, or array: as scikit-learn's `sparse_interface` is set."""
         return _validation.sparse_rows(self.coef_)
 
-    def to_sklearn(self):
+    def to_sklearn(self) -> linear_model.ElasticNet | linear_model.Ridge:
         """The fitted model of `sklearn.linear_model` that predicts the same, to the last bit.
 
         It needs neither this package nor Numba where it is used, and converts with what is made for
@@ -148,6 +184,24 @@ class LinearModel(MultiOutputMixin, RegressorMixin, BaseEstimator):
             )
         super().__setstate__(state)
 
+    def _repr_mimebundle_(self, **kwargs):
+        """What a notebook shows: scikit-learn's diagram, and a fitted model's `summary` below it."""
+        shown = super()._repr_mimebundle_(**kwargs)
+        if "text/html" in shown:
+            shown["text/html"] += self._summary_in_html()
+        return shown
+
+    @property
+    def _repr_html_(self):
+        """The same for tools that do not ask for `_repr_mimebundle_`."""
+        diagram = super()._repr_html_  # no attribute where scikit-learn is set to text
+        return lambda: diagram() + self._summary_in_html()
+
+    def _summary_in_html(self):
+        from sparse_linear._report import summary  # which imports this module
+
+        return summary(self)._repr_html_() if hasattr(self, "coef_") else ""
+
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
         tags.input_tags.sparse = True
@@ -183,8 +237,10 @@ class LinearModel(MultiOutputMixin, RegressorMixin, BaseEstimator):
 class StreamingModel(LinearModel):
     """A model that can be fitted to the moments of rows: all of them, or more and more."""
 
+    moments_: Moments
+
     @_validation.atomic
-    def fit_moments(self, moments):
+    def fit_moments(self, moments: Moments) -> Self:
         """Fit to the moments of rows that need not be in memory, nor anywhere.
 
         Parameters
@@ -203,7 +259,7 @@ class StreamingModel(LinearModel):
         return self._fit_moments(moments)
 
     @_validation.atomic
-    def partial_fit(self, X, y, sample_weight=None):
+    def partial_fit(self, X: MatrixLike, y: ColumnsLike, sample_weight: ColumnsLike | None = None) -> Self:
         """Fit exactly to these rows and all those of earlier calls.
 
         Parameters
@@ -334,28 +390,30 @@ class ElasticNet(StreamingModel):
     (10, True)
     """
 
+    n_iter_: int | list[int]
+
     path = staticmethod(_path.enet_path)
     _twin = linear_model.ElasticNet
 
     def __init__(
         self,
-        alpha=1.0,
+        alpha: float = 1.0,
         *,
-        l1_ratio=0.5,
-        fit_intercept=True,
-        precompute=False,
-        copy_X=True,
-        max_iter=1000,
-        tol=1e-4,
-        warm_start=False,
-        positive=False,
-        random_state=None,
-        selection="cyclic",
-        standardize=False,
-        penalty_weights=None,
-        bounds=None,
-        relax=0.0,
-    ):
+        l1_ratio: float = 0.5,
+        fit_intercept: bool = True,
+        precompute: Precompute = False,
+        copy_X: bool = True,
+        max_iter: int = 1000,
+        tol: float = 1e-4,
+        warm_start: bool = False,
+        positive: bool = False,
+        random_state: RandomState = None,
+        selection: Selection = "cyclic",
+        standardize: bool = False,
+        penalty_weights: ArrayLike | None = None,
+        bounds: Bounds | None = None,
+        relax: float = 0.0,
+    ) -> None:
         self.alpha = alpha
         self.l1_ratio = l1_ratio
         self.fit_intercept = fit_intercept
@@ -373,7 +431,13 @@ class ElasticNet(StreamingModel):
         self.relax = relax
 
     @_validation.atomic
-    def fit(self, X, y, sample_weight=None, check_input=True):
+    def fit(
+        self,
+        X: MatrixLike | DaskCollection,
+        y: ColumnsLike | DaskCollection,
+        sample_weight: ColumnsLike | DaskCollection | None = None,
+        check_input: bool = True,
+    ) -> Self:
         """Fit the model.
 
         Parameters
@@ -405,7 +469,7 @@ class ElasticNet(StreamingModel):
         _validation.check_precompute(self.precompute, X, weights, self.fit_intercept)
         targets = y.reshape(n, -1)
         data = _solve.Data(X, targets, weights, self.fit_intercept)
-        vars(self).pop("moments_", None)
+        self.__dict__.pop("moments_", None)
         return self._fit(data, settings, X.dtype, y.ndim == 1, self._start(targets.shape[1], p))
 
     def _checked_settings(self):
@@ -520,22 +584,22 @@ class Lasso(ElasticNet):
 
     def __init__(
         self,
-        alpha=1.0,
+        alpha: float = 1.0,
         *,
-        fit_intercept=True,
-        precompute=False,
-        copy_X=True,
-        max_iter=1000,
-        tol=1e-4,
-        warm_start=False,
-        positive=False,
-        random_state=None,
-        selection="cyclic",
-        standardize=False,
-        penalty_weights=None,
-        bounds=None,
-        relax=0.0,
-    ):
+        fit_intercept: bool = True,
+        precompute: Precompute = False,
+        copy_X: bool = True,
+        max_iter: int = 1000,
+        tol: float = 1e-4,
+        warm_start: bool = False,
+        positive: bool = False,
+        random_state: RandomState = None,
+        selection: Selection = "cyclic",
+        standardize: bool = False,
+        penalty_weights: ArrayLike | None = None,
+        bounds: Bounds | None = None,
+        relax: float = 0.0,
+    ) -> None:
         self.alpha = alpha
         self.fit_intercept = fit_intercept
         self.precompute = precompute
@@ -562,17 +626,17 @@ class RidgeModel(LinearModel):
         self._fitted_alphas = alphas
 
     @property
-    def rank_(self):
+    def rank_(self) -> int:
         """Rank of the weighted, centred data."""
         return self._conditioning.spectrum().rank
 
     @property
-    def condition_number_(self):
+    def condition_number_(self) -> float:
         """Condition number of the data."""
         return self._conditioning.spectrum().condition()
 
     @property
-    def penalised_condition_number_(self):
+    def penalised_condition_number_(self) -> PerTarget:
         """Condition number of the data with the penalty, one for each alpha."""
         spectrum = self._conditioning.spectrum()
         if np.ndim(self._fitted_alphas) == 0:
@@ -667,21 +731,23 @@ class Ridge(StreamingModel, RidgeModel):
     array([1.0294, 0.3235])
     """
 
+    n_iter_: NDArray[np.int64] | None
+
     def __init__(
         self,
-        alpha=1.0,
+        alpha: float | ArrayLike = 1.0,
         *,
-        fit_intercept=True,
-        copy_X=True,
-        max_iter=None,
-        tol=1e-4,
-        solver="auto",
-        positive=False,
-        random_state=None,
-        standardize=False,
-        penalty_weights=None,
-        bounds=None,
-    ):
+        fit_intercept: bool = True,
+        copy_X: bool = True,
+        max_iter: int | None = None,
+        tol: float = 1e-4,
+        solver: RidgeSolver = "auto",
+        positive: bool = False,
+        random_state: RandomState = None,
+        standardize: bool = False,
+        penalty_weights: ArrayLike | None = None,
+        bounds: Bounds | None = None,
+    ) -> None:
         self.alpha = alpha
         self.fit_intercept = fit_intercept
         self.copy_X = copy_X
@@ -695,7 +761,12 @@ class Ridge(StreamingModel, RidgeModel):
         self.bounds = bounds
 
     @_validation.atomic
-    def fit(self, X, y, sample_weight=None):
+    def fit(
+        self,
+        X: MatrixLike | DaskCollection,
+        y: ColumnsLike | DaskCollection,
+        sample_weight: ColumnsLike | DaskCollection | None = None,
+    ) -> Self:
         """Fit the model.
 
         Parameters
@@ -719,7 +790,7 @@ class Ridge(StreamingModel, RidgeModel):
         targets = y.reshape(n, -1)
         self._alphas(targets.shape[1])
         weights = _validation.check_sample_weight(sample_weight, n)
-        vars(self).pop("moments_", None)
+        self.__dict__.pop("moments_", None)
         data = _solve.Data(X, targets, weights, self.fit_intercept)
         return self._fit(data, settings, X.dtype, y.ndim == 1)
 

@@ -17,7 +17,10 @@ Statist. 40, theorem 2), those of an elastic net the trace of its hat matrix on 
 Tibshirani 2007, Ann. Statist. 35).
 """
 
+from __future__ import annotations
+
 import numbers
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 from scipy import linalg, special
@@ -27,6 +30,20 @@ from sparse_linear import _active_set, _dask, _knots, _path, _ridge, _solve, _va
 from sparse_linear import _compiled as _kernels
 from sparse_linear._estimators import StreamingModel
 from sparse_linear._penalty import make_penalty
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+
+    from sparse_linear._typing import (
+        Alphas,
+        Bounds,
+        ColumnsLike,
+        DaskCollection,
+        Floats,
+        InformationCriterion,
+        MatrixLike,
+        Precompute,
+    )
 
 CRITERIA = ("aic", "aicc", "bic", "ebic")
 # A variance of the noise below this share of that of y is rounding.
@@ -161,27 +178,34 @@ class ElasticNetIC(StreamingModel):
     (10, (100,))
     """
 
+    alpha_: float
+    alphas_: Floats
+    criterion_: Floats
+    degrees_of_freedom_: Floats
+    noise_variance_: float
+    n_iter_: int
+
     _twin = linear_model.ElasticNet
 
     def __init__(
         self,
-        criterion="aic",
+        criterion: InformationCriterion = "aic",
         *,
-        l1_ratio=0.5,
-        alphas=None,
-        eps=1e-3,
-        fit_intercept=True,
-        precompute="auto",
-        copy_X=True,
-        max_iter=1000,
-        tol=1e-4,
-        noise_variance=None,
-        ebic_gamma=0.5,
-        positive=False,
-        standardize=False,
-        penalty_weights=None,
-        bounds=None,
-    ):
+        l1_ratio: float = 0.5,
+        alphas: Alphas | None = None,
+        eps: float = 1e-3,
+        fit_intercept: bool = True,
+        precompute: Precompute = "auto",
+        copy_X: bool = True,
+        max_iter: int = 1000,
+        tol: float = 1e-4,
+        noise_variance: float | None = None,
+        ebic_gamma: float = 0.5,
+        positive: bool = False,
+        standardize: bool = False,
+        penalty_weights: ArrayLike | None = None,
+        bounds: Bounds | None = None,
+    ) -> None:
         self.criterion = criterion
         self.l1_ratio = l1_ratio
         self.alphas = alphas
@@ -204,7 +228,12 @@ class ElasticNetIC(StreamingModel):
         return tags
 
     @_validation.atomic
-    def fit(self, X, y, sample_weight=None):
+    def fit(
+        self,
+        X: MatrixLike | DaskCollection,
+        y: ColumnsLike | DaskCollection,
+        sample_weight: ColumnsLike | DaskCollection | None = None,
+    ) -> Self:
         """Choose alpha by the criterion, and fit.
 
         Parameters
@@ -223,7 +252,7 @@ class ElasticNetIC(StreamingModel):
         X, y = _validation.check_training_data(self, X, y, single=True)
         weights = _validation.check_sample_weight(sample_weight, len(y))
         _validation.check_precompute(self.precompute, X, weights, self.fit_intercept)
-        vars(self).pop("moments_", None)
+        self.__dict__.pop("moments_", None)
         data = _solve.Data(X, y[:, None], weights, self.fit_intercept)
         return self._fit(data, settings, X.dtype, True)
 
@@ -398,22 +427,22 @@ class LassoIC(ElasticNetIC):
 
     def __init__(
         self,
-        criterion="aic",
+        criterion: InformationCriterion = "aic",
         *,
-        alphas=None,
-        eps=1e-3,
-        fit_intercept=True,
-        precompute="auto",
-        copy_X=True,
-        max_iter=1000,
-        tol=1e-4,
-        noise_variance=None,
-        ebic_gamma=0.5,
-        positive=False,
-        standardize=False,
-        penalty_weights=None,
-        bounds=None,
-    ):
+        alphas: Alphas | None = None,
+        eps: float = 1e-3,
+        fit_intercept: bool = True,
+        precompute: Precompute = "auto",
+        copy_X: bool = True,
+        max_iter: int = 1000,
+        tol: float = 1e-4,
+        noise_variance: float | None = None,
+        ebic_gamma: float = 0.5,
+        positive: bool = False,
+        standardize: bool = False,
+        penalty_weights: ArrayLike | None = None,
+        bounds: Bounds | None = None,
+    ) -> None:
         self.criterion = criterion
         self.alphas = alphas
         self.eps = eps

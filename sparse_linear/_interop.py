@@ -1,5 +1,9 @@
 """From scikit-learn's models to ours; `to_sklearn` of the estimators goes the other way."""
 
+from __future__ import annotations
+
+from typing import TypeAlias
+
 from sklearn import linear_model
 from sklearn.base import clone
 
@@ -7,11 +11,19 @@ from sparse_linear._cv import ElasticNetCV, LassoCV
 from sparse_linear._estimators import ElasticNet, Lasso, Ridge
 from sparse_linear._ridge_cv import RidgeCV
 
+Theirs: TypeAlias = (
+    linear_model.Lasso
+    | linear_model.ElasticNet
+    | linear_model.Ridge
+    | linear_model.LassoCV
+    | linear_model.ElasticNetCV
+    | linear_model.RidgeCV
+)
 OURS = {getattr(linear_model, kind.__name__): kind for kind in (Lasso, ElasticNet, Ridge)}
 OURS |= {getattr(linear_model, kind.__name__): kind for kind in (LassoCV, ElasticNetCV, RidgeCV)}
 
 
-def from_sklearn(model):
+def from_sklearn(model: Theirs) -> ElasticNet | Ridge | ElasticNetCV | RidgeCV:
     """The estimator of this package with the settings of one of scikit-learn, not fitted.
 
     Parameters

@@ -5,7 +5,7 @@ is centred on its own mean and chunks are merged by the pairwise formula, so no 
 mean.
 """
 
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 from scipy import sparse
@@ -50,15 +50,17 @@ def _times(a, scale):
 class Sums(NamedTuple):
     """Weight, means and weighted cross products about the means of rows of X (p columns) and Y (q)."""
 
-    count: int  # rows with positive weight
+    count: int  # type: ignore[assignment]  # rows with positive weight, not the method of tuples
     weight: float
     mean_x: np.ndarray  # (p,)
     mean_y: np.ndarray  # (q,)
     xx: np.ndarray  # (p, p)
     xy: np.ndarray  # (p, q)
     yy: np.ndarray  # (q,)
-    rest_x: np.ndarray = 0.0  # (p,) what rounding has cut off the means: theirs is the sum of both, so that
-    rest_y: np.ndarray = 0.0  # (q,) sums of rows far from zero are merged without loss
+    rest_x: np.ndarray | float = (
+        0.0  # (p,) what rounding has cut off the means: theirs is the sum of both, so that
+    )
+    rest_y: np.ndarray | float = 0.0  # (q,) sums of rows far from zero are merged without loss
 
     def merged(self, other):
         """Sums of both sets of rows together (Chan, Golub and LeVeque 1983, eq. 2.1)."""
@@ -334,7 +336,7 @@ def _tiles(X, Y, weights, even, centre_x, centre_y):
     n, p = X.shape
     height = min(n, max(_design.TILE // p, p, 256))
     missing = not weights.all()
-    order = "F" if abs(X.strides[0]) <= abs(X.strides[1]) else "C"
+    order: Literal["F", "C"] = "F" if abs(X.strides[0]) <= abs(X.strides[1]) else "C"
     x, y = np.empty((height, p + 1), order=order), np.empty((height, Y.shape[1]))
     for top in range(0, n, height):
         rows = slice(top, min(top + height, n))
@@ -377,8 +379,8 @@ def scaled_targets(Y, weights):
 class FoldSums(NamedTuple):
     """Sums of the rows of a cross-validation, targets in units of `unit_y`."""
 
-    train: list  # of Sums: what each fold is fitted on,
-    test: list  # and what it is judged by
+    train: list[Sums]  # what each fold is fitted on,
+    test: list[Sums]  # and what it is judged by
     whole: Sums  # of all rows
     unit_y: np.ndarray  # (q,)
 
@@ -386,7 +388,8 @@ class FoldSums(NamedTuple):
     def read(cls, X, Y, weights, folds):
         """In one pass over the rows; see `fold_moments`."""
         Y, unit_y = scaled_targets(Y, weights)
-        return cls(*fold_moments(X, Y, weights, folds), unit_y)
+        train, test, whole = fold_moments(X, Y, weights, folds)
+        return cls(train, test, whole, unit_y)
 
     @classmethod
     def of_parts(cls, parts):

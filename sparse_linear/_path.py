@@ -1,14 +1,34 @@
 """Regularisation paths as functions, and the grids of alphas they run over."""
 
+from __future__ import annotations
+
 import numbers
+from typing import TYPE_CHECKING, Any, Unpack
 
 import numpy as np
 
 from sparse_linear import _active_set, _knots, _solve, _validation
 from sparse_linear._penalty import make_penalty
 
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
 
-class Path(tuple):
+    from sparse_linear._typing import (
+        Alphas,
+        AsX,
+        Bounds,
+        ColumnsLike,
+        Floats,
+        MatrixLike,
+        PathOptions,
+        Precompute,
+        RandomState,
+        RidgeSolver,
+        Selection,
+    )
+
+
+class Path(tuple[Any, ...]):  # arrays, and a list if there is a fourth
     """Result of a path function: a tuple as scikit-learn returns it, with everything else as attributes.
 
     Unpacks to ``alphas, coefs, dual_gaps``, and ``n_iters`` too with ``return_n_iter=True``.
@@ -31,6 +51,15 @@ class Path(tuple):
         Which solver ran, and why.
     """
 
+    alphas: Floats
+    coefs: AsX
+    dual_gaps: Floats
+    intercepts: Floats
+    objectives: Floats
+    n_iters: list[int] | list[list[int]]
+    statuses: tuple[str, ...] | tuple[tuple[str, ...], ...]
+    solver: str
+
     def __new__(cls, values, **attributes):
         self = super().__new__(cls, values)
         self.__dict__.update(attributes)
@@ -41,32 +70,32 @@ class Path(tuple):
 
 
 def enet_path(
-    X,
-    y,
+    X: MatrixLike,
+    y: ColumnsLike,
     *,
-    l1_ratio=0.5,
-    eps=1e-3,
-    n_alphas=None,
-    alphas=100,
-    precompute="auto",
-    Xy=None,
-    copy_X=True,
-    coef_init=None,
-    verbose=False,
-    return_n_iter=False,
-    positive=False,
-    check_input=True,
-    fit_intercept=False,
-    sample_weight=None,
-    penalty_weights=None,
-    bounds=None,
-    standardize=False,
-    tol=1e-4,
-    max_iter=1000,
-    random_state=None,
-    selection="cyclic",
-    max_features=None,
-):
+    l1_ratio: float = 0.5,
+    eps: float = 1e-3,
+    n_alphas: int | None = None,
+    alphas: Alphas | None = 100,
+    precompute: Precompute = "auto",
+    Xy: ArrayLike | None = None,
+    copy_X: bool = True,
+    coef_init: ArrayLike | None = None,
+    verbose: int = False,
+    return_n_iter: bool = False,
+    positive: bool = False,
+    check_input: bool = True,
+    fit_intercept: bool = False,
+    sample_weight: ColumnsLike | None = None,
+    penalty_weights: ArrayLike | None = None,
+    bounds: Bounds | None = None,
+    standardize: bool = False,
+    tol: float = 1e-4,
+    max_iter: int = 1000,
+    random_state: RandomState = None,
+    selection: Selection = "cyclic",
+    max_features: int | None = None,
+) -> Path:
     r"""Elastic net solutions for a sequence of alphas.
 
     For every alpha this minimises, exactly,
@@ -211,21 +240,21 @@ def enet_path(
 
 
 def lasso_path(
-    X,
-    y,
+    X: MatrixLike,
+    y: ColumnsLike,
     *,
-    eps=1e-3,
-    n_alphas=None,
-    alphas=100,
-    precompute="auto",
-    Xy=None,
-    copy_X=True,
-    coef_init=None,
-    verbose=False,
-    return_n_iter=False,
-    positive=False,
-    **params,
-):
+    eps: float = 1e-3,
+    n_alphas: int | None = None,
+    alphas: Alphas | None = 100,
+    precompute: Precompute = "auto",
+    Xy: ArrayLike | None = None,
+    copy_X: bool = True,
+    coef_init: ArrayLike | None = None,
+    verbose: int = False,
+    return_n_iter: bool = False,
+    positive: bool = False,
+    **params: Unpack[PathOptions],
+) -> Path:
     """Lasso solutions for a sequence of alphas: `enet_path` with ``l1_ratio=1``.
 
     Parameters
@@ -287,21 +316,21 @@ def lasso_path(
 
 
 def ridge_path(
-    X,
-    y,
-    alphas,
+    X: MatrixLike,
+    y: ColumnsLike,
+    alphas: ArrayLike,
     *,
-    fit_intercept=False,
-    sample_weight=None,
-    penalty_weights=None,
-    bounds=None,
-    positive=False,
-    standardize=False,
-    solver="auto",
-    max_iter=None,
-    tol=1e-4,
-    return_n_iter=False,
-):
+    fit_intercept: bool = False,
+    sample_weight: ColumnsLike | None = None,
+    penalty_weights: ArrayLike | None = None,
+    bounds: Bounds | None = None,
+    positive: bool = False,
+    standardize: bool = False,
+    solver: RidgeSolver = "auto",
+    max_iter: int | None = None,
+    tol: float = 1e-4,
+    return_n_iter: bool = False,
+) -> Path:
     r"""Ridge solutions for a sequence of alphas.
 
     Minimises :math:`\sum_i s_i (y_i - x_i^T w - b)^2 + \alpha \sum_j p_j w_j^2` for every alpha: `alpha`
@@ -381,19 +410,19 @@ def ridge_path(
 
 
 def alpha_grid(
-    X,
-    y,
+    X: MatrixLike,
+    y: ColumnsLike,
     *,
-    l1_ratio=1.0,
-    eps=1e-3,
-    n_alphas=100,
-    fit_intercept=True,
-    sample_weight=None,
-    positive=False,
-    penalty_weights=None,
-    bounds=None,
-    standardize=False,
-):
+    l1_ratio: float = 1.0,
+    eps: float = 1e-3,
+    n_alphas: int = 100,
+    fit_intercept: bool = True,
+    sample_weight: ColumnsLike | None = None,
+    positive: bool = False,
+    penalty_weights: ArrayLike | None = None,
+    bounds: Bounds | None = None,
+    standardize: bool = False,
+) -> Floats:
     """Alphas, evenly spaced in the logarithm, from the smallest at which all penalised coefficients are zero.
 
     Parameters
@@ -439,18 +468,18 @@ def alpha_grid(
 
 
 def alpha_for(
-    X,
-    y,
+    X: MatrixLike,
+    y: ColumnsLike,
     *,
-    n_nonzero=None,
-    l1_norm=None,
-    fit_intercept=True,
-    sample_weight=None,
-    positive=False,
-    penalty_weights=None,
-    bounds=None,
-    standardize=False,
-):
+    n_nonzero: int | None = None,
+    l1_norm: float | None = None,
+    fit_intercept: bool = True,
+    sample_weight: ColumnsLike | None = None,
+    positive: bool = False,
+    penalty_weights: ArrayLike | None = None,
+    bounds: Bounds | None = None,
+    standardize: bool = False,
+) -> float:
     r"""The `alpha` of a Lasso of a given size, exactly, by following its path from knot to knot.
 
     Parameters

@@ -1,13 +1,21 @@
 """What there is to say about a fitted model, as a short table in text and in HTML."""
 
+from __future__ import annotations
+
 import html
 import textwrap
-from typing import NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from scipy import sparse
 
 from sparse_linear import _display, _validation
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from sparse_linear._estimators import LinearModel
+    from sparse_linear._typing import ColumnsLike, MatrixLike
 
 WIDTH = 88
 # Features whose correlation is beyond this, in absolute value, are called collinear.
@@ -44,13 +52,13 @@ class Summary(NamedTuple):
     """
 
     title: str
-    facts: list
-    header: tuple
-    coefficients: list
+    facts: list[tuple[str, str]]
+    header: tuple[str, ...]
+    coefficients: list[tuple[str, ...]]
     more: int
-    warnings: list
+    warnings: list[str]
 
-    def __str__(self):
+    def __str__(self) -> str:
         lines = [self.title, "=" * min(len(self.title), WIDTH)]
         margin = max(len(name) for name, _ in self.facts) + 2
         for name, value in self.facts:
@@ -67,9 +75,10 @@ class Summary(NamedTuple):
             lines += ["", *_wrapped(warning, "! ", "  ")]
         return "\n".join(lines)
 
-    __repr__ = __str__
+    def __repr__(self) -> str:
+        return str(self)
 
-    def _repr_html_(self):
+    def _repr_html_(self) -> str:
         facts = "".join(
             f'<tr><th scope="row" style="{STYLE}">{_escaped(name)}</th>'
             f'<td style="{STYLE}">{_escaped(value)}</td></tr>'
@@ -98,7 +107,16 @@ class Summary(NamedTuple):
         return f'<div class="sparse-linear-summary" style="overflow-x:auto">{"".join(parts)}</div>'
 
 
-def summary(model, X=None, y=None, *, sample_weight=None, feature_names=None, n_features=10, target=0):
+def summary(
+    model: LinearModel,
+    X: MatrixLike | None = None,
+    y: ColumnsLike | None = None,
+    *,
+    sample_weight: ColumnsLike | None = None,
+    feature_names: Sequence[str] | None = None,
+    n_features: int = 10,
+    target: int = 0,
+) -> Summary:
     """What a fitted model is, how it was chosen, how exact it is, and what deserves a second look.
 
     Parameters
@@ -147,7 +165,7 @@ def summary(model, X=None, y=None, *, sample_weight=None, feature_names=None, n_
     bp                    239.9
     and 3 smaller
     """
-    _validation.check_is_fitted(model, "coef_")
+    _validation.check_linear_model(model, "summary")
     coef = np.asarray(_display.of_target(model.coef_, target, 1), dtype=np.float64)
     names = _display.feature_names_of(model, feature_names, len(coef))
     columns = None
@@ -165,7 +183,7 @@ def summary(model, X=None, y=None, *, sample_weight=None, feature_names=None, n_
     if never:
         facts.append(("never selected", f"{never} of {len(coef)} features, at any λ that was tried"))
     facts.append(("intercept", f"{_display.of_target(model.intercept_, target, 0):.4g}"))
-    if y is not None:
+    if columns is not None and X is not None and y is not None:
         r2 = f"{model.score(X, y, sample_weight):.4f} on the {columns.X.shape[0]} rows given"
         facts.append(("R²" if n_targets == 1 else "R², all targets", r2))
     facts += _facts_of_solution(model, target)
@@ -173,7 +191,7 @@ def summary(model, X=None, y=None, *, sample_weight=None, feature_names=None, n_
     scale = np.ones(len(coef)) if columns is None else columns.deviations
     order = np.argsort(-np.abs(coef * scale), kind="stable")
     shown = order[: min(n_features, np.count_nonzero(coef * scale))]
-    rows = [(names[j], f"{coef[j]:.4g}") for j in shown]
+    rows: list[tuple[str, ...]] = [(names[j], f"{coef[j]:.4g}") for j in shown]
     if columns is not None:
         rows = [(*row, f"{coef[j] * scale[j]:.4g}") for row, j in zip(rows, shown, strict=True)]
     return Summary(
@@ -190,7 +208,7 @@ class _Columns:
     """X, and what a summary needs of its columns."""
 
     def __init__(self, X):
-        self.X = X.tocsc() if sparse.issparse(X) else np.asarray(X)
+        self.X: Any = X.tocsc() if sparse.issparse(X) else np.asarray(X)
         self.deviations = _display.deviations(self.X)
 
     def correlations(self, j):
@@ -276,10 +294,12 @@ def _warnings(model, coef, names, columns, order, target):
     if hasattr(model, "alpha_"):
         alphas = _display.tried_alphas(model, target)
         if len(alphas) > 1 and alpha in (np.max(alphas), np.min(alphas)) and coef.any():
-            end, cure = ("largest", "larger") if alpha == np.max(alphas) else ("smallest", "smaller")
-            said.append(
-                f"The chosen λ is the {end} of those tried; a better one may lie beyond. Try {cure} alphas."
-            )
+            end, cure = "largest", "Try larger alphas."
+            if alpha == np.min(alphas):
+                end, cure = "smallest", "Try smaller alphas."
+                if hasattr(model, "eps") and np.ndim(model.alphas) == 0:
+                    cure = f"Lower eps, the ratio of the smallest to the largest (now {model.eps:g})."
+            said.append(f"The chosen λ is the {end} of those tried; a better one may lie beyond. {cure}")
     if not coef.any():
         said.append("No feature is used: the prediction is the same for all rows. A smaller λ lets some in.")
     never = _never(model, target)

@@ -22,7 +22,7 @@ normal equations have lost the answer, or nothing is penalised, there remain
 ``lsmr``        Krylov iterations (Fong and Saunders 2011) on sparse X.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from scipy import linalg, sparse
@@ -307,7 +307,8 @@ def _largest_eigenvalue(product, size):
     """Largest eigenvalue of a symmetric matrix by Lanczos' method, with full reorthogonalisation."""
     basis = np.zeros((min(LANCZOS_STEPS, size), size))
     x = np.cos(np.arange(size) ** 2)  # any vector that is not special
-    diagonal, beside = [], []
+    diagonal: list[float] = []
+    beside: list[float] = []
     for step in range(len(basis)):
         length = np.sqrt(x @ x)
         if step and not length > 1e-12 * abs(diagonal[0]):
@@ -358,7 +359,7 @@ class Primal:
     def __init__(self, design, gram, l2):
         self.design = design
         self.l2 = l2
-        self.inverse = None
+        self.inverse: Any = None
         self.held = np.flatnonzero((l2 > 0.0) & np.isfinite(l2))
         self.free = np.flatnonzero(l2 == 0.0)
         self.root = np.sqrt(l2[self.held])
@@ -453,7 +454,7 @@ class Dual:
     def __init__(self, design, l2, kernel=None):
         self.design = design
         self.l2 = l2
-        self.inverse = None
+        self.inverse: Any = None
         held = (l2 > 0.0) & np.isfinite(l2)
         with np.errstate(divide="ignore"):
             self.scale = np.where(held, 1.0 / l2, 0.0)
@@ -721,7 +722,7 @@ def left_out_tall(factor, design, Y, levels, corrs, lams):
     turn = factor.expand(vectors.T, np.zeros((len(values), design.p))) / norm
     turned = factor.reduce(corrs) @ vectors
     free = factor.free
-    start = factor.loose(corrs[:, free], None) if len(free) else None
+    start = factor.loose(corrs[:, free], None) if len(free) else np.empty((len(corrs), 0))
     shrink = 1.0 / (values[:, None] + lams)
     height = max(64, TILE // max(design.p, 1))
     is_sparse = sparse.issparse(design.X)

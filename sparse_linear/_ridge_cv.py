@@ -7,8 +7,10 @@ where X is wide.  What neither suits (bounds, large sparse X, alpha = 0, systems
 that want a model) is fitted fold by fold like any other data.
 """
 
+from __future__ import annotations
+
 import numbers
-from typing import NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Self
 
 import numpy as np
 from scipy import sparse
@@ -18,7 +20,30 @@ from sparse_linear._cv import squared_errors
 from sparse_linear._design import make_design
 from sparse_linear._estimators import RidgeModel
 from sparse_linear._moments import FoldSums
+from sparse_linear._penalty import Penalty
 from sparse_linear._streaming import check_folds
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import ArrayLike, NDArray
+    from sklearn.utils.metadata_routing import MetadataRouter
+
+    from sparse_linear._streaming import Moments
+    from sparse_linear._typing import (
+        Alphas,
+        AsX,
+        Bounds,
+        ColumnsLike,
+        Criterion,
+        DaskCollection,
+        Floats,
+        Folds,
+        MatrixLike,
+        PerTarget,
+        Results,
+        Scoring,
+    )
 
 # Below this share of the largest eigenvalue, the smallest one (with its penalty) has lost half its digits to
 # the Gram matrix: such folds are fitted on the data.
@@ -34,7 +59,7 @@ FROM_ERRORS = (None, "neg_mean_squared_error", "r2")
 class Settings(NamedTuple):
     """What all fits of one cross-validation have in common."""
 
-    penalty: object  # _penalty.Penalty on the scale of X, for alpha = 1
+    penalty: Penalty  # on the scale of X, for alpha = 1
     fit_intercept: bool
     standardize: bool
     tol: float
@@ -65,7 +90,7 @@ class _Engine:
         self.weights = np.ones(len(Y)) if sample_weight is None else sample_weight
         self.settings = settings
         self.data = _solve.Data(X, Y, sample_weight, settings.fit_intercept)
-        self.sums = None  # FoldSums, if X is tall
+        self.sums: Any = None  # FoldSums, if X is tall
         self._kernel = None
 
     @classmethod
@@ -468,25 +493,35 @@ class RidgeCV(RidgeModel):
     (2,)
     """
 
+    alpha_: PerTarget
+    df_: Floats
+    best_score_: PerTarget
+    best_index_: int | NDArray[np.int64]
+    alphas_: Floats
+    mse_path_: Floats
+    cv_results_: Results | list[Results] | NDArray[Any]
+    coef_path_: AsX
+    intercept_path_: Floats
+
     def __init__(
         self,
-        alphas=(0.1, 1.0, 10.0),
+        alphas: Alphas = (0.1, 1.0, 10.0),
         *,
-        fit_intercept=True,
-        scoring=None,
-        cv=None,
-        gcv_mode=None,
-        store_cv_results=False,
-        alpha_per_target=False,
-        criterion="min",
-        n_jobs=None,
-        standardize=False,
-        penalty_weights=None,
-        positive=False,
-        bounds=None,
-        tol=1e-4,
-        store_coef_path=None,
-    ):
+        fit_intercept: bool = True,
+        scoring: Scoring | None = None,
+        cv: Folds | Literal["gcv"] | None = None,
+        gcv_mode: Literal["auto", "svd", "eigen"] | None = None,
+        store_cv_results: bool = False,
+        alpha_per_target: bool = False,
+        criterion: Criterion = "min",
+        n_jobs: int | None = None,
+        standardize: bool = False,
+        penalty_weights: ArrayLike | None = None,
+        positive: bool = False,
+        bounds: Bounds | None = None,
+        tol: float = 1e-4,
+        store_coef_path: bool | None = None,
+    ) -> None:
         self.alphas = alphas
         self.fit_intercept = fit_intercept
         self.scoring = scoring
@@ -504,7 +539,13 @@ class RidgeCV(RidgeModel):
         self.store_coef_path = store_coef_path
 
     @_validation.atomic
-    def fit(self, X, y, sample_weight=None, **params):
+    def fit(
+        self,
+        X: MatrixLike | DaskCollection,
+        y: ColumnsLike | DaskCollection,
+        sample_weight: ColumnsLike | DaskCollection | None = None,
+        **params: object,
+    ) -> Self:
         """Choose by cross-validation, and fit to all rows.
 
         Parameters
@@ -539,8 +580,7 @@ class RidgeCV(RidgeModel):
         )
         folds = _selection.make_folds(self.cv, X, y, weights, routed.splitter.split) if folded else None
         engine = _Engine(X, y.reshape(n, -1), weights, settings)
-        alphas = self._given_alphas(folded)
-        b = len(alphas) if alphas is not None else self.alphas
+        alphas, b = self._given_alphas(folded)
         route = engine.route(b, alphas is not None and not alphas.all())
         if folded and route == "tall":
             engine.read(folds)
@@ -566,7 +606,7 @@ class RidgeCV(RidgeModel):
         return self
 
     @_validation.atomic
-    def fit_moments(self, folds):
+    def fit_moments(self, folds: Sequence[Moments]) -> Self:
         """Choose by cross-validation, and fit, given only the moments of the rows of each fold.
 
         Parameters
@@ -595,8 +635,7 @@ class RidgeCV(RidgeModel):
             self._checked_penalty(whole.n_features, 0.0, 1.0), self.fit_intercept, self.standardize, tol
         )
         engine = _Engine.from_sums([fold.sums for fold in folds], settings)
-        alphas = self._given_alphas(True)
-        b = len(alphas) if alphas is not None else self.alphas
+        alphas, b = self._given_alphas(True)
         route = None if settings.penalty.bounded else "tall"
         values, fixed, _ = self._factorise(engine, route, alphas, True)
         if alphas is None:
@@ -660,12 +699,12 @@ class RidgeCV(RidgeModel):
         return folded
 
     def _given_alphas(self, folded):
-        """The alphas in the order given, or None for an automatic grid."""
+        """The alphas in the order given, or None for an automatic grid; and how many there are."""
         if isinstance(self.alphas, numbers.Integral) and not isinstance(self.alphas, (bool, np.bool_)):
-            _validation.check_count(self.alphas, "alphas")
-            return None
+            return None, _validation.check_count(self.alphas, "alphas")
         given = [self.alphas] if np.ndim(self.alphas) == 0 else self.alphas
-        return _validation.check_alphas(given, positive=not folded)  # leave-one-out needs a penalty
+        alphas = _validation.check_alphas(given, positive=not folded)  # leave-one-out needs a penalty
+        return alphas, len(alphas)
 
     def _factorise(self, engine, route, alphas, folded):
         """Eigenvalues of all rows, number of unpenalised dimensions, and what was factored; or Nones."""
@@ -688,7 +727,7 @@ class RidgeCV(RidgeModel):
 
     def _leave_one_out(self, engine, route, factor, alphas, df, scoring):
         """Mean squared errors (q, b, 1), a table for each choice to be made, what is known of all rows."""
-        n, q, b = *engine.Y.shape, len(alphas)
+        (n, q), b = engine.Y.shape, len(alphas)
         gcv = isinstance(self.cv, str)
         weights = engine.weights
         count = np.count_nonzero(weights)
@@ -730,7 +769,7 @@ class RidgeCV(RidgeModel):
         errors = sums[0] / n
         groups = q if self.alpha_per_target else 1
         error = np.full((groups, b), np.nan)
-        if scoring is not None:
+        if predictions is not None:
             fold = _selection.Fold(np.arange(n), np.arange(n))
             scores = np.concatenate(
                 [
@@ -791,7 +830,7 @@ class RidgeCV(RidgeModel):
         self._keep_conditioning(engine.data, engine.settings.penalty, self.alpha_)
         _solve.warn_unconverged(result, engine.settings.tol, MAX_ITER, stacklevel=5)
 
-    def get_metadata_routing(self):
+    def get_metadata_routing(self) -> MetadataRouter:
         """Where `sample_weight` and other metadata of a fit go: here, to the splitter and to the scorer."""
         cv = None if isinstance(self.cv, str) else self.cv
         return _validation.make_router(self, cv, self.scoring)

@@ -5,7 +5,7 @@ that warns.
 """
 
 import warnings
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from scipy import linalg, sparse
@@ -13,7 +13,7 @@ from sklearn.exceptions import ConvergenceWarning
 
 from sparse_linear import _active_set, _ridge, _working_sets
 from sparse_linear import _compiled as _kernels
-from sparse_linear._design import ColumnSource, make_design
+from sparse_linear._design import ColumnSource, Target, make_design
 from sparse_linear._moments import MomentDesign, MomentSource, Sums, scaled_targets
 from sparse_linear._penalty import LARGEST, make_penalty
 
@@ -83,9 +83,9 @@ class Data:
     def __init__(self, X, Y, weights, fit_intercept):
         self.design = make_design(X, weights, fit_intercept)
         self.Y = Y
-        self.moments = None  # a MomentDesign, if X has been reduced to it
-        self.columns = {}  # target -> ColumnSource
-        self.factor = None  # of the last quadratic fit
+        self.moments: Any = None  # a MomentDesign, if X has been reduced to it
+        self.columns: dict[int, Any] = {}  # target -> ColumnSource
+        self.factor: Any = None  # of the last quadratic fit
 
     @classmethod
     def from_sums(cls, sums, fit_intercept):
@@ -208,7 +208,7 @@ class Fit(NamedTuple):
     """Solutions on the original scale, for p features, q targets and b alphas."""
 
     p: int
-    parts: tuple  # of q Coefs
+    parts: tuple[Coefs, ...]  # q of them
     intercepts: np.ndarray  # (q, b)
     objectives: np.ndarray  # (q, b), in the scale of the estimator's objective
     gaps: np.ndarray  # (q, b), likewise
@@ -216,7 +216,7 @@ class Fit(NamedTuple):
     n_iters: np.ndarray  # (q, b)
     iterative: bool  # whether `n_iters` counts anything
     solver: str
-    statuses: tuple  # q tuples of b sentences
+    statuses: tuple[tuple[str, ...], ...]  # q times b sentences
 
     @property
     def coefs(self):
@@ -364,8 +364,8 @@ def fit(
 class _Solved(NamedTuple):
     """Solutions of every target in the units of the solvers."""
 
-    targets: list  # of Target
-    solutions: list  # of _active_set.Solutions
+    targets: list[Target]
+    solutions: list[_active_set.Solutions]
 
 
 def _without_negligible(penalty, lams):
@@ -497,7 +497,7 @@ def _with_slip(data, index, penalty, lams, solution):
 class _RestOfData(NamedTuple):
     """Residuals on the rows of the data."""
 
-    design: object
+    design: Any
     residuals: np.ndarray  # (b, n)
 
     def without(self, loose):
@@ -666,7 +666,7 @@ def _fit_quadratic(data, moments, penalty, lams, max_iter, choice):
     coefs = np.zeros((q, n_lams, p))
     gaps, rss = np.empty((2, q, n_lams))
     rounds = np.zeros((q, n_lams), dtype=np.int64)
-    targets = [None] * q
+    targets: list[Any] = [None] * q
     distinct = np.unique(lams)
     groups = [distinct] if len(distinct) > _ridge.MANY else distinct[:, None]
     height = max(1, BATCH // max(design.n, p))
@@ -729,7 +729,7 @@ class _QuadraticSolver:
         self.max_iter = max_iter
         self.choice = choice
         known = data.factor is not None and np.array_equal(data.factor.l2, l2)
-        self.factor = data.factor if known else None
+        self.factor: Any = data.factor if known else None
         self._prepare()
 
     def _prepare(self):

@@ -4,9 +4,12 @@ The moments of chunks add up, and so do those of files, days, workers and folds;
 exactly.
 """
 
+from __future__ import annotations
+
 import numbers
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, BinaryIO, Self
 
 import numpy as np
 from scipy import sparse
@@ -14,6 +17,15 @@ from scipy import sparse
 from sparse_linear import _design, _validation
 from sparse_linear._moments import Sums, as_slice
 from sparse_linear._threads import in_order
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from os import PathLike
+
+    from numpy.typing import NDArray
+
+    from sparse_linear._estimators import LinearModel
+    from sparse_linear._typing import Chunk, ColumnsLike, LabelledChunk, MatrixLike
 
 # The layout of a saved file.
 FORMAT = 1
@@ -67,7 +79,11 @@ class Moments:
     array([ 0.9,  0. ,  0. , -1.9,  0. ])
     """
 
-    def __init__(self):
+    sums: Sums | None
+    feature_names: NDArray[np.object_] | None
+    n_targets: int | None
+
+    def __init__(self) -> None:
         self.sums = None
         self.feature_names = None
         self.n_targets = None
@@ -75,7 +91,7 @@ class Moments:
     # -- making ------------------------------------------------------------------------------
 
     @classmethod
-    def from_data(cls, X, y, sample_weight=None):
+    def from_data(cls, X: MatrixLike, y: ColumnsLike, sample_weight: ColumnsLike | None = None) -> Self:
         """Moments of X and y, which are read once, in blocks of rows.
 
         Parameters
@@ -94,7 +110,7 @@ class Moments:
         return cls.from_chunks(_blocks(X, y, sample_weight))
 
     @classmethod
-    def from_chunks(cls, chunks):
+    def from_chunks(cls, chunks: Iterable[Chunk]) -> Self:
         """Moments of chunks of rows, which are read one after the other while the one before is worked on.
 
         Parameters
@@ -110,7 +126,7 @@ class Moments:
         return cls._of_folds(chunks, 3, 1)[0]
 
     @classmethod
-    def by_fold(cls, chunks, n_folds=5):
+    def by_fold(cls, chunks: Iterable[LabelledChunk], n_folds: int = 5) -> list[Moments]:
         """Moments of the folds of a cross-validation, in one pass over the rows.
 
         Parameters
@@ -138,12 +154,12 @@ class Moments:
                 X = _gathered(X, rows, spaces)
             return fold, cls.of_checked(X, y, weight, names)
 
-        folds = [cls() for _ in range(n_folds)]
+        folds: list[Moments] = [cls() for _ in range(n_folds)]
         for fold, part in in_order(work, _pieces(_ahead(chunks), most, n_folds)):
             folds[fold] = folds[fold] + part
         return folds
 
-    def update(self, X, y, sample_weight=None):
+    def update(self, X: MatrixLike, y: ColumnsLike, sample_weight: ColumnsLike | None = None) -> Self:
         """Add rows, in place.
 
         Parameters
@@ -156,15 +172,22 @@ class Moments:
         -------
         self : Moments
         """
-        if np.shape(X)[0] == 0:
+        if _check_rows(X, y) == 0:
             return self
         names = _names(X)
-        total = self + Moments.of_checked(*_validation.check_path_data(X, y), sample_weight, names)
+        X, y = _validation.check_path_data(X, y)
+        total = self + Moments.of_checked(X, y, sample_weight, names)
         self.sums, self.feature_names, self.n_targets = total.sums, total.feature_names, total.n_targets
         return self
 
     @classmethod
-    def of_checked(cls, X, y, sample_weight, feature_names):
+    def of_checked(
+        cls,
+        X: np.ndarray | sparse.csr_array | sparse.csc_array,
+        y: NDArray[np.float64],
+        sample_weight: ColumnsLike | None,
+        feature_names: NDArray[np.object_] | None,
+    ) -> Self:
         """Moments of X and y that have passed the checks of `_validation`; the weights have not."""
         check_width(X.shape[1])
         weights = _validation.check_sample_weight(sample_weight, len(y), some=False)
@@ -176,9 +199,9 @@ class Moments:
             raise ValueError("X holds values whose squares overflow; divide its columns.")
         return new
 
-    def describe(self, estimator):
+    def describe(self, estimator: LinearModel) -> None:
         """Set on an estimator what a fit says about its input."""
-        estimator.n_features_in_ = self.n_features
+        estimator.n_features_in_ = self.n_features  # type: ignore[assignment]  # fits have rows
         if self.feature_names is not None:
             estimator.feature_names_in_ = self.feature_names
         elif hasattr(estimator, "feature_names_in_"):
@@ -186,7 +209,7 @@ class Moments:
 
     # -- algebra -----------------------------------------------------------------------------
 
-    def __add__(self, other):
+    def __add__(self, other: Moments | int) -> Moments:
         """Moments of both sets of rows together; in any order the same, up to rounding."""
         if isinstance(other, numbers.Number) and other == 0:
             return self  # what `sum` begins with
@@ -200,7 +223,7 @@ class Moments:
 
     __radd__ = __add__
 
-    def __sub__(self, other):
+    def __sub__(self, other: Moments) -> Moments:
         """Moments of the rows that are left when `other`, some of them, are taken away again."""
         if not isinstance(other, Moments):
             return NotImplemented
@@ -240,28 +263,28 @@ class Moments:
     # -- looking -----------------------------------------------------------------------------
 
     @property
-    def n_samples(self):
+    def n_samples(self) -> int:
         """Rows with positive weight."""
         return 0 if self.sums is None else self.sums.count
 
     @property
-    def weight(self):
+    def weight(self) -> float:
         """Sum of the sample weights."""
         return 0.0 if self.sums is None else self.sums.weight
 
     @property
-    def n_features(self):
+    def n_features(self) -> int | None:
         """Columns of X."""
         return None if self.sums is None else len(self.sums.mean_x)
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return (
             f"Moments(n_samples={self.n_samples}, n_features={self.n_features}, n_targets={self.n_targets})"
         )
 
     # -- keeping -----------------------------------------------------------------------------
 
-    def save(self, file):
+    def save(self, file: str | PathLike[str] | BinaryIO) -> None:
         """Write to an NPZ file: a path, to which ``.npz`` is added if it is missing, or an open file."""
         if self.sums is None:
             raise ValueError("There are no rows in these moments; there is nothing to save.")
@@ -270,7 +293,7 @@ class Moments:
         np.savez(file, format=FORMAT, n_targets=targets, feature_names=names, **self.sums._asdict())
 
     @classmethod
-    def load(cls, file):
+    def load(cls, file: str | PathLike[str] | BinaryIO) -> Self:
         """Read what `save` has written; nothing in the file is executed."""
         with np.load(file, allow_pickle=False) as content:
             if "format" not in content or int(content["format"]) != FORMAT:

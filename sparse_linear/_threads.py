@@ -5,8 +5,9 @@ import contextlib
 import numbers
 import os
 import threading
-from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from functools import cached_property, partial
+from typing import Any
 
 import numpy as np
 from joblib import effective_n_jobs
@@ -136,7 +137,7 @@ def in_order(work, items):
             yield from map(work, items)
             return
         with ThreadPoolExecutor(n_threads, initializer=limit) as threads:
-            begun = collections.deque()
+            begun: collections.deque[Future[Any]] = collections.deque()
             for item in items:
                 begun.append(threads.submit(work, item))
                 if len(begun) > n_threads:

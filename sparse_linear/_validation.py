@@ -6,6 +6,8 @@ The only module that imports `sklearn.utils`, and only its public part.
 import contextlib
 import functools
 import numbers
+from collections.abc import Callable
+from typing import Any, TypeVar, cast
 
 import numpy as np
 from scipy import sparse
@@ -16,13 +18,14 @@ from sklearn.utils import Bunch
 from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, process_routing
 from sklearn.utils.validation import check_is_fitted, check_X_y, validate_data
 
+Method = TypeVar("Method", bound=Callable[..., Any])
 NOTHING = object()  # stands for a y that is not asked for
 # Entries of a Gram matrix are the same if they differ by no more than this share of the sizes of the columns.
 SAME_ENTRY = 1e-4
 SOLVERS = ("auto", "svd", "cholesky", "lsqr", "sparse_cg", "sag", "saga", "lbfgs")
 
 
-def atomic(fit):
+def atomic(fit: Method) -> Method:
     """Make a method leave its object as it was if it raises."""
 
     @functools.wraps(fit)
@@ -35,7 +38,7 @@ def atomic(fit):
             self.__dict__.update(before)
             raise
 
-    return guarded
+    return cast(Method, guarded)
 
 
 # ---------------------------------------------------------------------------------------------
@@ -61,9 +64,10 @@ def check_reals(values, name, *, low=None, high=None):
     """A number, or a non-empty list of them, each as `check_real`; as an array."""
     if isinstance(values, (str, bytes)) or not np.iterable(values):
         return np.array([check_real(values, name, low=low, high=high)])
-    if len(values) == 0 or any(np.iterable(value) and not isinstance(value, str) for value in values):
+    entries = list(values)
+    if not entries or any(np.iterable(value) and not isinstance(value, str) for value in entries):
         raise ValueError(f"{name} must be a number or a non-empty list of numbers, got {values!r:.60}.")
-    return np.array([check_real(value, name, low=low, high=high) for value in values])
+    return np.array([check_real(value, name, low=low, high=high) for value in entries])
 
 
 def check_count(value, name):
@@ -123,7 +127,7 @@ def check_alphas(alphas, positive=False):
         if alpha < 0.0 or (positive and alpha == 0.0):
             # scikit-learn's words
             raise ValueError(f"alphas[{index}] == {alpha}, must be {'>' if positive else '>='} 0.0.")
-        if not np.isfinite(alpha):
+        if not np.isfinite(float(alpha)):
             raise ValueError(f"alphas[{index}] must be finite, got {alpha}.")
     return np.array(alphas, dtype=np.float64)
 
@@ -328,20 +332,27 @@ def _complaint(name, given):
             "X.reshape(-1, 1) for one feature, X.reshape(1, -1) for one sample."
         )
     if entries.dtype.kind in "OSU":
-        for entry in entries.ravel():
+        for at, entry in np.ndenumerate(entries):
             try:
                 float(entry)
             except TypeError:
                 return None  # the conversion says it best
             except ValueError:
-                return f"{name} must hold numbers, but holds {entry!r}: encode text as numbers, or drop it."
+                found = f"{entry!r}{_column(given, at)}"
+                return f"{name} must hold numbers, but holds {found}: encode text as numbers, or drop it."
         entries = entries.astype(np.float64)
     if entries.dtype.kind == "f" and not np.isfinite(entries).all():
         at = np.argwhere(~np.isfinite(entries))[0]
         value = "NaN" if np.isnan(entries[tuple(at)]) else "infinity (inf)"
-        where = "" if sparse.issparse(given) else f" at {tuple(at.tolist())}"
+        where = "" if sparse.issparse(given) else f" at {tuple(at.tolist())}{_column(given, at)}"
         return f"Input {name} contains {value}{where}; impute it or drop its row."
     return None
+
+
+def _column(given, at):
+    """The name of the column of an entry, in words; of arrays, nothing."""
+    names = getattr(given, "columns", None)
+    return "" if names is None or len(at) != 2 else f" in column {names[at[1]]!r}"
 
 
 def check_target(y):
@@ -395,6 +406,18 @@ def sparse_rows(array):
     """A dense array as CSR: an array or a matrix, as scikit-learn (from 1.9 on) is configured."""
     container = sparse.csr_array if get_config().get("sparse_interface") == "sparray" else sparse.csr_matrix
     return container(np.atleast_2d(array))
+
+
+def check_linear_model(model, caller):
+    """A fitted linear model, of this package or another; not what contains one."""
+    check_is_fitted(model)
+    if not hasattr(model, "coef_"):
+        inside = {"steps": "pipeline[-1]", "best_estimator_": "search.best_estimator_"}
+        remedy = next((words for name, words in inside.items() if hasattr(model, name)), None)
+        raise TypeError(
+            f"{caller} takes a fitted linear model, got {type(model).__name__}, which has no coef_"
+            + (f"; give the model inside, {remedy}." if remedy else "; give a model such as LassoCV.")
+        )
 
 
 def check_prediction_data(estimator, X):

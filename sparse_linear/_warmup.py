@@ -1,6 +1,9 @@
 """Small fits that call for all compiled code, so that later ones find it in the cache."""
 
+from __future__ import annotations
+
 import itertools
+from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy import sparse
@@ -10,8 +13,11 @@ from sparse_linear import _working_sets
 from sparse_linear._estimators import Lasso, Ridge
 from sparse_linear._path import alpha_grid, lasso_path
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
-def warm_up(watch):
+
+def warm_up(watch: Callable[[str, int, int], object]) -> str:
     """Compile what any fit needs, unless it is in the cache.
 
     Parameters
@@ -24,7 +30,7 @@ def warm_up(watch):
     str or None
         The folder that holds the compiled code; None if there is no place for it.
     """
-    kinds = [("dense data", np.asarray)]
+    kinds: list[tuple[str, Callable[[np.ndarray], object]]] = [("dense data", np.asarray)]
     for container, dtype, index in itertools.product(
         (sparse.csc_array, sparse.csr_array), (np.float64, np.float32), (np.int32, np.int64)
     ):

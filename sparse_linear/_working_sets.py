@@ -110,7 +110,7 @@ class FeatureSet:
         score = _kernels.thresholds(corrs, self.rules)
         score[self.member] = -1.0
         found = np.flatnonzero((score >= threshold) & (score > 0.0))
-        used = np.count_nonzero(self.coef)
+        used = np.count_nonzero(self.coef)  # type: ignore[attr-defined]  # both kinds have it
         budget = max(2 * used - self.size + 50, 30, used // 4)
         if len(found) > budget:
             found = found[np.argpartition(-score[found], budget)[:budget]]

@@ -9,7 +9,11 @@ import pytest
 import scipy.sparse as sp
 import sklearn.linear_model
 from sklearn.datasets import load_diabetes, make_regression
+from sklearn.dummy import DummyRegressor
 from sklearn.exceptions import NotFittedError
+from sklearn.model_selection import GridSearchCV
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
 from sparse_linear import (
     CoefficientDisplay,
@@ -151,6 +155,22 @@ def test_long_names_keep_both_ends():
 def test_estimators_must_be_fitted(draw):
     with pytest.raises(NotFittedError):
         draw.from_estimator(LassoCV())
+
+
+@pytest.mark.parametrize("draw", [PathDisplay, CVDisplay, CoefficientDisplay, GeometryDisplay])
+def test_models_are_taken_out_of_what_contains_them(draw, diabetes):
+    X, y = diabetes
+    data = (X, y) if draw is GeometryDisplay else ()
+    for outer, inner in (
+        (make_pipeline(StandardScaler(), LassoCV(cv=3)), r"pipeline\[-1\]"),
+        (GridSearchCV(Lasso(), {"alpha": [0.1]}, cv=2), r"search\.best_estimator_"),
+        (DummyRegressor(), "a model such as LassoCV"),
+    ):
+        found = (
+            rf"{draw.__name__} takes a fitted linear model, got {type(outer).__name__}, .*give.* {inner}\."
+        )
+        with pytest.raises(TypeError, match=found):
+            draw.from_estimator(outer.fit(X, y), *data)
 
 
 def test_axes_are_those_given(lasso, diabetes, names):
@@ -491,6 +511,8 @@ def test_geometry_takes_sparse_and_several_targets(diabetes):
     )
     np.testing.assert_allclose(other.panels[1].solution, plain.panels[1].solution, atol=1e-10)
     assert list(other.feature_names) == ["x2", "x8"]
+    listed = GeometryDisplay.from_data(X.tolist(), (-y).tolist(), features=(2, 8))
+    np.testing.assert_array_equal(listed.panels[1].solution, plain.panels[1].solution)
 
 
 def test_geometry_of_duplicate_columns(diabetes):

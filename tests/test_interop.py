@@ -180,7 +180,9 @@ def test_twin_travels_without_this_package(tmp_path, problem):
 @pytest.mark.filterwarnings("ignore")  # of the converter
 def test_onnx(model, problem):
     """skl2onnx converts the twin, and what it makes predicts the same, up to its float32."""
-    skl2onnx, onnxruntime = pytest.importorskip("skl2onnx"), pytest.importorskip("onnxruntime")
+    import onnxruntime
+    import skl2onnx
+
     X, y = problem
     model = clone(model).fit(X, y)
     graph = skl2onnx.to_onnx(model.to_sklearn(), X[:1])
@@ -193,7 +195,8 @@ def test_onnx(model, problem):
 @pytest.mark.filterwarnings("ignore")  # of shap
 def test_shap(model, problem):
     """What `LinearExplainer` gives each feature is its coefficient times the distance from the mean."""
-    shap = pytest.importorskip("shap")
+    import shap
+
     X, y = problem
     model = clone(model).fit(X, y)
     explainer = shap.LinearExplainer(model.to_sklearn(), shap.maskers.Independent(X, max_samples=len(X)))

@@ -5,6 +5,7 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 import scipy.sparse as sp
+import sklearn
 import sklearn.linear_model
 from sklearn.datasets import load_diabetes
 from sklearn.exceptions import ConvergenceWarning, NotFittedError
@@ -146,10 +147,11 @@ def test_alpha_at_either_end_of_those_tried():
     assert "the largest of those tried" in warnings_of(
         LassoCV(alphas=[0.1, 0.001], criterion=lambda r: 0).fit(X, y)
     )
-    assert "the smallest of those tried" in warnings_of(LassoCV(alphas=[2.0, 0.1]).fit(X, y))
+    given = warnings_of(LassoCV(alphas=[2.0, 0.1]).fit(X, y))
+    assert "the smallest of those tried; a better one may lie beyond. Try smaller alphas." in given
     assert "the smallest of those tried" in warnings_of(RidgeCV([0.1, 10.0]).fit(X, y))
     model = ElasticNetCV(l1_ratio=[0.5, 1.0], alphas=5, eps=0.5).fit(X, y)
-    assert "the smallest of those tried" in warnings_of(model)
+    assert "Lower eps, the ratio of the smallest to the largest (now 0.5)." in warnings_of(model)
 
 
 def test_no_feature_and_features_never_selected():
@@ -236,9 +238,19 @@ def test_unusable_input():
         summary(model, feature_names=["a"])
 
 
-def test_notebooks_show_the_diagram_of_fitted_estimators():
-    for model in (Lasso(alpha=0.3), LassoCV(alphas=5), RidgeCV()):
-        shown = model.fit(X, y)._repr_html_()
-        assert "sk-" in shown
-        assert type(model).__name__ in shown
+@pytest.mark.parametrize("model", [Lasso(alpha=0.3), LassoCV(alphas=5), RidgeCV(), LassoIC()], ids=str)
+def test_notebooks_show_the_diagram_and_a_summary_of_what_is_fitted(model):
+    name = type(model).__name__
+    plain = model._repr_html_()
+    assert "sk-" in plain
+    assert name in plain
+    assert "sparse-linear-summary" not in plain
+    model.fit(X, y)
+    for shown in (model._repr_html_(), model._repr_mimebundle_()["text/html"]):
+        assert shown.count("sk-top-container") == plain.count("sk-top-container")
+        assert shown.endswith(summary(model)._repr_html_())
         assert "fitted" in shown
+    assert model._repr_mimebundle_()["text/plain"] == repr(model)
+    with sklearn.config_context(display="text"):
+        assert set(model._repr_mimebundle_()) == {"text/plain"}
+        assert not hasattr(model, "_repr_html_")

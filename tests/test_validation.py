@@ -436,6 +436,14 @@ def test_predict_refuses_other_columns(Estimator, storage):
     if storage == "dense":
         with pytest.raises(ValueError, match="1D"):
             model.predict(X[0])
+        frame = pd.DataFrame(put(X, np.nan), columns=list("abcd"))
+        row, column = np.argwhere(np.isnan(frame.to_numpy()))[0]
+        with pytest.raises(
+            ValueError, match=rf"NaN at \({row}, {column}\) in column '{'abcd'[column]}'; impute"
+        ):
+            Estimator(alpha=0.1).fit(frame, y)
+        with pytest.raises(ValueError, match=r"X must hold numbers, but holds 'red' in column 'b': encode"):
+            Estimator(alpha=0.1).fit(frame.assign(b="red"), y)
     assert_same_state(before, model.__dict__)
 
 
