@@ -373,7 +373,26 @@ def test_nearly_dependent_features_without_penalty_hide_nothing(route, lower, up
     rss = np.array([residual @ residual / (y @ y)])
     found = _active_set.Solutions(np.arange(3), halves, np.array([1e-18]), rss, np.ones(1, dtype=int))
     gap = _solve._with_slip(data, 0, rules, np.ones(1), found).gaps[0]
-    assert gap >= 0.99 * rss[0] / 2  # all of the residual can be explained
+    assert 0.99 * rss[0] / 2 <= gap <= 1.01 * rss[0] / 2  # all of the residual can be explained
+
+
+@pytest.mark.parametrize("route", ["data", "moments"])
+@pytest.mark.parametrize("side", [1.0, -1.0])
+def test_features_at_a_bound_that_together_lead_downhill(route, side):
+    """Each hardly explains anything; their sum, for which both leave their bound, explains all."""
+    direction, other = np.linalg.qr(np.random.default_rng(0).normal(size=(30, 2)))[0].T
+    X = np.column_stack([direction + 1e-5 * other, 1e-5 * other - direction])
+    data = _solve.Data(X, side * other[:, None], None, False)
+    if route == "moments":
+        data.reduce()
+        data.design = None
+    limits = (0.0, np.inf) if side > 0.0 else (-np.inf, 0.0)
+    penalty = make_penalty(2, 0.0, 0.0, None, *limits)
+    rules = penalty.in_units(data.source(0).units, data.source(0).target.scale)
+    zero = _active_set.Solutions(
+        np.arange(2), np.zeros((1, 2)), np.zeros(1), np.ones(1), np.ones(1, dtype=int)
+    )
+    assert _solve._with_slip(data, 0, rules, np.ones(1), zero).gaps[0] == pytest.approx(0.5, rel=0.01)
 
 
 def worst_gap(penalty, lam, corrs, coef, rss, error):
