@@ -485,3 +485,14 @@ def test_the_slip_is_the_same_from_rows_and_from_moments(seed):
         gaps.append(_solve._with_slip(data, 0, rules, np.array([0.2, 0.01]), found).gaps)
     np.testing.assert_allclose(gaps[0], gaps[1], rtol=1e-9)
     assert (gaps[0] > 0.01).all()
+
+
+def test_zero_is_better_than_what_rounding_has_driven_away():
+    """Zero coefficients have the gap 1/2, in units of the square of y; a gap that is NaN says nothing."""
+    coefs = np.arange(1.0, 9.0).reshape(4, 2)
+    gaps, rss = np.array([0.6, np.nan, 0.5, 1e-9]), np.array([0.3, np.nan, 0.2, 0.1])
+    before = _active_set.Solutions(np.arange(2), coefs, gaps, rss, np.ones(4, dtype=int))
+    after = _solve._no_worse_than_zero(before)
+    np.testing.assert_array_equal(after.coefs, [[0.0, 0.0], [0.0, 0.0], [5.0, 6.0], [7.0, 8.0]])
+    np.testing.assert_array_equal(after.gaps, [0.5, 0.5, 0.5, 1e-9])
+    np.testing.assert_array_equal(after.rss, [1.0, 1.0, 0.2, 0.1])
