@@ -420,10 +420,9 @@ def test_duality_gap_of_one_feature(corr, coef):
     """Without a residual left, it is that of its optimality condition; by hand for every kind of penalty."""
 
     def gap(*rule):
-        corrs, base = np.array([[corr]]), np.array([rule])
-        return _kernels.duality_gaps(
-            corrs, np.arange(1), np.array([[coef]]), np.array([0.5]), base, np.zeros(1)
-        )[0][0]
+        corrs, base, members = np.array([[corr]]), np.array([rule]), np.arange(int(coef != 0.0))
+        coefs = np.full((1, len(members)), coef)
+        return _kernels.duality_gaps(corrs, members, coefs, np.array([0.5]), base, np.zeros(1))[0][0]
 
     size = abs(corr)
     assert gap(0.0, 0.0, -INF, INF) == pytest.approx(size * max(size, abs(coef)), rel=1e-14)

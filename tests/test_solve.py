@@ -373,7 +373,26 @@ def test_nearly_dependent_features_without_penalty_hide_nothing(route, lower, up
     rss = np.array([residual @ residual / (y @ y)])
     found = _active_set.Solutions(np.arange(3), halves, np.array([1e-18]), rss, np.ones(1, dtype=int))
     gap = _solve._with_slip(data, 0, rules, np.ones(1), found).gaps[0]
-    assert gap >= 0.99 * rss[0] / 2  # all of the residual can be explained
+    assert 0.99 * rss[0] / 2 <= gap <= 1.01 * rss[0] / 2  # all of the residual can be explained
+
+
+@pytest.mark.parametrize("route", ["data", "moments"])
+@pytest.mark.parametrize("side", [1.0, -1.0])
+def test_features_at_a_bound_that_together_lead_downhill(route, side):
+    """Each hardly explains anything; their sum, for which both leave their bound, explains all."""
+    direction, other = np.linalg.qr(np.random.default_rng(0).normal(size=(30, 2)))[0].T
+    X = np.column_stack([direction + 1e-5 * other, 1e-5 * other - direction])
+    data = _solve.Data(X, side * other[:, None], None, False)
+    if route == "moments":
+        data.reduce()
+        data.design = None
+    limits = (0.0, np.inf) if side > 0.0 else (-np.inf, 0.0)
+    penalty = make_penalty(2, 0.0, 0.0, None, *limits)
+    rules = penalty.in_units(data.source(0).units, data.source(0).target.scale)
+    zero = _active_set.Solutions(
+        np.arange(2), np.zeros((1, 2)), np.zeros(1), np.ones(1), np.ones(1, dtype=int)
+    )
+    assert _solve._with_slip(data, 0, rules, np.ones(1), zero).gaps[0] == pytest.approx(0.5, rel=0.01)
 
 
 def worst_gap(penalty, lam, corrs, coef, rss, error):
@@ -466,3 +485,14 @@ def test_the_slip_is_the_same_from_rows_and_from_moments(seed):
         gaps.append(_solve._with_slip(data, 0, rules, np.array([0.2, 0.01]), found).gaps)
     np.testing.assert_allclose(gaps[0], gaps[1], rtol=1e-9)
     assert (gaps[0] > 0.01).all()
+
+
+def test_zero_is_better_than_what_rounding_has_driven_away():
+    """Zero coefficients have the gap 1/2, in units of the square of y; a gap that is NaN says nothing."""
+    coefs = np.arange(1.0, 9.0).reshape(4, 2)
+    gaps, rss = np.array([0.6, np.nan, 0.5, 1e-9]), np.array([0.3, np.nan, 0.2, 0.1])
+    before = _active_set.Solutions(np.arange(2), coefs, gaps, rss, np.ones(4, dtype=int))
+    after = _solve._no_worse_than_zero(before)
+    np.testing.assert_array_equal(after.coefs, [[0.0, 0.0], [0.0, 0.0], [5.0, 6.0], [7.0, 8.0]])
+    np.testing.assert_array_equal(after.gaps, [0.5, 0.5, 0.5, 1e-9])
+    np.testing.assert_array_equal(after.rss, [1.0, 1.0, 0.2, 0.1])
