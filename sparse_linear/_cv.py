@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import ArrayLike, NDArray
-    from sklearn.utils.metadata_routing import MetadataRouter
 
     from sparse_linear._streaming import Moments
     from sparse_linear._typing import (
@@ -588,7 +587,7 @@ class ElasticNetCV(LinearModel):
     def _own_alphas(self):
         return self.alphas is not None and not isinstance(self.alphas, numbers.Integral)
 
-    def get_metadata_routing(self) -> MetadataRouter:
+    def get_metadata_routing(self) -> _validation.MetadataRouter:
         """Where `sample_weight` and other metadata of a fit go: here, to the splitter and to the scorer."""
         return _validation.make_router(self, self.cv, self.scoring)
 

@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import ArrayLike, NDArray
-    from sklearn.utils.metadata_routing import MetadataRouter
 
     from sparse_linear._streaming import Moments
     from sparse_linear._typing import (
@@ -830,7 +829,7 @@ class RidgeCV(RidgeModel):
         self._keep_conditioning(engine.data, engine.settings.penalty, self.alpha_)
         _solve.warn_unconverged(result, engine.settings.tol, MAX_ITER, stacklevel=5)
 
-    def get_metadata_routing(self) -> MetadataRouter:
+    def get_metadata_routing(self) -> _validation.MetadataRouter:
         """Where `sample_weight` and other metadata of a fit go: here, to the splitter and to the scorer."""
         cv = None if isinstance(self.cv, str) else self.cv
         return _validation.make_router(self, cv, self.scoring)
