@@ -539,10 +539,11 @@ class _RestOfMoments(NamedTuple):
 
 
 def _groups(masks):
-    """Rows that are alike, and the places where they are true."""
+    """Rows that are alike, and the places where they are true, if there are any."""
     distinct, group = np.unique(masks, axis=0, return_inverse=True)
     for at, mask in enumerate(distinct):
-        yield np.flatnonzero(group.ravel() == at), np.flatnonzero(mask)
+        if mask.any():
+            yield np.flatnonzero(group.ravel() == at), np.flatnonzero(mask)
 
 
 def _columns(design, features):
