@@ -9,6 +9,7 @@ from __future__ import annotations
 import numbers
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from typing import TYPE_CHECKING, BinaryIO, Self
 
 import numpy as np
@@ -155,8 +156,13 @@ class Moments:
             return fold, cls.of_checked(X, y, weight, names)
 
         folds: list[Moments] = [cls() for _ in range(n_folds)]
-        for fold, part in in_order(work, _pieces(_ahead(chunks), most, n_folds)):
-            folds[fold] = folds[fold] + part
+        # Closed, or their threads would live as long as somebody looks at an error that has ended the work.
+        with (
+            closing(_ahead(chunks)) as ahead,
+            closing(in_order(work, _pieces(ahead, most, n_folds))) as parts,
+        ):
+            for fold, part in parts:
+                folds[fold] = folds[fold] + part
         return folds
 
     def update(self, X: MatrixLike, y: ColumnsLike, sample_weight: ColumnsLike | None = None) -> Self:
@@ -332,6 +338,8 @@ def check_moments(moments):
 
 def check_folds(folds):
     """Moments of at least two folds, and of all their rows."""
+    if isinstance(folds, Moments):
+        raise TypeError("folds must be a list of Moments, one for each fold; Moments.by_fold makes them.")
     folds = [check_moments(fold) for fold in folds]
     if len(folds) < 2:
         raise ValueError(f"folds must be at least two Moments, got {len(folds)}.")

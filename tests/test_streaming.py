@@ -2,7 +2,9 @@
 
 import io
 import re
+import signal
 import threading
+import time
 from pathlib import Path
 
 import numpy as np
@@ -774,3 +776,34 @@ def test_a_lost_worker_costs_a_recomputation():
         killer.join()
         assert pids[0] not in client.run(os.getpid).values()
     np.testing.assert_allclose(found.coef_, Lasso(0.1).fit(X, y).coef_, rtol=1e-10)
+
+
+@pytest.mark.parametrize("at", range(0, 40, 4))
+def test_an_interrupted_stream_leaves_no_thread(at):
+    """Not even while the error is looked at, which holds on to whatever was under way."""
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(200, 20)), rng.normal(size=200)
+
+    def chunks():
+        for number in range(40):
+            if number == at:
+                signal.raise_signal(signal.SIGINT)
+            yield X, y
+
+    before = threading.active_count()
+    with pytest.raises(KeyboardInterrupt) as caught:
+        Moments.by_fold(chunks(), 3)
+    end = time.monotonic() + 5.0  # a thread that was about to begin needs a moment to end
+    while threading.active_count() > before and time.monotonic() < end:
+        time.sleep(0.001)
+    assert threading.active_count() == before, caught.traceback
+    assert sum(fold.n_samples for fold in Moments.by_fold([(X, y)], 3)) == 200
+
+
+@pytest.mark.parametrize("Estimator", [LassoCV, RidgeCV])
+def test_one_set_of_moments_is_no_list_of_folds(Estimator):
+    moments = Moments.from_data(np.eye(4), np.arange(4.0))
+    with pytest.raises(
+        TypeError, match=r"folds must be a list of Moments, .*; Moments\.by_fold"
+    ):
+        Estimator().fit_moments(moments)
