@@ -803,7 +803,5 @@ def test_an_interrupted_stream_leaves_no_thread(at):
 @pytest.mark.parametrize("Estimator", [LassoCV, RidgeCV])
 def test_one_set_of_moments_is_no_list_of_folds(Estimator):
     moments = Moments.from_data(np.eye(4), np.arange(4.0))
-    with pytest.raises(
-        TypeError, match=r"folds must be a list of Moments, .*; Moments\.by_fold"
-    ):
+    with pytest.raises(TypeError, match=r"folds must be a list of Moments, .*; Moments\.by_fold"):
         Estimator().fit_moments(moments)
