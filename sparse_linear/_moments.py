@@ -57,10 +57,10 @@ class Sums(NamedTuple):
     xx: np.ndarray  # (p, p)
     xy: np.ndarray  # (p, q)
     yy: np.ndarray  # (q,)
-    rest_x: np.ndarray | float = (
-        0.0  # (p,) what rounding has cut off the means: theirs is the sum of both, so that
-    )
-    rest_y: np.ndarray | float = 0.0  # (q,) sums of rows far from zero are merged without loss
+    # What rounding has cut off the means: theirs is the sum of both, so that sums of rows far from zero are
+    # merged without loss.
+    rest_x: np.ndarray | float = 0.0  # (p,)
+    rest_y: np.ndarray | float = 0.0  # (q,)
 
     def merged(self, other):
         """Sums of both sets of rows together (Chan, Golub and LeVeque 1983, eq. 2.1)."""
@@ -257,13 +257,12 @@ class Sums(NamedTuple):
             return cls.from_sparse(X, Y, weights)
         if X.size <= _design.TILE:
             return cls.from_rows(X, Y, weights)
-        kept, height = np.flatnonzero(weights), _height(X)
+        kept = np.flatnonzero(weights)
         if 2 * len(kept) >= len(weights):
-            pieces = [(0, slice(top, top + height)) for top in range(0, len(weights), height)]
+            pieces = list(_slices(0, len(weights), _height(X)))
         else:
-            height = min(height, max(_design.TILE // X.shape[1], 256))
-            pieces = [(0, as_slice(kept[top : top + height])) for top in range(0, len(kept), height)]
-        return _of_pieces(X, Y, weights, pieces, 1)[0]
+            pieces = [as_slice(kept[some]) for some in _slices(0, len(kept), _tile_height(X.shape[1]))]
+        return _of_pieces(X, Y, weights, [(0, rows) for rows in pieces], 1)[0]
 
     @classmethod
     def from_dense(cls, X, Y, weights, centre=None):
@@ -334,14 +333,13 @@ def _tiles(X, Y, weights, even, centre_x, centre_y):
     The roots are left out where all are the same. Rows without weight may hold anything: here they hold 0.
     """
     n, p = X.shape
-    height = min(n, max(_design.TILE // p, p, 256))
+    height = min(n, max(_tile_height(p), p))
     missing = not weights.all()
     order: Literal["F", "C"] = "F" if abs(X.strides[0]) <= abs(X.strides[1]) else "C"
     x, y = np.empty((height, p + 1), order=order), np.empty((height, Y.shape[1]))
-    for top in range(0, n, height):
-        rows = slice(top, min(top + height, n))
-        if rows.stop - top < height:
-            x, y = (np.empty((n - top, part.shape[1]), order=order) for part in (x, y))
+    for rows in _slices(0, n, height):
+        if rows.stop - rows.start < height:
+            x, y = (np.empty((rows.stop - rows.start, part.shape[1]), order=order) for part in (x, y))
         np.subtract(X[rows], centre_x, out=x[:, :p])
         np.subtract(Y[rows], centre_y, out=y)
         x[:, p] = 1.0
@@ -469,21 +467,28 @@ def _moments_of_parts(X, Y, weights, labels):
     if sparse.issparse(X):
         return [Sums.from_sparse(X, Y, np.where(labels == a, weights, 0.0)) for a in range(count)]
     n, p = X.shape
-    pieces, scattered, height = [], [], _height(X)
+    pieces, scattered = [], []
     for a in range(count):
         rows = as_slice(np.flatnonzero(labels == a))
         if isinstance(rows, slice):
-            tops = range(rows.start, rows.stop, height)
-            pieces += [(a, slice(top, min(top + height, rows.stop))) for top in tops]
+            pieces += [(a, some) for some in _slices(rows.start, rows.stop, _height(X))]
         else:
             scattered.append(a)
-    height = count * max(_design.TILE // p, 256)
-    for top in range(0, n if scattered else 0, height):
-        inside = labels[top : top + height]
-        pieces += [
-            (a, as_slice(top + np.flatnonzero(inside == a))) for a in np.intersect1d(inside, scattered)
-        ]
+    for block in _slices(0, n if scattered else 0, count * _tile_height(p)):
+        inside = labels[block]
+        here = np.intersect1d(inside, scattered)
+        pieces += [(a, as_slice(block.start + np.flatnonzero(inside == a))) for a in here]
     return _of_pieces(X, Y, weights, pieces, count)
+
+
+def _slices(start, stop, height):
+    """Slices of so many rows, the last of what is left."""
+    return (slice(top, min(top + height, stop)) for top in range(start, stop, height))
+
+
+def _tile_height(p):
+    """The number of rows that are copied at a time."""
+    return max(_design.TILE // p, 256)
 
 
 def _height(X):

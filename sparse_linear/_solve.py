@@ -759,8 +759,8 @@ class _QuadraticSolver:
         """Whether dual coefficients, the residual divided by lambda, would overflow, or are rounding."""
         lam = self.lams.min()
         largest = self.l2.max(initial=0.0, where=np.isfinite(self.l2))
-        rounding = _kernels.NEGLIGIBLE
-        return lam < np.finfo(np.float64).tiny / rounding or lam * largest < rounding
+        overflows = lam < np.finfo(np.float64).tiny / _kernels.NEGLIGIBLE
+        return overflows or lam * largest < _kernels.NEGLIGIBLE
 
     def _fall_back(self):
         """Do without normal equations, which are singular to working precision."""

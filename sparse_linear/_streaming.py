@@ -347,11 +347,11 @@ def check_folds(folds):
 
 
 def _parts(chunk, most):
-    """A chunk as a tuple of `most` entries, None for those that are missing."""
+    """A chunk of up to `most` entries as a tuple of four, None for those that are missing."""
     if not isinstance(chunk, (tuple, list)) or not 2 <= len(chunk) <= most:
         names = "(X, y), (X, y, sample_weight)" + (" or (X, y, sample_weight, fold)" if most == 4 else "")
         raise ValueError(f"Every chunk must be a tuple {names}, got {chunk!r:.60}.")
-    return (*chunk, *[None] * (most - len(chunk)))
+    return (*chunk, *[None] * (4 - len(chunk)))
 
 
 def _ahead(chunks):
@@ -382,13 +382,13 @@ def _pieces(chunks, most, n_folds):
     """
     seen = 0
     for chunk in chunks:
-        X, y, weight, *label = _parts(chunk, most)
+        X, y, weight, label = _parts(chunk, most)
         n = _check_rows(X, y)
         if n == 0:
             continue
-        if not label or label[0] is None:
-            label = [np.arange(seen, seen + n) % n_folds]
-        label = _checked_labels(label[0], n, n_folds)
+        if label is None:
+            label = np.arange(seen, seen + n) % n_folds
+        label = _checked_labels(label, n, n_folds)
         seen += n
         names = _names(X)
         X, y = _validation.check_path_data(X, y)

@@ -42,9 +42,10 @@ class BlasLimit:
         """What finds the BLAS libraries, once: that takes longer than a small fit."""
         return ThreadpoolController()
 
-    def pools(self):
-        """What is known of the threads of BLAS libraries."""
-        return self.controller.select(user_api="blas").info()
+    def threads(self):
+        """How many threads BLAS has now; 1 where that is not known."""
+        pools = self.controller.select(user_api="blas").info()
+        return max((pool["num_threads"] for pool in pools), default=1)
 
     @contextlib.contextmanager
     def __call__(self, n_threads):
@@ -131,7 +132,7 @@ def in_order(work, items):
     threads of ours, and its own, waiting for work, would take the core of a thread that reads. Not more than
     `MOST`, since the items in work take memory.
     """
-    n_threads = min(MOST, max((pool["num_threads"] for pool in blas_limit.pools()), default=1))
+    n_threads = min(MOST, blas_limit.threads())
     with blas_limit(1) as limit, limit():
         if n_threads == 1:
             yield from map(work, items)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 
-def warm_up(watch: Callable[[str, int, int], object]) -> str:
+def warm_up(watch: Callable[[str, int, int], object]) -> str | None:
     """Compile what any fit needs, unless it is in the cache.
 
     Parameters

@@ -11,7 +11,6 @@ import shutil
 import subprocess
 import sys
 import threading
-import time
 import warnings
 from pathlib import Path
 
@@ -37,6 +36,7 @@ from sparse_linear import (
 from sparse_linear._selection import Watch
 from sparse_linear._threads import in_threads
 from tests import oracles
+from tests.waiting import settled
 
 FOLDER = str(Path(sparse_linear.__file__).parent)
 ROOT = Path(sparse_linear.__file__).parents[1]
@@ -89,14 +89,6 @@ def surroundings():
     }
 
 
-def settled(wanted):
-    """The surroundings once threads that were told to end have done so; after two seconds as they are."""
-    end = time.monotonic() + 2.0
-    while (now := surroundings()) != wanted and time.monotonic() < end:
-        time.sleep(0.001)
-    return now
-
-
 def sweep(work, error, state, stride):
     """Call `work` again and again, with a fault at an ever later call; returns how many faults there were.
 
@@ -120,7 +112,7 @@ def sweep(work, error, state, stride):
         assert isinstance(caught, error) or isinstance(caught.__cause__, error), (at, caught)
         place = str(caught)
         assert state() == before, place
-        assert settled(around) == around, place
+        assert settled(surroundings, around, 2.0) == around, place
         faults += 1
         at += stride
 
@@ -276,7 +268,7 @@ def test_a_failing_splitter_or_scorer(Estimator, n_jobs, error):
     }
     assert all(vars(model)[name] is value for name, value in kept.items() if name.endswith("_"))
     assert pickle.dumps(model.coef_) == before
-    assert settled(around) == around
+    assert settled(surroundings, around, 2.0) == around
     model.set_params(scoring=None).fit(X, Y)
     assert pickle.dumps(model.coef_) == before
 

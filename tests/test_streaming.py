@@ -28,6 +28,7 @@ from sparse_linear import (
     _validation,
 )
 from tests.oracles import assert_optimal
+from tests.waiting import settled
 
 N, P = 300, 6
 
@@ -755,7 +756,6 @@ def test_a_lost_worker_costs_a_recomputation():
     array = pytest.importorskip("dask.array")
     import os
     import signal
-    import time
 
     X, y, _ = rows()
 
@@ -793,10 +793,8 @@ def test_an_interrupted_stream_leaves_no_thread(at):
     before = threading.active_count()
     with pytest.raises(KeyboardInterrupt) as caught:
         Moments.by_fold(chunks(), 3)
-    end = time.monotonic() + 5.0  # a thread that was about to begin needs a moment to end
-    while threading.active_count() > before and time.monotonic() < end:
-        time.sleep(0.001)
-    assert threading.active_count() == before, caught.traceback
+    # A thread that was about to begin needs a moment to end.
+    assert settled(threading.active_count, before, 5.0) == before, caught.traceback
     assert sum(fold.n_samples for fold in Moments.by_fold([(X, y)], 3)) == 200
 
 
