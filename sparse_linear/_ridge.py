@@ -33,6 +33,8 @@ from sparse_linear._penalty import LARGEST
 # Corrections are made until the last one is below this share of the solution, at most REFINEMENTS times.
 ACCURATE = 1e-14
 REFINEMENTS = 4
+# Normal equations with a condition number below this lose no more than a digit: they are not refined on X.
+WELL_POSED = 30.0
 # Singular values below this share of the largest are rounding: the columns, of unit length, are dependent.
 DEPENDENT = 1e-12
 # Below this reciprocal condition number a factor of the normal equations cannot be refined.
@@ -111,7 +113,11 @@ class CholeskyInverse:
         scaled = matrix * self.scale
         scaled *= self.scale[:, None]
         np.fill_diagonal(scaled, 1.0)
-        self.factor = _factor(scaled)
+        self.factor, self.rcond = _factor(scaled)
+
+    def well_posed(self, lam):
+        """Whether the equations lose no digits that matter."""
+        return self.rcond * WELL_POSED >= 1.0
 
     def __call__(self, rows, lams):
         """Solve for right-hand sides (b, k); `lams` are all the one that the factor was made for."""
@@ -183,6 +189,11 @@ class EigenInverse(NamedTuple):
         if not self.values.min(initial=np.inf) + smallest_lam > SINGULAR * self.values.max(initial=0.0):
             raise SingularError
 
+    def well_posed(self, smallest_lam):
+        """As `CholeskyInverse.well_posed`, for lambdas from some value on."""
+        low, high = self.values.min(initial=np.inf), self.values.max(initial=0.0)
+        return high + smallest_lam <= WELL_POSED * (low + smallest_lam)
+
     def __call__(self, rows, lams):
         """Solve for right-hand sides (b, k) with a lambda each, (b,)."""
         turned = rows @ self.vectors
@@ -202,9 +213,12 @@ def eigen(matrix):
 
 
 def _factor(matrix):
-    """Cholesky factor of a symmetric matrix of unit diagonal (overwritten); raises if nearly singular."""
+    """Cholesky factor of a symmetric matrix of unit diagonal (overwritten); raises if nearly singular.
+
+    Returns its reciprocal condition number, too, in the 1-norm.
+    """
     if len(matrix) == 0:
-        return matrix  # which LAPACK would not take
+        return matrix, 1.0  # which LAPACK would not take
     norm = np.abs(matrix).sum(axis=0).max()
     factor, failed = linalg.lapack.dpotrf(matrix.T, lower=1, overwrite_a=1, clean=0)
     if failed or not np.isfinite(norm):
@@ -212,7 +226,7 @@ def _factor(matrix):
     rcond, _ = linalg.lapack.dpocon(factor, norm, uplo="L")
     if not rcond >= SINGULAR:
         raise SingularError
-    return factor
+    return factor, rcond
 
 
 class Conditioning(NamedTuple):
@@ -358,6 +372,7 @@ class Primal:
 
     def __init__(self, design, gram, l2):
         self.design = design
+        self.gram = gram
         self.l2 = l2
         self.inverse: Any = None
         self.held = np.flatnonzero((l2 > 0.0) & np.isfinite(l2))
@@ -425,7 +440,29 @@ class Primal:
         which : ndarray of shape (b,), int, or None
             The target that each lambda is for, if not one after the other.
         """
-        return _refine(self, self.design, targets, self.l2, lams, corrs, which)
+        return _refined_on_data(self, targets, lams, corrs, which)
+
+    def settled(self, corrs, squares, lams):
+        """As `refined`, but on the Gram matrix; None if that may cost digits.
+
+        Well-posed normal equations are as good as the data: nothing is gained by reading these once more.
+
+        Parameters
+        ----------
+        corrs : ndarray of shape (b, p)
+            Correlations of the columns with the target of each lambda.
+        squares : ndarray of shape (b,)
+            Squared norms of these targets.
+        lams : ndarray of shape (b,)
+        """
+        if len(self.free) or not self.inverse.well_posed(lams.min()):
+            return None
+
+        def gradients(coefs):
+            left = corrs - coefs @ self.gram
+            return left, np.maximum(squares - np.einsum("ij,ij->i", coefs, corrs + left), 0.0)
+
+        return _refine(self, lams, corrs, gradients)
 
     def conditioning(self):
         """`Spectrum` of A, or what makes one."""
@@ -626,7 +663,7 @@ class Conjugate:
     def refined(self, targets, lams, corrs=None, which=None):
         """As `Primal.refined`."""
         self.first = None
-        return _refine(self, self.design, targets, self.l2, lams, corrs, which)
+        return _refined_on_data(self, targets, lams, corrs, which)
 
     def conditioning(self):
         """Not known: X has only been iterated on."""
@@ -652,21 +689,31 @@ class Refined(NamedTuple):
     steps: int  # how often the factor was used
 
 
-def _refine(factor, design, targets, l2, lams, corrs, which):
-    """Solve with a factor, then correct by the gradient until it no longer matters; see `Primal.refined`."""
-    used = np.isfinite(l2)
-    penalty = np.minimum(np.where(used, l2, 0.0) * lams[:, None], LARGEST)  # infinity times 0 is no number
+def _refined_on_data(factor, targets, lams, corrs, which):
+    """As `Primal.refined`."""
+    design = factor.design
+    which = np.arange(len(lams)) if which is None else which
+    corrs = design.correlate(targets) if corrs is None else corrs
+    return _refine(factor, lams, corrs[which], lambda coefs: design.gradients(targets, which, coefs))
+
+
+def _refine(factor, lams, corrs, gradients):
+    """Solve with a factor, then correct by the gradient until it no longer matters; see `Primal.refined`.
+
+    `gradients` returns correlations of all columns with the residuals of solutions (b, p), and the squared
+    norms of these (b,).
+    """
+    used = np.isfinite(factor.l2)
+    penalty = np.minimum(np.where(used, factor.l2, 0.0) * lams[:, None], LARGEST)  # inf times 0 is no number
     every = bool(used.all())
 
     def within(gradient):
         return gradient if every else np.where(used, gradient, 0.0)
 
-    which = np.arange(len(lams)) if which is None else which
-    corrs = design.correlate(targets) if corrs is None else corrs
-    coefs = factor.solve(within(corrs[which]), lams)
+    coefs = factor.solve(within(corrs), lams)
     before = np.full(len(lams), np.inf)
     for step in range(1, REFINEMENTS + 1):
-        corrs, rss = design.gradients(targets, which, coefs)
+        corrs, rss = gradients(coefs)
         if step == REFINEMENTS:
             break
         correction = factor.solve(within(corrs - penalty * coefs), lams)

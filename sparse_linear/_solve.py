@@ -793,8 +793,7 @@ class _QuadraticSolver:
             return nothing, *_gaps_on_data(design, targets[which], rules, lams, nothing), 1
         if self.choice.solver in ("cholesky", "dual", "cg"):
             try:
-                found = self.factor.refined(targets, lams, corrs, which)
-                gaps = _gaps_from(found.corrs, rules, lams, found.coefs, found.rss)
+                found, gaps = self._factored(targets, lams, rules, corrs, which)
                 if self.choice.solver == "cg" or (gaps <= _kernels.EXACT).all():
                     return found.coefs, gaps, found.rss, found.steps
                 self._fall_back()
@@ -813,6 +812,21 @@ class _QuadraticSolver:
             coefs[rows], rounds[rows] = self._without_factor(values[rows], diagonal)
         coefs[:, ~np.isfinite(l2)] = 0.0
         return coefs, *_gaps_on_data(design, values, rules, lams, coefs), rounds
+
+    def _factored(self, targets, lams, rules, corrs, which):
+        """`_ridge.Refined` solutions and their gaps: from moments, where these leave no doubt, or from X."""
+        found = None
+        if self.moments is not None and isinstance(self.factor, _ridge.Primal):
+            squares = np.einsum("ij,ij->i", targets, targets)[which]
+            found = self.factor.settled(corrs[which], squares, lams)
+        if found is not None:
+            gaps = _gaps_from(found.corrs, rules, lams, found.coefs, found.rss)
+            lengths = np.abs(found.coefs).sum(axis=1)
+            doubt = _doubt(rules, lams.min(), lengths.max(), found.rss.max(), gaps.max())
+            if gaps.max() + doubt <= _kernels.EXACT:
+                return found, gaps
+        found = self.factor.refined(targets, lams, corrs, which)
+        return found, _gaps_from(found.corrs, rules, lams, found.coefs, found.rss)
 
     def _without_factor(self, values, diagonal):
         design, norm = self.data.design, self.data.design.units.norm
