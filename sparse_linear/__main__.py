@@ -50,6 +50,8 @@ def main(arguments=None):
         print(f"sparse_linear: error: {printable(str(error))}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
+        # What the compiler had half made would complain when it is destroyed.
+        sys.unraisablehook = lambda _: None
         print("\nsparse_linear: stopped.", file=sys.stderr)
         return 130
     except BrokenPipeError:

@@ -35,6 +35,8 @@ ACCURATE = 1e-14
 REFINEMENTS = 4
 # Normal equations with a condition number below this lose no more than a digit: they are not refined on X.
 WELL_POSED = 30.0
+# Rounding of inner products of unit vectors, accumulated in blocks.
+PRODUCT_ERROR = 16.0 * np.finfo(np.float64).eps
 # Singular values below this share of the largest are rounding: the columns, of unit length, are dependent.
 DEPENDENT = 1e-12
 # Below this reciprocal condition number a factor of the normal equations cannot be refined.
@@ -442,27 +444,22 @@ class Primal:
         """
         return _refined_on_data(self, targets, lams, corrs, which)
 
-    def settled(self, corrs, squares, lams):
+    def settled(self, targets, lams, corrs=None, which=None):
         """As `refined`, but on the Gram matrix; None if that may cost digits.
 
         Well-posed normal equations are as good as the data: nothing is gained by reading these once more.
-
-        Parameters
-        ----------
-        corrs : ndarray of shape (b, p)
-            Correlations of the columns with the target of each lambda.
-        squares : ndarray of shape (b,)
-            Squared norms of these targets.
-        lams : ndarray of shape (b,)
         """
         if len(self.free) or not self.inverse.well_posed(lams.min()):
             return None
+        which = np.arange(len(lams)) if which is None else which
+        start = (self.design.correlate(targets) if corrs is None else corrs)[which]
+        squares = np.einsum("ij,ij->i", targets, targets)[which]
 
         def gradients(coefs):
-            left = corrs - coefs @ self.gram
-            return left, np.maximum(squares - np.einsum("ij,ij->i", coefs, corrs + left), 0.0)
+            left = start - coefs @ self.gram
+            return left, np.maximum(squares - np.einsum("ij,ij->i", coefs, start + left), 0.0)
 
-        return _refine(self, lams, corrs, gradients)
+        return _refine(self, lams, start, gradients)
 
     def conditioning(self):
         """`Spectrum` of A, or what makes one."""
@@ -531,11 +528,7 @@ class Dual:
     def refined(self, targets, lams, corrs=None, which=None):
         """As `Primal.refined`: the residual ``r`` of the answer is lambda times the dual coefficients."""
         targets = targets if which is None else targets[which]
-        goal = self._project(targets)
-        shares = self._project(self.inverse(goal, lams))
-        # What the factor has rounded is seen on the matrix; what the matrix has, on X only.
-        left = goal - shares @ self.matrix - lams[:, None] * shares
-        shares = shares + self._project(self.inverse(left, lams))
+        shares, _ = self._start(targets, lams)
         before = np.full(len(targets), np.inf)
         for step in range(1, REFINEMENTS + 1):
             coefs, rest = self._expand(shares, targets)
@@ -551,6 +544,27 @@ class Dual:
             before = size
         corrs = self._correlations(coefs, rest, np.sqrt(np.einsum("ij,ij->i", slip, slip)), lams)
         return Refined(coefs, corrs, np.einsum("ij,ij->i", rest, rest), step)
+
+    def settled(self, targets, lams, corrs=None, which=None):
+        """As `Primal.settled`: the residuals are lambda times the dual coefficients, up to rounding."""
+        if len(self.free) or not self.inverse.well_posed(lams.min()):
+            return None
+        targets = targets if which is None else targets[which]
+        shares, left = self._start(targets, lams)
+        size = np.sqrt(np.einsum("ij,ij->i", shares, shares))
+        rounding = PRODUCT_ERROR * self.matrix.trace() * size  # of the products in the matrix
+        slip = np.sqrt(np.einsum("ij,ij->i", left, left)) + rounding
+        coefs = self.design.correlate(shares) * self.scale
+        rest = lams[:, None] * shares
+        return Refined(coefs, self._correlations(coefs, rest, slip, lams), np.square(lams * size), 1)
+
+    def _start(self, targets, lams):
+        """Dual coefficients as exact as the matrix is, and what they leave of the targets."""
+        goal = self._project(targets)
+        shares = self._project(self.inverse(goal, lams))
+        left = goal - shares @ self.matrix - lams[:, None] * shares
+        shares = shares + self._project(self.inverse(left, lams))
+        return shares, goal - shares @ self.matrix - lams[:, None] * shares
 
     def _correlations(self, coefs, rest, slip, lams):
         """Correlations (b, p) of all columns with residuals: lambda times the shares, up to `slip` (b,).

@@ -19,8 +19,6 @@ from sparse_linear._penalty import LARGEST, make_penalty
 
 # A relative gap below this is rounding: a smaller `tol` cannot be told from it.
 ROUNDING = 1e-13
-# Rounding of inner products of unit vectors, accumulated in blocks.
-MOMENT_ERROR = 16.0 * np.finfo(np.float64).eps
 # A feature whose correlation with the residual, both of unit length, is below this is at rest.
 SETTLED = 1e-17
 # Normal equations with more unknowns than this are not formed (they would take 3 GB).
@@ -435,13 +433,16 @@ def _doubt(penalty, lams, lengths, rss, gaps):
     The moments are right up to a few units of rounding, so the correlations computed from them are within
     ``error`` of those of the data, and the gap within ``doubt``, from the terms of `_kernels.duality_gaps`:
     each grows by error times the coefficients that it compares, |w_j| (of sum `lengths`) and, without any
-    penalty, a bound. A ridge term is a square, ``(u - l1 - l2 w)^2 / (2 l2)``, and so is that of t, which
-    falls by error / l1 (where there is no l2): the root of all squares grows at most by that of the squared
-    errors. The doubt grows with `lengths`, `rss` and `gaps`, and falls with `lams`.
+    penalty, a bound. A ridge term, all that there is of features with no other penalty, is a square,
+    ``(u - l1 - l2 w)^2 / (2 l2)``, and so is that of t, which falls by error / l1 (where there is no l2): the
+    root of all squares grows at most by that of the squared errors. The doubt grows with `lengths`, `rss`
+    and `gaps`, and falls with `lams`.
     """
-    error = MOMENT_ERROR * (1.0 + lengths)
+    error = _ridge.PRODUCT_ERROR * (1.0 + lengths)
     used, ends, curved = ~penalty.excluded, 0.0, 0.0
     flat = used & (penalty.l2 == 0.0)
+    if not (flat.any() or penalty.l1.any()):
+        lengths = 0.0
     if not penalty.l1.all():
         ends = np.maximum(-penalty.lower, penalty.upper)
         ends = ends.sum(where=flat & (penalty.l1 == 0.0) & np.isfinite(ends))
@@ -814,11 +815,13 @@ class _QuadraticSolver:
         return coefs, *_gaps_on_data(design, values, rules, lams, coefs), rounds
 
     def _factored(self, targets, lams, rules, corrs, which):
-        """`_ridge.Refined` solutions and their gaps: from moments, where these leave no doubt, or from X."""
+        """`_ridge.Refined` solutions and their gaps: from inner products, or from X if these leave a doubt.
+
+        Those of sparse X are centred by a subtraction, and it is read soon: there is always a doubt.
+        """
         found = None
-        if self.moments is not None and isinstance(self.factor, _ridge.Primal):
-            squares = np.einsum("ij,ij->i", targets, targets)[which]
-            found = self.factor.settled(corrs[which], squares, lams)
+        if not (self.factor.iterative or sparse.issparse(self.data.design.X)):
+            found = self.factor.settled(targets, lams, corrs, which)
         if found is not None:
             gaps = _gaps_from(found.corrs, rules, lams, found.coefs, found.rss)
             lengths = np.abs(found.coefs).sum(axis=1)

@@ -47,6 +47,7 @@ from sparse_linear import (
     _compiled,
     _cv,
     _design,
+    _ridge,
     _selection,
     _solve,
     _working_sets,
@@ -634,7 +635,7 @@ def test_an_interrupt_is_heard_on_every_route(route, n_jobs, monkeypatch):
     monkeypatch.setattr(_working_sets, "PIECE", 1)
     monkeypatch.setattr(_active_set, "LOOK_AHEAD", 2)
     monkeypatch.setattr(_solve, "BATCH", 1)
-    monkeypatch.setattr(_solve, "MOMENT_ERROR", 1.0)
+    monkeypatch.setattr(_ridge, "PRODUCT_ERROR", 1.0)
     monkeypatch.setattr(_design, "TILE", 50)
     X, y = oracles.numbers(*shape, seed=23)
     X = options.get("kind", np.asarray)(X)

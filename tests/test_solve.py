@@ -8,7 +8,17 @@ import pytest
 from scipy import sparse
 from sklearn.exceptions import ConvergenceWarning
 
-from sparse_linear import ElasticNet, Lasso, Ridge, _active_set, _solve, _working_sets, enet_path, ridge_path
+from sparse_linear import (
+    ElasticNet,
+    Lasso,
+    Ridge,
+    _active_set,
+    _ridge,
+    _solve,
+    _working_sets,
+    enet_path,
+    ridge_path,
+)
 from sparse_linear import _compiled as _kernels
 from sparse_linear._penalty import Penalty, make_penalty
 from tests import oracles
@@ -252,7 +262,7 @@ def test_moments_certify_what_the_data_would(alpha, limits, weights):
 @pytest.mark.parametrize("error", [1e-16, 1e-3])
 def test_gaps_without_the_rows_hold_the_doubt(lam, error, monkeypatch):
     """With the rows they are computed on them, so that none is left (at lambda = 0, see `_with_slip`)."""
-    monkeypatch.setattr(_solve, "MOMENT_ERROR", error)
+    monkeypatch.setattr(_ridge, "PRODUCT_ERROR", error)
     X, y = oracles.numbers(50, 4, seed=10)
     data = _solve.Data(X, y[:, None], None, True)
     data.reduce()
@@ -424,7 +434,7 @@ def test_the_doubt_is_what_rounding_can_do(name, monkeypatch):
     """At zero coefficients: as much as the worst of all roundings, and hardly more."""
     l1, l2, limits, corrs, rss = DOUBTFUL[name]
     error, lam = 1e-9, 0.2
-    monkeypatch.setattr(_solve, "MOMENT_ERROR", error)
+    monkeypatch.setattr(_ridge, "PRODUCT_ERROR", error)
     # A feature that is held at zero has no say, whatever its penalty.
     lower, upper = (np.append(np.broadcast_to(end, 2), 0.0) for end in limits)
     factors = (np.array([*part, 1e-9 * any(part)]) for part in (l1, l2))
