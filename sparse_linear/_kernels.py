@@ -56,6 +56,7 @@ from numba import njit
 from numba.extending import overload
 
 from sparse_linear._cache import keep
+from sparse_linear._penalty import LARGEST
 
 # `keep`, at the end of this file, has their code cached.
 kernel = partial(njit, nogil=True, error_model="numpy")
@@ -88,6 +89,12 @@ ROWS = 1024
 BLOCK = 32
 # Up to this many, one after the other is faster.
 FEW = 3
+# A factor of more features than this serves the next lambdas, too, down to a share 1 / STALE of its own.
+QUICK = 100
+STALE = 1.5
+# With such a factor, a step is the last one if it lowers the objective by no more than half of this, in units
+# of the squared norm of y.
+DECREMENT = 1e-15
 # Entries of a null direction below this are rounding: most are, when the newcomer is a duplicate.
 BYSTANDER = 1e-9
 # A ridge penalty below this, for a column of unit length, is none: rounding of a correlation is worth more.
@@ -115,6 +122,7 @@ class Working(NamedTuple):
     factor: np.ndarray  # (capacity, capacity)
     order: np.ndarray  # (capacity,) int64
     held: np.ndarray  # (capacity,) bool
+    level: np.ndarray  # (1,) the lambda of the ridge penalties in the factor
 
 
 # ---------------------------------------------------------------------------------------------
@@ -140,7 +148,7 @@ def coordinate_step(grad, curvature, coef, rule):
 def face(coef, rule):
     """Ends of the interval around a coefficient where the objective is quadratic; equal if there is none."""
     l1, lower, upper = rule[0], rule[2], rule[3]
-    if coef <= lower or coef >= upper or (coef == 0.0 and l1 > 0.0):
+    if coef <= lower or coef >= upper or (coef == 0.0 and (l1 > 0.0 or rule[1] == np.inf)):
         return coef, coef
     if l1 == 0.0:
         return lower, upper
@@ -301,6 +309,12 @@ def _forward_substitute(factor, k, x):
         add_row(-x[i], factor, i, x, i + 1, k)
 
 
+@inner
+def _ridge_in_factor(work, j):
+    """The ridge penalty with which feature `j` is in the factor, or would be."""
+    return min(work.level[0] * work.base[j, 1], LARGEST)
+
+
 @kernel
 def _append(work, k, j, column):
     """Append feature `j` to the factor if it is independent of the features there.
@@ -311,7 +325,7 @@ def _append(work, k, j, column):
     for i in range(k):
         column[i] = work.gram[j, work.order[i]]
     _forward_substitute(work.factor, k, column)
-    diagonal = work.gram[j, j] + work.rule[j, 1]
+    diagonal = work.gram[j, j] + _ridge_in_factor(work, j)
     pivot = diagonal
     for i in range(k):
         pivot -= column[i] * column[i]
@@ -345,7 +359,7 @@ def _append_all(work, k, features, count):
                 panel[i, c] = 0.0
             for r in range(width):
                 square[r, c] = work.gram[j, features[first + r]]
-            square[c, c] += work.rule[j, 1]
+            square[c, c] += _ridge_in_factor(work, j)
         for i in range(0, k, 4):
             for r in range(i, min(i + 4, k)):
                 for above in range(i, r):
@@ -356,7 +370,7 @@ def _append_all(work, k, features, count):
         size = k
         for r in range(width):
             j = features[first + r]
-            if square[r, r] <= PIVOT * (work.gram[j, j] + work.rule[j, 1]):
+            if square[r, r] <= PIVOT * (work.gram[j, j] + _ridge_in_factor(work, j)):
                 continue
             scale_row(1.0 / np.sqrt(square[r, r]), square, r, r, width)
             for below in range(r + 1, width):
@@ -406,14 +420,19 @@ def _remove_held(work, k):
 
 @inner
 def _set_lambda(work, m, k, lam):
-    """Scale the penalties to `lam`; returns the size of the factor, which is empty if it contains them."""
+    """Scale the penalties to `lam`; returns the size of the factor, which is empty if it is made anew.
+
+    It contains ridge penalties. A large one serves a few lambdas all the same: see `_newton`.
+    """
     ridge = False
     for j in range(m):
-        ridge |= work.rule[j, 1] != lam * work.base[j, 1]
+        ridge |= work.base[j, 1] != 0.0
         work.rule[j, 0] = lam * work.base[j, 0]
         work.rule[j, 1] = lam * work.base[j, 1]
-    if not ridge:
+    level = work.level[0]
+    if k > 0 and (not ridge or lam == level or (k > QUICK and lam < level <= STALE * lam)):
         return k
+    work.level[0] = lam
     for i in range(k):
         work.held[work.order[i]] = True
     return np.int64(0)  # a plain 0 has a type of its own, for which all would be compiled once more
@@ -434,19 +453,26 @@ def _newton(work, m, k, step, force, pull):
     at hand, a corner costs O(k); the factor is used again only for the next step, without the coordinates
     that were stopped. The correlations of the working set are computed afresh at the end, so that rounding
     does not accumulate. The last three arguments are scratch.
+
+    The factor may be one of ``H + E``, with the ridge penalties of a larger lambda. Its steps are then those
+    of a preconditioned descent, ``H d = force - E d``, and few are needed: where E makes the penalties c times
+    as large, each leaves at most a share (c - 1) / (c + 1) of the error (Kantorovich's inequality).
     """
     coef, order = work.coef, work.order
+    largest = np.inf
     for i in range(k):
         force[i] = work.grad[order[i]] - slope(coef[order[i]], work.rule[order[i]])
-    stopped = True
-    while k > 0 and stopped:
-        stopped = False
+    again = True
+    while k > 0 and again:
+        again = False
         for i in range(k):
             step[i] = force[i]
-            pull[i] = force[i]
         _forward_substitute(work.factor, k, step)
         _back_substitute(work.factor, k, step)
-        length = 1.0  # to the minimum along the line
+        for i in range(k):
+            pull[i] = force[i] - (_ridge_in_factor(work, order[i]) - work.rule[order[i], 1]) * step[i]
+        decrement = dot(step, force, k)
+        length = _to_minimum(step, force, pull, k)
         while length > 0.0:
             share = length
             for i in range(k):
@@ -467,17 +493,25 @@ def _newton(work, m, k, step, force, pull):
                     coef[j] += share * step[i]
             if not corner:
                 break
-            stopped = True
-            curvature = dot(step, pull, k)
-            length = dot(step, force, k) / curvature if curvature > 0.0 else 0.0
-        kept = 0
+            again = True
+            length = _to_minimum(step, force, pull, k)
+        kept, before, largest = 0, largest, 0.0
         for i in range(k):
             if is_free(coef[order[i]], work.rule[order[i]]):
                 force[kept] = force[i]
+                largest = max(largest, abs(force[i]))
                 kept += 1
         k = _remove_held(work, k)
+        again |= decrement > DECREMENT and _rounding(work, m) < largest < 0.9 * before
     _refresh(work, m)
     return k
+
+
+@inner
+def _to_minimum(step, force, pull, k):
+    """How many times `step` it is to the minimum along it; ``pull`` is the Hessian times the step."""
+    curvature = dot(step, pull, k)
+    return dot(step, force, k) / curvature if curvature > 0.0 else 0.0
 
 
 @inner

@@ -63,6 +63,7 @@ def allocate(capacity, gram=None):
         factor=np.empty((capacity, capacity)),
         order=np.empty(capacity, dtype=np.int64),
         held=np.ones(capacity, dtype=np.bool_),
+        level=np.empty(1),
     )
 
 

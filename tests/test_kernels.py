@@ -31,6 +31,7 @@ def working(gram, corr, base, lam=1.0, room=3):
         factor=np.full((capacity, capacity), np.nan),
         order=np.full(capacity, -1, dtype=np.int64),
         held=np.ones(capacity, dtype=bool),
+        level=np.full(1, lam),
     )
     work.gram[:m, :m] = gram
     work.target[:m] = work.grad[:m] = corr
@@ -106,6 +107,7 @@ def test_face_is_where_the_penalty_is_smooth(coef, l1, lower, upper):
     rule = np.array([l1, 0.3, lower, upper])
     low, high = _kernels.face(coef, rule)
     smooth = lower < coef < upper and (coef != 0.0 or l1 == 0.0)
+    assert not _kernels.is_free(0.0, np.array([l1, INF, lower, upper]))
     assert bool(_kernels.is_free(coef, rule)) is smooth
     if not smooth:
         assert low == high == coef
@@ -127,7 +129,7 @@ def assert_factor(work, m, k):
     free = work.order[:k]
     assert len(set(free)) == k
     assert sorted(np.flatnonzero(~work.held[:m])) == sorted(free)
-    matrix = work.gram[np.ix_(free, free)] + np.diag(work.rule[free, 1])
+    matrix = work.gram[np.ix_(free, free)] + np.diag(work.level[0] * work.base[free, 1])
     np.testing.assert_allclose(np.triu(work.factor[:k, :k]), np.linalg.cholesky(matrix).T, rtol=0, atol=1e-13)
 
 
@@ -207,7 +209,37 @@ def test_a_new_lambda_rebuilds_the_factor(duplicate):
         k = sequence(work, k, [lam], coefs, rounds)
         assert k == size
         np.testing.assert_allclose(work.rule[:4, :2], lam * work.base[:4, :2])
+        assert work.level[0] == lam
         assert_factor(work, 4, k)
+
+
+@pytest.mark.parametrize("l1", [0.0, 0.02])
+def test_a_large_factor_serves_several_lambdas(l1):
+    """Each solution is optimal all the same; smaller, and some larger, lambdas get a factor of their own."""
+    m, kept = 170, 0
+    Z, y = unit_columns(400, m, 2)
+    y = Z @ np.linspace(-1.0, 1.0, m)  # so that nearly all features are used
+    y /= np.linalg.norm(y)
+    base = rules(m, l1=l1, l2=np.tile([0.5, 0.0], m // 2))
+    base[3, 1] = INF
+    work, coefs, rounds = working(Z.T @ Z, Z.T @ y, base), np.empty((1, m)), np.zeros(1, dtype=np.int64)
+    k = 0
+    for lam in (0.3, 0.25, 0.21, 0.19, 0.2, 0.1, 0.06, 0.05, 0.5):
+        before = work.level[0]
+        k = sequence(work, k, [lam], coefs, rounds)
+        assert 100 < k <= m
+        assert_factor(work, m, k)
+        reused = lam < before <= 1.5 * lam
+        assert work.level[0] == (before if reused else lam)
+        kept += reused
+        coef, curved = coefs[0], np.where(np.isinf(base[:, 1]), 0.0, lam * base[:, 1])
+        pull = Z.T @ (y - Z @ coef) - curved * coef
+        assert coef[3] == 0.0
+        pull[3] = 0.0
+        used = coef != 0.0
+        np.testing.assert_allclose(pull[used], lam * l1 * np.sign(coef[used]), rtol=0, atol=1e-8)
+        assert np.abs(pull).max() <= lam * l1 + 1e-8
+    assert kept == 3
 
 
 # ---------------------------------------------------------------------------------------------
