@@ -455,8 +455,8 @@ def _newton(work, m, k, step, force, pull):
     does not accumulate. The last three arguments are scratch.
 
     The factor may be one of ``H + E``, with the ridge penalties of a larger lambda. Its steps are then those
-    of a preconditioned descent, ``H d = force - E d``, and few are needed: where E makes the penalties c times
-    as large, each leaves at most a share (c - 1) / (c + 1) of the error (Kantorovich's inequality).
+    of a preconditioned descent, ``H d = force - E d``, and few are needed: where E makes the penalties c
+    times as large, each leaves at most (c - 1) / (c + 1) of the error (Kantorovich's inequality).
     """
     coef, order = work.coef, work.order
     largest = np.inf
