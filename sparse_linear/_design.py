@@ -28,6 +28,8 @@ CONSTANT = 1e-13
 # times the rounding unit is lost, and must stay far below `_kernels.PIVOT`, or dependent columns would look
 # independent.
 FAR = 30.0
+# The share of all rows without a stored entry is not taken for the rest of the others below this.
+LOSSY = 1e-4
 # Up to this sum of absolute coefficients, and down to this share of the target left over, correlations and
 # residual norms may be computed from inner products of columns.
 SHORT = 10.0
@@ -476,6 +478,12 @@ class SparseDesign(_Design):
         mean, square, stored, count = _kernels.entry_moments(self.entries, share, self.fit_intercept, self.p)
         # Rows without a stored entry hold zeros; where there is none, rounding must not invent one.
         absent = np.where(count < self.effective_rows, np.maximum(1.0 - stored, 0.0), 0.0)
+        if not self.even:
+            # A difference that small has lost digits to rounding: add up the shares of these rows.
+            lossy = np.flatnonzero((count < self.effective_rows) & (absent < LOSSY))
+            columns = self.X[:, lossy].tocsc()
+            for j, start, stop in zip(lossy, columns.indptr[:-1], columns.indptr[1:], strict=True):
+                absent[j] = np.delete(self.share, columns.indices[start:stop]).sum()
         square += absent * mean * mean
         return make_units(mean, square, self.effective_rows if self.fit_intercept else 2)
 

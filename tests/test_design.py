@@ -279,6 +279,19 @@ def test_one_row_that_counts(kind):
     assert not _design.make_design(X, weights, False).units.constant.any()
 
 
+@pytest.mark.parametrize("kind", [sparse.csr_array, sparse.csc_array])
+@pytest.mark.parametrize("fit_intercept", [True, False])
+def test_zeros_in_rows_that_hardly_count(kind, fit_intercept):
+    """Their share is no difference of nearly equal numbers: it may be all that a column varies by."""
+    X = np.array([[0.0, 1.0, 0.0, 0.0], [0.0, 0.0, 3.0, 2.0], [1.25, 1.25, 3.0, 0.0]])
+    weights = np.array([5e-10, 3e-7, 4e7])
+    units = _design.make_design(kind(X), weights, fit_intercept).units
+    share = weights.astype(np.longdouble) / weights.astype(np.longdouble).sum()
+    mean = share @ X if fit_intercept else np.zeros(4)
+    np.testing.assert_allclose(units.mean, mean.astype(float), rtol=1e-15)
+    np.testing.assert_allclose(units.norm, np.sqrt(share @ (X - mean) ** 2).astype(float), rtol=1e-13)
+
+
 # ---------------------------------------------------------------------------------------------
 # Tiles
 # ---------------------------------------------------------------------------------------------
