@@ -29,6 +29,7 @@ from scipy import linalg, sparse
 from scipy.sparse.linalg import LinearOperator, lsmr
 
 from sparse_linear._penalty import LARGEST
+from sparse_linear._threads import in_order
 
 # Corrections are made until the last one is below this share of the solution, at most REFINEMENTS times.
 ACCURATE = 1e-14
@@ -785,22 +786,27 @@ def left_out_tall(factor, design, Y, levels, corrs, lams):
     free = factor.free
     start = factor.loose(corrs[:, free], None) if len(free) else np.empty((len(corrs), 0))
     shrink = 1.0 / (values[:, None] + lams)
-    height = max(64, TILE // max(design.p, 1))
+    height = max(64, TILE // (2 * max(design.p, len(lams))))  # several are in work at a time
     is_sparse = sparse.issparse(design.X)
-    for top in range(0, design.n, height):
+
+    @np.errstate(over="ignore", invalid="ignore")  # rows without weight may hold anything
+    def look(top):
+        """Some rows, what is left of their targets, their components and their slack."""
         rows = np.arange(top, min(top + height, design.n))
         some = design.X[rows[0] : rows[-1] + 1]
         apart = some @ turn.T - turn @ mean if is_sparse else (some - mean) @ turn.T
         share = design.share[rows]
         y = Y[rows] - levels
-        with np.errstate(over="ignore", invalid="ignore"):  # rows without weight may hold anything
-            slack = 1.0 - share[:, None] * ((apart * apart) @ shrink + float(design.fit_intercept))
+        slack = 1.0 - share[:, None] * ((apart * apart) @ shrink + float(design.fit_intercept))
         if len(free):
             loose = some[:, free].toarray() if is_sparse else some[:, free]
             loose = (loose - mean[free]) / norm[free]
             y -= loose @ start.T
             slack -= (share * np.einsum("ij,ij->i", loose, factor.loose(loose, None)))[:, None]
         slack[share == 0.0] = 1.0
+        return rows, y, apart, slack
+
+    for rows, y, apart, slack in in_order(look, range(0, design.n, height)):
         yield from _left_out(rows, y, apart, turned, shrink, slack)
 
 

@@ -10,6 +10,7 @@ that want a model) is fitted fold by fold like any other data.
 from __future__ import annotations
 
 import numbers
+from contextlib import closing
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Self
 
 import numpy as np
@@ -739,32 +740,34 @@ class RidgeCV(RidgeModel):
         predictions = np.empty((n, q, b)) if scoring is not None else None
         stored = np.empty((n, q, b)) if self.store_cv_results else None
         mean = 0.0
-        for rows, targets, residuals, slack in engine.left_out(route, factor, alphas):
-            weight = weights[rows][:, None, None]
-            if gcv:
-                slack = np.broadcast_to(1.0 - df / count, slack.shape)
-            elif not (slack > pinned).all():
-                at = int(rows[np.argmin(slack.min(axis=1))])
-                raise ValueError(
-                    f"Row {at} cannot be left out: without it, columns that are not penalised (the intercept "
-                    "among them) are not determined; penalise them, or give a number of folds as cv."
-                )
-            missed = residuals / slack[:, None, :]
-            if predictions is not None:
-                predictions[rows, targets] = engine.Y[rows, targets][:, :, None] - missed
-            squares = np.where(weight > 0.0, missed, 0.0)
-            squares *= squares * weight
-            if stored is not None:
-                stored[rows, targets] = squares
-            sums[0][targets] += squares.sum(axis=0)
-            with np.errstate(over="ignore"):  # errors that large have no standard error
-                if self.alpha_per_target:
-                    sums[1][targets] += np.square(squares).sum(axis=0)
-                    continue
-                # The mean of each row, over the targets so far.
-                mean = squares.sum(axis=1) / q + (mean if targets.start else 0.0)
-                if targets.stop == q:
-                    sums[1][0] += np.square(mean).sum(axis=0)
+        with closing(engine.left_out(route, factor, alphas)) as parts:
+            for rows, targets, residuals, slack in parts:
+                weight = weights[rows][:, None, None]
+                if gcv:
+                    slack = np.broadcast_to(1.0 - df / count, slack.shape)
+                elif not (slack > pinned).all():
+                    at = int(rows[np.argmin(slack.min(axis=1))])
+                    raise ValueError(
+                        f"Row {at} cannot be left out: without it, columns that are not penalised (the "
+                        "intercept among them) are not determined; penalise them, or give a number of folds "
+                        "as cv."
+                    )
+                missed = residuals / slack[:, None, :]
+                if predictions is not None:
+                    predictions[rows, targets] = engine.Y[rows, targets][:, :, None] - missed
+                squares = np.where(weight > 0.0, missed, 0.0)
+                squares *= squares * weight
+                if stored is not None:
+                    stored[rows, targets] = squares
+                sums[0][targets] += squares.sum(axis=0)
+                with np.errstate(over="ignore"):  # errors that large have no standard error
+                    if self.alpha_per_target:
+                        sums[1][targets] += np.square(squares).sum(axis=0)
+                        continue
+                    # The mean of each row, over the targets so far.
+                    mean = squares.sum(axis=1) / q + (mean if targets.start else 0.0)
+                    if targets.stop == q:
+                        sums[1][0] += np.square(mean).sum(axis=0)
         errors = sums[0] / n
         groups = q if self.alpha_per_target else 1
         error = np.full((groups, b), np.nan)
