@@ -552,12 +552,12 @@ class Dual:
             return None
         targets = targets if which is None else targets[which]
         shares, left = self._start(targets, lams)
-        size = np.sqrt(np.einsum("ij,ij->i", shares, shares))
-        rounding = PRODUCT_ERROR * self.matrix.trace() * size  # of the products in the matrix
+        rest = lams[:, None] * shares  # whose squares do not vanish
+        rss = np.einsum("ij,ij->i", rest, rest)
+        rounding = PRODUCT_ERROR * self.matrix.trace() * (np.sqrt(rss) / lams)  # of the products in the matrix
         slip = np.sqrt(np.einsum("ij,ij->i", left, left)) + rounding
         coefs = self.design.correlate(shares) * self.scale
-        rest = lams[:, None] * shares
-        return Refined(coefs, self._correlations(coefs, rest, slip, lams), np.square(lams * size), 1)
+        return Refined(coefs, self._correlations(coefs, rest, slip, lams), rss, 1)
 
     def _start(self, targets, lams):
         """Dual coefficients as exact as the matrix is, and what they leave of the targets."""
