@@ -14,7 +14,7 @@ from contextlib import closing
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Self
 
 import numpy as np
-from scipy import sparse
+from scipy import linalg, sparse
 
 from sparse_linear import _dask, _moments, _ridge, _selection, _solve, _threads, _validation, _working_sets
 from sparse_linear._cv import squared_errors
@@ -45,9 +45,6 @@ if TYPE_CHECKING:
         Scoring,
     )
 
-# Below this share of the largest eigenvalue, the smallest one (with its penalty) has lost half its digits to
-# the Gram matrix: such folds are fitted on the data.
-POOR = 1e-8
 # Limit of iterations or active-set rounds of fits that are not in closed form, as in `Ridge`.
 MAX_ITER = 10_000
 # A row that holds less than this share of something new cannot be left out.
@@ -110,8 +107,9 @@ class _Engine:
             return None
         choice = self.data.choose(self.settings.penalty, np.ones((1, max(2, n_alphas))))
         # Of a square X too, inner products of rows say how the fit changes when it interpolates.
-        square = self.X is not None and self.X.shape[0] == self.X.shape[1]
-        return {"cholesky": "wide" if square else "tall", "dual": "wide"}.get(choice.solver)
+        shape = (1, 0) if self.X is None else self.X.shape
+        tall = "tall" if shape[0] > shape[1] else "wide"
+        return {"cholesky": tall, "dual": "wide", "svd": tall}.get(choice.solver)
 
     @property
     def _far(self):
@@ -158,25 +156,41 @@ class _Engine:
     # -------------------------------------------------------------------------------------------
 
     def spectrum(self, route, smallest):
-        """Eigenvalues and number of unpenalised dimensions of all rows, and what was factored."""
+        """`_ridge.EigenInverse` and number of unpenalised dimensions of all rows, and what was factored.
+
+        From the data themselves, where the smallest eigenvalues and alphas have lost digits to the matrix.
+        """
+        smallest = 0.0 if np.isinf(smallest) else smallest
         if route == "wide":
             rows = np.flatnonzero(self.weights)
             found = self.kernel_spectrum(rows, self.weights[rows])
+            if not found.inverse.above(_ridge.POOR, smallest):
+                design, scale, _ = self._standard_form(rows, self.weights[rows])
+                held = np.flatnonzero(scale)
+                if sparse.issparse(design.X) and design.n * len(held) > _solve.BATCH:
+                    found.inverse.check(smallest)
+                else:
+                    columns = _ridge.columns_of(design, held) * np.sqrt(scale[held])[:, None]
+                    found.diagonalise_data(columns)
             if self.sample_weight is None:  # the fit to all rows needs the same inner products
                 design = self.data.design
                 factor = _ridge.Dual(design, self.rules(design.units, design.weight), found.inner)
-                factor.inverse = _ridge.EigenInverse(found.values, found.vectors)
+                factor.inverse = found.inverse
                 self.data.factor = factor
-            return found.values, found.fixed, found
+            return found.inverse, found.fixed, found
         data = self.data
         design = data.design
         if not self._far:
             data.reduce()
         gram = data.moments.gram if data.moments else design.block().extend(np.arange(design.p))
-        factor = _ridge.Primal(design, gram, self.rules(data.units, data.weight))
-        factor.diagonalise(smallest)
+        factor = _ridge.Primal(design, gram, _independent(gram, self.rules(data.units, data.weight)))
+        factor.diagonalise(np.inf)
+        if design is None:
+            factor.inverse.check(smallest)
+        elif not factor.inverse.above(_ridge.POOR, smallest):
+            factor.diagonalise_data()
         data.factor = factor  # the fit to all rows needs it again
-        return factor.inverse.values, len(factor.free) + self.settings.fit_intercept, factor
+        return factor.inverse, len(factor.free) + self.settings.fit_intercept, factor
 
     def left_out(self, route, factor, alphas):
         """`_ridge.LeftOut` of all rows with weight."""
@@ -269,7 +283,7 @@ class _Engine:
         weight = data.weight * self.weights.max()
         factor = _ridge.Primal(None, data.gram, self.rules(data.units, weight))
         factor.diagonalise(alphas.min())
-        _check(factor.inverse.values, alphas)
+        factor.inverse.check(alphas.min(), _ridge.POOR)
         q, b = self.data.n_targets, len(alphas)
         errors = np.empty((q, b))
         width = max(1, _solve.BATCH // (b * len(data.units.norm)))
@@ -298,7 +312,7 @@ class _Engine:
         weights = fold.weights(self.sample_weight, len(self.Y))
         rows = np.flatnonzero(weights)
         spectrum = self.kernel_spectrum(rows, weights[rows])
-        _check(spectrum.values, alphas)
+        spectrum.inverse.check(alphas.min(), _ridge.POOR)
         weight = self.weights[fold.test] / self.weights[fold.test].sum()
         errors = np.empty((self.Y.shape[1], len(alphas)))
         for some in self._chunks(len(alphas)):
@@ -327,6 +341,17 @@ class _Engine:
         """
         if self._kernel is not None:
             return self._kernel
+        design, scale, free = self._standard_form(rows, weights)
+        loose = design.take_rows(free)
+        if self.settings.fit_intercept:
+            loose = np.column_stack([loose, np.ones(design.n)])
+        found = design.outer_gram(scale), loose
+        if not self.settings.standardize:
+            self._kernel = found
+        return found
+
+    def _standard_form(self, rows, weights):
+        """A design without weights, by how much its columns count (p,), and those without a penalty."""
         settings = self.settings
         design = self.data.design
         if self.sample_weight is not None:
@@ -342,20 +367,17 @@ class _Engine:
         excluded = penalty.excluded | units.constant | (own.constant if settings.standardize else False)
         held = (l2 > 0.0) & ~excluded
         scale = np.where(held, units.norm * units.norm / np.where(held, l2, 1.0), 0.0) * design.n
-        free = np.flatnonzero((l2 == 0.0) & ~excluded)
-        loose = design.take_rows(free)
-        if settings.fit_intercept:
-            loose = np.column_stack([loose, np.ones(design.n)])
-        found = design.outer_gram(scale), loose
-        if not settings.standardize:
-            self._kernel = found
-        return found
+        return design, scale, np.flatnonzero((l2 == 0.0) & ~excluded)
 
 
-def _check(values, alphas):
-    """Refuse a Gram matrix that does not hold half of the digits."""
-    if values.min(initial=np.inf) + alphas.min() < POOR * values.max(initial=0.0):
-        raise _ridge.SingularError
+def _independent(gram, l2):
+    """The ridge penalties (p,), infinite for columns without one that the others without one explain."""
+    free = np.flatnonzero(l2 == 0.0)
+    if len(free) > 1:
+        _, pivots, rank, _ = linalg.lapack.dpstrf(gram[np.ix_(free, free)], tol=_ridge.DEPENDENT, lower=1)
+        l2 = l2.copy()
+        l2[free[pivots[rank:] - 1]] = np.inf
+    return l2
 
 
 class _Judgement:
@@ -398,8 +420,8 @@ class RidgeCV(RidgeModel):
     alphas : array-like or int, default=(0.1, 1.0, 10.0)
         The alphas to choose from, positive for leave-one-out; or the number of alphas of an automatic grid,
         evenly spaced in the logarithm from ten times the largest eigenvalue of the Gram matrix of the data
-        (where hardly anything is fitted) to a tenth of the smallest one (where hardly anything is penalised),
-        or 1e-10 times the largest.
+        (where hardly anything is fitted) to a tenth of the smallest one (where hardly anything is penalised);
+        from moments alone, to not less than 1e-10 times the largest.
     fit_intercept : bool, default=True
         Whether an unpenalised intercept is fitted.
     scoring : str or callable, default=None
@@ -584,10 +606,10 @@ class RidgeCV(RidgeModel):
         route = engine.route(b, alphas is not None and not alphas.all())
         if folded and route == "tall":
             engine.read(folds)
-        values, fixed, factor = self._factorise(engine, route, alphas, folded)
+        inverse, fixed, factor = self._factorise(engine, route, alphas, folded)
         if alphas is None:
-            alphas = _grid(values, b)
-        df = np.full(b, np.nan) if values is None else _ridge.degrees_of_freedom(values, fixed, alphas)
+            alphas = _grid(inverse, b)
+        df = _degrees_of_freedom(inverse, fixed, alphas)
         from_errors = self.scoring is None or (
             folded and isinstance(self.scoring, str) and self.scoring in FROM_ERRORS
         )
@@ -637,10 +659,10 @@ class RidgeCV(RidgeModel):
         engine = _Engine.from_sums([fold.sums for fold in folds], settings)
         alphas, b = self._given_alphas(True)
         route = None if settings.penalty.bounded else "tall"
-        values, fixed, _ = self._factorise(engine, route, alphas, True)
+        inverse, fixed, _ = self._factorise(engine, route, alphas, True)
         if alphas is None:
-            alphas = _grid(values, b)
-        df = np.full(b, np.nan) if values is None else _ridge.degrees_of_freedom(values, fixed, alphas)
+            alphas = _grid(inverse, b)
+        df = _degrees_of_freedom(inverse, fixed, alphas)
         errors, tables = self._judge_folds(engine, [None] * len(folds), route, alphas, df, None)
         self._choose(engine, alphas, df, errors, tables, np.float64, whole.n_targets is None)
         return self
@@ -707,7 +729,7 @@ class RidgeCV(RidgeModel):
         return alphas, len(alphas)
 
     def _factorise(self, engine, route, alphas, folded):
-        """Eigenvalues of all rows, number of unpenalised dimensions, and what was factored; or Nones."""
+        """What `_Engine.spectrum` returns, or Nones."""
         if route is not None:
             try:
                 return engine.spectrum(route, np.inf if alphas is None else alphas.min())
@@ -838,10 +860,20 @@ class RidgeCV(RidgeModel):
         return _validation.make_router(self, cv, self.scoring)
 
 
-def _grid(values, count):
+def _degrees_of_freedom(inverse, fixed, alphas):
+    """`_ridge.degrees_of_freedom`, NaN where the eigenvalues are not known."""
+    if inverse is None:
+        return np.full(len(alphas), np.nan)
+    return _ridge.degrees_of_freedom(inverse.values, fixed, alphas)
+
+
+def _grid(inverse, count):
     """An automatic grid of alphas, decreasing, from the squares of the singular values."""
+    values = inverse.values
     top = values.max(initial=0.0)
     if top == 0.0:
         return np.geomspace(10.0, 0.1, count)
-    low = values[values > 1e-14 * len(values) * top].min()
-    return np.geomspace(10.0 * top, max(0.1 * low, 1e-10 * top), count)
+    # Of the largest: what counts as zero, and how far down the grid goes.
+    rounding, least = (1e-26, 0.0) if inverse.exact else (1e-14, 1e-10)
+    low = values[values > rounding * len(values) * top].min()
+    return np.geomspace(10.0 * top, max(0.1 * low, least * top), count)

@@ -512,7 +512,7 @@ class _RestOfData(NamedTuple):
                 part = points[rows]
                 points[rows] = 0.0
             else:
-                basis = _ridge.basis(_columns(self.design, free))
+                basis = _ridge.basis(_ridge.columns_of(self.design, free))
                 part = self.residuals[rows] @ basis
                 points[rows] -= part @ basis.T
             slip[rows] = np.einsum("ij,ij->i", part, part)
@@ -545,13 +545,6 @@ def _groups(masks):
     for at, mask in enumerate(distinct):
         if mask.any():
             yield np.flatnonzero(group.ravel() == at), np.flatnonzero(mask)
-
-
-def _columns(design, features):
-    """Some columns of Z as the rows of an array."""
-    block = design.block()
-    block.gather(features)
-    return block.combine(np.eye(len(features)))
 
 
 def _gaps_on_data(design, values, penalty, lams, coefs):
@@ -833,9 +826,9 @@ class _QuadraticSolver:
 
     def _without_factor(self, values, diagonal):
         design, norm = self.data.design, self.data.design.units.norm
-        if self.choice.solver == "qr":
+        if self.choice.solver == "qr" and not _ridge.is_faint(diagonal):
             return _ridge.qr(design, values, diagonal)
-        if self.choice.solver == "svd":
+        if self.choice.solver in ("qr", "svd"):
             return _ridge.svd(design, values, diagonal, norm)
         return _ridge.iterate(design, values, diagonal, norm, self.max_iter)
 

@@ -164,6 +164,33 @@ OTHERS = {
 }
 
 
+@pytest.mark.parametrize("kind", [np.asarray, sparse.csr_array, sparse.csc_array])
+@pytest.mark.parametrize("alpha", [1e-13, 1e-15, 1e-17, 1e-24, 1e-300])
+def test_faint_penalties_tend_to_the_shortest_solution(kind, alpha):
+    """Whatever rounding makes of dependent columns; in their own units, not in those of unit length."""
+    X = np.column_stack([np.eye(3)[np.arange(12) % 3] * [1.0, 2.0, 3.0], np.ones(12)])
+    y = np.arange(12.0) ** 1.5
+    model = Ridge(alpha, fit_intercept=False).fit(kind(X), y)
+    np.testing.assert_allclose(model.coef_, np.linalg.lstsq(X, y, rcond=None)[0], rtol=0, atol=2e-11)
+
+
+@pytest.mark.parametrize("kind", [np.asarray, sparse.csr_array])
+def test_a_penalty_that_is_faint_for_large_numbers(kind):
+    """The third column is the sum of the others: the penalty decides how they share, in closed form."""
+    rng = np.random.default_rng(0)
+    X = rng.integers(-50_000, 50_000, (400, 2)).astype(np.float64)
+    X -= np.round(X.mean(axis=0))
+    y = rng.standard_normal(400)
+    alpha = 0.01
+    # The shortest u with a given sum of columns: (a + c, b + c) = v, |(a, b, c)|^2 = v' Q v.
+    Q = np.array([[2.0, -1.0], [-1.0, 2.0]]) / 3.0
+    Z = X - X.mean(axis=0)
+    v = np.linalg.solve(Z.T @ Z + alpha * Q, Z.T @ (y - y.mean()))
+    c = (v[0] + v[1]) / 3.0
+    model = Ridge(alpha).fit(kind(np.column_stack([X, X.sum(axis=1)])), y)
+    np.testing.assert_allclose(model.coef_, [v[0] - c, v[1] - c, c], rtol=1e-10)
+
+
 @pytest.mark.parametrize("kind", [np.asarray, sparse.csc_array, sparse.csr_array])
 @pytest.mark.parametrize("shape", [(20, 6), (7, 15)])
 @pytest.mark.parametrize("loose", [0, 1, 3])
