@@ -429,7 +429,8 @@ class RidgeCV(RidgeModel):
         with `cv`, as in scikit-learn.
     cv : None, "gcv", int, splitter or iterable, default=None
         None is leave-one-out, "gcv" generalised cross-validation (Golub, Heath and Wahba 1979), the rest as
-        in scikit-learn, any splits whatever.
+        in scikit-learn, any splits whatever. The first two, and an automatic grid, need eigenvalues: of at
+        most 20 000 features or samples, whichever are fewer, or 4000 if X is sparse.
     gcv_mode : {"auto", "svd", "eigen"} or None, default=None
         Accepted for compatibility; the smaller side of X is factored.
     store_cv_results : bool, default=False
