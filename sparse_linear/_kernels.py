@@ -148,7 +148,7 @@ def coordinate_step(grad, curvature, coef, rule):
 def face(coef, rule):
     """Ends of the interval around a coefficient where the objective is quadratic; equal if there is none."""
     l1, lower, upper = rule[0], rule[2], rule[3]
-    if coef <= lower or coef >= upper or (coef == 0.0 and (l1 > 0.0 or rule[1] == np.inf)):
+    if coef <= lower or coef >= upper or (coef == 0.0 and l1 > 0.0):
         return coef, coef
     if l1 == 0.0:
         return lower, upper
@@ -427,8 +427,9 @@ def _set_lambda(work, m, k, lam):
     ridge = False
     for j in range(m):
         ridge |= work.base[j, 1] != 0.0
-        work.rule[j, 0] = lam * work.base[j, 0]
         work.rule[j, 1] = lam * work.base[j, 1]
+        # A ridge penalty that overflows holds its feature at zero, as only an l1 penalty can.
+        work.rule[j, 0] = lam * work.base[j, 0] if work.rule[j, 1] < np.inf else np.inf
     level = work.level[0]
     if k > 0 and (not ridge or lam == level or (k > QUICK and lam < level <= STALE * lam)):
         return k
