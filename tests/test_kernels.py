@@ -117,6 +117,19 @@ def test_face_is_where_the_penalty_is_smooth(coef, l1, lower, upper):
     assert _kernels.slope(coef, rule) == pytest.approx(derivative, abs=1e-8)
 
 
+def test_thresholds_follow_the_bounds():
+    """A feature is pulled only where it may go, and one without l1 penalty leaves zero at once."""
+    corr = np.array([0.5, -0.5, 0.5, -0.5, 0.4, 0.0, -0.3])
+    l1 = np.array([1.0, 2.0, 1.0, 1.0, 0.0, 0.0, 1.0])
+    base = rules(7, l1, 0.7, [-1, -INF, -1, 0, -1, -1, -1], [1, 1, 0, 1, 1, 1, 1])
+    np.testing.assert_array_equal(_kernels.thresholds(corr, base), [0.5, 0.25, 0.0, 0.0, INF, 0.0, 0.3])
+    for count, first in ((0, 0.0), (1, 0.5), (4, 0.5), (7, 0.5)):
+        assert _kernels.first_threshold(corr[:count], base[:count]) == first
+        assert _kernels.first_threshold(corr[:count][::-1], base[:count][::-1]) == first
+    assert _kernels.first_threshold(corr[4:6], base[4:6]) == 0.0  # without an l1 penalty there is none
+    assert _kernels.first_threshold(10.0 * corr, base) == 5.0
+
+
 # ---------------------------------------------------------------------------------------------
 # The factor
 # ---------------------------------------------------------------------------------------------
@@ -250,6 +263,150 @@ def test_solve_sequence_reaches_the_best_face(seed, duplicates):
     np.testing.assert_allclose(work.coef[:4], coefs[-1], rtol=0, atol=0)
     np.testing.assert_allclose(work.grad[:4], corr - gram @ coefs[-1], rtol=0, atol=1e-12)
     assert_factor(work, 4, k)
+
+
+def ends(coef, rule):
+    """Where the face of every coefficient ends: two equal ends if it is held."""
+    return np.array([_kernels.face(*pair) for pair in zip(coef, rule, strict=True)]).T
+
+
+def go(coef, way, length, low, high):
+    """Go so far along a way, in place, or up to the first end; returns who is stopped there, or None."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        room = np.where(way == 0.0, INF, (np.where(way > 0.0, high, low) - coef) / way)
+    first = int(np.argmin(room))
+    if min(length, room[first]) < INF:
+        coef += min(length, room[first]) * way
+    if length < room[first] or room[first] == INF:
+        return None
+    coef[first] = high[first] if way[first] > 0.0 else low[first]
+    return first
+
+
+def one_round(gram, corr, rule, coef):
+    """One round of `solve_sequence`, with dense matrices that are solved anew in every step.
+
+    Returns the coefficients, and the features that are left in the factor.
+    """
+    m = len(corr)
+    coef, hessian = coef.copy(), gram + np.diag(rule[:, 1])
+
+    def force(sign):
+        return corr - hessian @ coef - sign * rule[:, 0]
+
+    inside = []
+    low, high = ends(coef, rule)
+    for j in np.flatnonzero(low < high):
+        while low[j] < high[j]:
+            way = np.eye(m)[j]
+            way[inside] = -np.linalg.solve(hessian[np.ix_(inside, inside)], hessian[inside, j])
+            way[np.abs(way) < 1e-12] = 0.0
+            if way @ hessian @ way > 1e-8:
+                inside.append(j)
+                break
+            # It depends on those inside: along `way` the fit is constant, and the penalty is linear.
+            gain = way @ force(np.sign(coef))
+            if abs(gain) > 1e-12:
+                first = go(coef, np.sign(gain) * way, INF, low, high)
+            elif coef[j] != 0.0:
+                zero = np.where(np.arange(m) == j, 0.0, INF)
+                first = go(coef, -np.sign(coef[j]) * way, INF, np.maximum(low, -zero), np.minimum(high, zero))
+            else:
+                first = None
+            if first is None:
+                break
+            inside = [i for i in inside if i != first]
+            low, high = ends(coef, rule)
+    free = sorted(inside)
+    stopped = True
+    while free and stopped:
+        sign, (low, high) = np.sign(coef), ends(coef, rule)
+        way = np.zeros(m)
+        way[free] = np.linalg.solve(hessian[np.ix_(free, free)], force(sign)[free])
+        way[np.abs(way) < 1e-15] = 0.0
+        stopped = False
+        while way @ force(sign) > 0.0:  # the minimum along the broken line lies ahead
+            first = go(coef, way, way @ force(sign) / (way @ hessian @ way), low, high)
+            if first is None:
+                break
+            way[first], stopped = 0.0, True
+            free.remove(first)
+
+    def change(j):
+        return _kernels.coordinate_step(corr[j] - gram[j] @ coef, gram[j, j], coef[j], rule[j]) - coef[j]
+
+    for j in [j for j in range(m) if j not in free and abs(change(j)) > 1e-12]:
+        coef[j] += change(j)
+    return coef, free
+
+
+@pytest.mark.parametrize("dependent", [False, True])
+@pytest.mark.parametrize("seed", range(40))
+def test_one_round_by_hand(seed, dependent):
+    """Joined along null directions, followed along broken lines, admitted: just as `_kernels` derives it."""
+    rng, m = np.random.default_rng(seed), 8
+    Z, y = unit_columns(12, m, seed)
+    if dependent:
+        Z[:, 1] = rng.choice([-1.0, 1.0]) * Z[:, 0]
+        Z[:, 3] = Z[:, 0] + Z[:, 2]
+        Z[:, 5] = Z[:, 0] - Z[:, 4]
+    Z *= rng.choice([0.5, 1.0, 2.0], m)
+    gram, corr = Z.T @ Z, Z.T @ y
+    often = [0.1, 0.1, 0.8] if dependent else [0.3, 0.3, 0.4]
+    rule = rules(
+        m,
+        l1=rng.choice([0.0, 0.1, 0.3], m),
+        l2=0.0 if dependent else rng.choice([0.0, 0.5], m),
+        lower=-rng.choice([0.0, 0.2, INF], m, p=often),
+        upper=rng.choice([0.0, 0.2, INF], m, p=often),
+    )
+    coef = np.clip(rng.choice([0.0, 0.1, 1.0], m) * rng.standard_normal(m), rule[:, 2], rule[:, 3])
+    work, coefs, rounds = working(gram, corr, rule), np.empty((1, m)), np.zeros(1, dtype=np.int64)
+    k = _kernels.restart(work, m, 0, coef, corr - gram @ coef)
+    k = sequence(work, k, [1.0], coefs, rounds, max_rounds=1)
+    expected, free = one_round(gram, corr, rule, coef)
+    np.testing.assert_allclose(coefs[0], expected, rtol=0, atol=1e-12)
+    assert sorted(work.order[:k]) == free
+    assert rounds[0] == 1
+
+
+@pytest.mark.parametrize(
+    ("independent", "pull", "expected", "inside"),
+    [
+        # Up to the minimum along the null direction: a quarter, the pull divided by the curvature.
+        (2.0**-40, 2.0**-42, (0.75, 1.25), [0]),
+        (2.0**-40, -(2.0**-42), (1.25, 0.75), [0]),
+        # The newcomer, or the other, gets to zero before the minimum.
+        (2.0**-40, -(2.0**-39), (2.0, 0.0), [0]),
+        (2.0**-40, 2.0**-39, (0.0, 2.0), [1]),
+        # A curvature that small is none.
+        (2.0**-45, 2.0**-42, (0.0, 2.0), [1]),
+        # Nor is a pull that small one: the newcomer goes.
+        (2.0**-40, 2.0**-46, (2.0, 0.0), [0]),
+        # A column that is independent enough: both get to the minimum of the plane.
+        (2.0**-30, 2.0**-32, (0.75, 1.25), [0, 1]),
+    ],
+)
+def test_a_column_that_is_nearly_a_copy(independent, pull, expected, inside):
+    """How far the null direction is followed; `independent` is the squared norm of what is not a copy."""
+    gram = np.array([[1.0, 1.0 - independent / 2], [1.0 - independent / 2, 1.0]])
+    base, coef = rules(2, l1=0.25), np.ones(2)
+    work, coefs, rounds = working(gram, np.zeros(2), base), np.empty((1, 2)), np.zeros(1, dtype=np.int64)
+    k = _kernels.restart(work, 2, 0, coef, np.array([0.25, 0.25 + pull]))
+    k = sequence(work, k, [1.0], coefs, rounds, max_rounds=1)
+    np.testing.assert_allclose(coefs[0], expected, rtol=0, atol=1e-4)
+    assert sorted(work.order[:k]) == inside
+
+
+def test_a_gap_that_no_refinement_closes():
+    """Fresh correlations are tried three times, and then the gap is reported as it is."""
+    gaps, rss = np.empty(1), np.empty(1)
+    rounds = np.zeros(1, dtype=np.int64)
+    for square, expected in ((1.0, 2), (np.inf, 2 + _kernels.REFINEMENTS)):
+        work = working(np.eye(2), np.array([0.6, 0.8]), rules(2))
+        _kernels.solve_sequence(work, 2, 0, square, np.array([0.1]), 100, np.empty((1, 2)), gaps, rss, rounds)
+        assert rounds[0] == expected
+        assert (gaps[0] <= _kernels.EXACT) == np.isfinite(square)
 
 
 @pytest.mark.parametrize("seed", range(10))
