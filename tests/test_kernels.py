@@ -398,6 +398,47 @@ def test_a_column_that_is_nearly_a_copy(independent, pull, expected, inside):
     assert sorted(work.order[:k]) == inside
 
 
+@pytest.mark.parametrize("side", [1.0, -1.0])
+@pytest.mark.parametrize("other", [0.0, 3.0, -3.0])
+def test_a_pull_within_rounding_moves_nothing(side, other):
+    """Nor does one within `KKT` of the penalty; rounding grows with the coefficients of either sign."""
+    rounding = _kernels.NOISE * (1.0 + abs(other))
+    for l1 in (0.0625, 1024.0):
+        within = l1 * _kernels.KKT + rounding
+        base = rules(2, l1=[0.0, l1])
+        for share, moves in ((0.75, False), (1.25, True)):
+            pull = side * (l1 + share * within)
+            coefs, rounds, work, _ = solve(np.eye(2), np.array([other, pull]), base, [1.0])
+            assert coefs[0, 0] == other
+            assert coefs[0, 1] == (pull - side * l1 if moves else 0.0)
+            assert rounds[0] == 1 + moves
+    # A coefficient with a bound on its other side: it leaves that only if it is pulled from there.
+    rule = rules(1, l1=0.5, lower=-1.0, upper=1.0)
+    for share, moves in ((0.75, False), (1.25, True)):
+        work, coefs, rounds = (
+            working(np.eye(1), np.zeros(1), rule),
+            np.empty((1, 1)),
+            np.zeros(1, dtype=np.int64),
+        )
+        pull = side * (0.5 - share * (0.5 * _kernels.KKT + 2.0 * _kernels.NOISE))
+        k = _kernels.restart(work, 1, 0, np.array([side]), np.array([pull]))
+        sequence(work, k, [1.0], coefs, rounds)
+        assert (coefs[0, 0] != side) == moves
+
+
+@pytest.mark.parametrize("side", [1.0, -1.0])
+@pytest.mark.parametrize("length", [0.5, 1.0, 2.0])
+def test_a_bound_on_the_way(side, length):
+    """The Newton step is cut where the bound is, however long it is."""
+    base = rules(1, l1=0.0, lower=-0.5, upper=0.5)
+    coefs, *_ = solve(np.eye(1), np.array([side * length]), base, [1.0])
+    assert coefs[0, 0] == side * 0.5
+    # And one that a penalty makes from zero is taken in whole.
+    coefs, rounds, *_ = solve(np.eye(1), np.array([side * (length + 0.25)]), rules(1, l1=0.25), [1.0])
+    assert coefs[0, 0] == side * length
+    assert rounds[0] == 2
+
+
 def test_a_gap_that_no_refinement_closes():
     """Fresh correlations are tried three times, and then the gap is reported as it is."""
     gaps, rss = np.empty(1), np.empty(1)
