@@ -283,10 +283,10 @@ def go(coef, way, length, low, high):
     return first
 
 
-def one_round(gram, corr, rule, coef):
+def one_round(gram, corr, rule, coef, inside):
     """One round of `solve_sequence`, with dense matrices that are solved anew in every step.
 
-    Returns the coefficients, and the features that are left in the factor.
+    Takes and returns the coefficients, and the features in the factor.
     """
     m = len(corr)
     coef, hessian = coef.copy(), gram + np.diag(rule[:, 1])
@@ -294,15 +294,14 @@ def one_round(gram, corr, rule, coef):
     def force(sign):
         return corr - hessian @ coef - sign * rule[:, 0]
 
-    inside = []
     low, high = ends(coef, rule)
-    for j in np.flatnonzero(low < high):
+    for j in np.setdiff1d(np.flatnonzero(low < high), inside):
         while low[j] < high[j]:
             way = np.eye(m)[j]
             way[inside] = -np.linalg.solve(hessian[np.ix_(inside, inside)], hessian[inside, j])
             way[np.abs(way) < 1e-12] = 0.0
             if way @ hessian @ way > 1e-8:
-                inside.append(j)
+                inside = [*inside, j]
                 break
             # It depends on those inside: along `way` the fit is constant, and the penalty is linear.
             gain = way @ force(np.sign(coef))
@@ -342,7 +341,7 @@ def one_round(gram, corr, rule, coef):
 
 @pytest.mark.parametrize("dependent", [False, True])
 @pytest.mark.parametrize("seed", range(40))
-def test_one_round_by_hand(seed, dependent):
+def test_rounds_by_hand(seed, dependent):
     """Joined along null directions, followed along broken lines, admitted: just as `_kernels` derives it."""
     rng, m = np.random.default_rng(seed), 8
     Z, y = unit_columns(12, m, seed)
@@ -350,24 +349,28 @@ def test_one_round_by_hand(seed, dependent):
         Z[:, 1] = rng.choice([-1.0, 1.0]) * Z[:, 0]
         Z[:, 3] = Z[:, 0] + Z[:, 2]
         Z[:, 5] = Z[:, 0] - Z[:, 4]
-    Z *= rng.choice([0.5, 1.0, 2.0], m)
+    tied = dependent and seed % 2 == 0  # null directions along which the penalty is constant
+    Z *= 1.0 if tied else rng.choice([0.5, 1.0, 2.0], m)
     gram, corr = Z.T @ Z, Z.T @ y
     often = [0.1, 0.1, 0.8] if dependent else [0.3, 0.3, 0.4]
     rule = rules(
         m,
-        l1=rng.choice([0.0, 0.1, 0.3], m),
+        l1=0.1 if tied else rng.choice([0.0, 0.1, 0.3], m),
         l2=0.0 if dependent else rng.choice([0.0, 0.5], m),
         lower=-rng.choice([0.0, 0.2, INF], m, p=often),
         upper=rng.choice([0.0, 0.2, INF], m, p=often),
     )
-    coef = np.clip(rng.choice([0.0, 0.1, 1.0], m) * rng.standard_normal(m), rule[:, 2], rule[:, 3])
-    work, coefs, rounds = working(gram, corr, rule), np.empty((1, m)), np.zeros(1, dtype=np.int64)
-    k = _kernels.restart(work, m, 0, coef, corr - gram @ coef)
-    k = sequence(work, k, [1.0], coefs, rounds, max_rounds=1)
-    expected, free = one_round(gram, corr, rule, coef)
-    np.testing.assert_allclose(coefs[0], expected, rtol=0, atol=1e-12)
-    assert sorted(work.order[:k]) == free
-    assert rounds[0] == 1
+    coef = rng.choice([0.1, 1.0] if tied else [0.0, 0.1, 1.0], m) * rng.standard_normal(m)
+    coef = np.clip(coef, rule[:, 2], rule[:, 3])
+    expected, free = coef, []
+    for limit in range(1, 4):
+        expected, free = one_round(gram, corr, rule, expected, free)
+        work, coefs, rounds = working(gram, corr, rule), np.empty((1, m)), np.zeros(1, dtype=np.int64)
+        k = _kernels.restart(work, m, 0, coef, corr - gram @ coef)
+        k = sequence(work, k, [1.0], coefs, rounds, max_rounds=limit)
+        np.testing.assert_allclose(coefs[0], expected, rtol=0, atol=1e-12)
+        assert sorted(work.order[:k]) == free
+        assert rounds[0] <= limit
 
 
 @pytest.mark.parametrize(
