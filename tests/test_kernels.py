@@ -483,6 +483,41 @@ def test_null_directions_end_independent():
     assert_factor(work, 10, k)
 
 
+@pytest.mark.parametrize("storage", ["rows", "centred"])
+def test_descent_by_hand(storage):
+    """Epochs of coordinate steps over some columns; the residual is a vector and an offset."""
+    rng = np.random.default_rng(0)
+    n, m, lam = 15, 5, 0.2
+    root = np.sqrt(rng.dirichlet(np.ones(n)))
+    X = oracles.holes(n, m, density=0.5)[0] * root[:, None]
+    shift = root @ X if storage == "centred" else np.zeros(m)
+    norm = np.linalg.norm(X - np.outer(root, shift), axis=0)
+    X, shift = X / norm, shift / norm
+    Z = X - np.outer(root, shift)
+    columns = _kernels.Rows(np.ascontiguousarray(X.T))
+    if storage == "centred":
+        entries = sparse.csc_array(X)
+        columns = _kernels.Centred(entries.data, entries.indices.view(np.uint32), entries.indptr, shift)
+    base = rules(
+        m, l1=[0.2, 1.0, 0.5, 0.1, 0.2], l2=[0.0, 0.5, 0.1, 0.0, 1.0], lower=-0.3, upper=[0.1] + 4 * [INF]
+    )
+    target = rng.standard_normal(n)
+    target -= (target @ root) * root
+    expected = 0.1 * rng.standard_normal(m)
+    coef, features, history = expected.copy(), np.array([3, 0, 4]), np.empty((3, 3))
+    offset = float(shift @ coef)
+    residual = target - Z @ coef - offset * root
+    offset = _kernels.descend(columns, features, base, lam, coef, residual, offset, history)
+    for epoch in range(3):
+        for j in features:
+            pull = Z[:, j] @ (target - Z @ expected)
+            expected[j] = _kernels.coordinate_step(pull, 1.0, expected[j], base[j] * (lam, lam, 1.0, 1.0))
+        np.testing.assert_allclose(history[epoch], expected[features], rtol=0, atol=1e-14)
+    np.testing.assert_allclose(coef, expected, rtol=0, atol=1e-14)
+    np.testing.assert_allclose(residual + offset * root, target - Z @ coef, rtol=0, atol=1e-14)
+    assert (storage == "rows") == (offset == 0.0)
+
+
 @pytest.mark.parametrize("seed", range(5))
 def test_restart_puts_the_solver_anywhere(seed):
     """Coefficients and correlations are taken over; the factor keeps those that are still free."""
