@@ -453,6 +453,70 @@ def test_a_gap_that_no_refinement_closes():
         assert (gaps[0] <= _kernels.EXACT) == np.isfinite(square)
 
 
+@pytest.mark.parametrize("seed", range(8))
+def test_what_rounding_raises_is_taken_back(seed):
+    """Columns that are too nearly alike: the solution is that of the last round which was worth it."""
+    Z, y = unit_columns(12, 8, seed)
+    Z[:, 4:] = Z[:, :4] + 1e-7 * Z[:, 4:]
+    Z /= np.linalg.norm(Z, axis=0)
+    gram, corr, base = Z.T @ Z, Z.T @ y, rules(8)
+    coefs, rounds, work, k = solve(gram, corr, base, [1e-12])
+    assert rounds[0] < 40
+    before, *_ = solve(gram, corr, base, [1e-12], max_rounds=rounds[0] - 1)
+    # That round went on to let features in, which were at zero until then, or nearly settled.
+    np.testing.assert_allclose(coefs, np.where(coefs != 0.0, before, 0.0), rtol=0, atol=1e-6)
+    assert np.count_nonzero(before) > np.count_nonzero(coefs) > 0
+    np.testing.assert_array_equal(work.coef[:8], coefs[0])
+    rounding = 1e-15 * (1.0 + np.abs(coefs).sum())
+    np.testing.assert_allclose(work.grad[:8], corr - gram @ coefs[0], rtol=0, atol=rounding)
+    assert all(_kernels.is_free(work.coef[j], work.rule[j]) for j in work.order[:k])
+    gaps, rss, lams = np.empty(1), np.empty(1), np.array([1e-12])
+    again = working(gram, corr, base)
+    _kernels.solve_sequence(again, 8, 0, float(y @ y), lams, 1000, coefs, gaps, rss, rounds)
+    assert rss[0] == pytest.approx(((y - Z @ coefs[0]) ** 2).sum(), rel=1e-9)
+    assert gaps[0] == pytest.approx(certificate(Z, y, base, 1e-12, coefs[0]), rel=1e-3)
+
+
+def test_what_is_no_number_is_taken_back():
+    """The coefficients are those that the solver started from."""
+    work, coefs, rounds = working(np.eye(2), np.array([np.nan, 0.5]), rules(2)), np.empty((1, 2)), np.zeros(1)
+    work.coef[:2] = 0.25, -0.5
+    sequence(work, 0, [0.1], coefs, rounds.astype(np.int64))
+    np.testing.assert_array_equal(coefs, [[0.25, -0.5]])
+
+
+def jumps(pulls, effects, size):
+    """A state whose features can only jump from 0 to `size` and back, which changes others' pulls.
+
+    ``effects[i, j]`` is what a jump of feature i adds to the pull on j. No Gram matrix does that.
+    """
+    m = len(pulls)
+    gram = 1e-30 * np.eye(m) - np.asarray(effects) / size
+    return working(gram, np.asarray(pulls), rules(m, 0.0, 0.0, 0.0, size))
+
+
+def test_rounds_that_would_go_on_for_ever():
+    """Two features chase each other: after 40 rounds the tolerance for a pull doubles every eight."""
+    pull = 7.9 * _kernels.NOISE
+    for limit, expected in ((1000, 40 + 8 * 3 + 1), (50, 50)):
+        work = jumps([pull, -pull], [[0.0, 2.0 * pull], [-2.0 * pull, 0.0]], 1e-17)
+        coefs, rounds = np.empty((1, 2)), np.zeros(1, dtype=np.int64)
+        sequence(work, 0, [1.0], coefs, rounds, limit)
+        assert rounds[0] == expected
+
+
+def test_an_objective_that_creeps_up_is_taken_back():
+    """Every round raises it by less than its rounding, but not all of them together."""
+    m, size, pull = 8, 1e-3, 2.0 * _kernels.NOISE
+    against = 1.2 * _kernels.NOISE / size
+    effects = (against + pull) * np.eye(m, k=1)  # each draws in the next, against its own target
+    coefs, rounds = np.empty((1, m)), np.zeros(1, dtype=np.int64)
+    for limit, expected in ((1, 1), (3, 3), (100, 0)):
+        sequence(jumps([pull] + (m - 1) * [-against], effects, size), 0, [1.0], coefs, rounds, limit)
+        np.testing.assert_array_equal(coefs[0], np.where(np.arange(m) < expected, size, 0.0))
+    assert rounds[0] == 4
+
+
 @pytest.mark.parametrize("seed", range(10))
 def test_every_round_lowers_the_objective(seed):
     """Stopped after any number of rounds, the solver is no higher than after one round less."""
