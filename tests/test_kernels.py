@@ -406,7 +406,7 @@ def test_a_column_that_is_nearly_a_copy(independent, pull, expected, inside):
 def test_a_pull_within_rounding_moves_nothing(side, other):
     """Nor does one within `KKT` of the penalty; rounding grows with the coefficients of either sign."""
     rounding = _kernels.NOISE * (1.0 + abs(other))
-    for l1 in (0.0625, 1024.0):
+    for l1 in (2.0**-20, 1024.0):
         within = l1 * _kernels.KKT + rounding
         base = rules(2, l1=[0.0, l1])
         for share, moves in ((0.75, False), (1.25, True)):
