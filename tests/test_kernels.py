@@ -193,6 +193,9 @@ def test_features_are_appended_in_blocks(p):
     assert k == p
     assert rounds.max() < 10
     assert_factor(work, m, k)
+    # What is independent is relative to the length of a column.
+    if p == 40:
+        assert solve(1e6 * Z.T @ Z, 1e3 * Z.T @ y, rules(m), [1e2, 1e-6])[3] == p
 
 
 def test_factor_refuses_a_dependent_column():
