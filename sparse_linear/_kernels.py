@@ -695,7 +695,7 @@ def solve_sequence(work, m, k, square, lams, max_rounds, coefs, gaps, rss, round
     k : int
         The size of the factor.
     """
-    scratch = np.empty((4, m + 1))
+    scratch = np.empty((4, m))
     step, force, pull, best = scratch[0], scratch[1], scratch[2], scratch[3]
     features = np.empty(m, dtype=np.int64)
     for index in range(lams.shape[0]):

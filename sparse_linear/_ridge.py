@@ -348,7 +348,7 @@ def exact_spectrum(design, l2):
     held, free = columns[l2 > 0.0], columns[l2 == 0.0]
     if len(held) == 0:
         return Spectrum(0.0, 0.0, basis(free).shape[1], True)
-    explained = basis(free) if len(free) else np.zeros((design.n, 0))
+    explained = basis(free)
     held = held - (held @ explained) @ explained.T
     size = np.sqrt(np.einsum("ij,ij->i", held, held))
     used = size > DEPENDENT
@@ -919,7 +919,7 @@ class KernelSpectrum:
         self.root = np.sqrt(weights)
         self.inner = kernel[np.ix_(rows, rows)] * self.root * self.root[:, None]
         self.columns = loose[rows] * self.root[:, None]
-        self.explained = explained = basis(self.columns.T) if loose.shape[1] else np.zeros((len(rows), 0))
+        self.explained = explained = basis(self.columns.T)
         self.fixed = explained.shape[1]
         half = self.inner - explained @ (explained.T @ self.inner)
         matrix = half - (half @ explained) @ explained.T

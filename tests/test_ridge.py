@@ -299,6 +299,46 @@ def test_the_dual_certificate_bounds_that_of_the_data(shape, lam):
     np.testing.assert_allclose(off, targets @ Z, rtol=0, atol=1e-13)
 
 
+def test_when_the_dual_certificate_spares_a_pass():
+    """Where the worst that `slip` allows is too little for a certificate to see, for all solutions."""
+    design, targets, l2, *_ = setting(np.asarray, (7, 15), 0)
+    factor, lams = _ridge.Dual(design, l2), np.array([0.1, 2.0])
+    factor.prepare(lams)
+    coefs = factor.refined(targets, lams).coefs
+    most = np.sqrt(2.0 * _ridge.ACCURATE * lams / (1.0 / l2).sum())
+    nothing = np.full(targets.shape, np.nan)  # the residuals, which are not looked at
+    found = factor._correlations(coefs, nothing, 0.99 * most, lams)
+    np.testing.assert_allclose(found, lams[:, None] * l2 * coefs + 0.99 * most[:, None], rtol=1e-13)
+    for share in ((0.99, 1.01), (1.01, 0.99)):
+        assert np.isnan(factor._correlations(coefs, nothing, most * share, lams)).all()
+    loose = _ridge.Dual(design, np.where(np.arange(15) == 4, 0.0, l2))
+    assert np.isnan(loose._correlations(coefs, nothing, 0.0 * most, lams)).all()
+
+
+@pytest.mark.parametrize(("solver", "shape"), [("primal", (20, 6)), ("dual", (7, 15))])
+def test_a_correction_that_is_no_number_is_not_made(solver, shape):
+    """What the factor answers to the gradient may overflow; the solution stays as it is."""
+    X, _ = oracles.holes(*shape, seed=0, density=0.7)
+    design = make_design(X, None, False)
+    targets = design.target(np.random.default_rng(0).standard_normal(shape[0]))[1][None]
+    factor = FACTORS[solver](design, np.full(shape[1], 0.5))
+    factor.prepare(np.ones(1))
+    exact, asked = factor.inverse, []
+    expected = factor.refined(targets, np.ones(1)).coefs
+    for answer in (np.inf, -np.inf, np.nan):
+        asked.clear()
+
+        def overflows(rows, lams, answer=answer):
+            asked.append(rows)
+            enough = len(asked) > (1 if solver == "primal" else 2)  # the dual corrects once by its matrix
+            return np.full(rows.shape, answer) if enough else exact(rows, lams)
+
+        factor.inverse = overflows
+        found = factor.refined(targets, np.ones(1))
+        assert found.steps == 1
+        np.testing.assert_allclose(found.coefs, expected, rtol=0, atol=1e-13)
+
+
 def test_the_dual_is_orthogonal_to_the_intercept_at_once():
     """A tiny penalty is alone in the direction of the intercept: rounding there costs no corrections."""
     X, y = oracles.numbers(30, 200, seed=5)
