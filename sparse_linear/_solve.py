@@ -803,6 +803,7 @@ class _QuadraticSolver:
             rows = lams == lam
             with np.errstate(invalid="ignore"):
                 diagonal = np.where(np.isfinite(l2), lam * l2, np.inf)
+            diagonal[diagonal < _kernels.NEGLIGIBLE] = 0.0  # for this lambda, if not for all
             coefs[rows], rounds[rows] = self._without_factor(values[rows], diagonal)
         coefs[:, ~np.isfinite(l2)] = 0.0
         return coefs, *_gaps_on_data(design, values, rules, lams, coefs), rounds
