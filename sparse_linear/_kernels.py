@@ -446,6 +446,7 @@ def _newton(work, m, k, step, force, pull):
             pull[i] = force[i]
         _forward_substitute(work.factor, k, step)
         _back_substitute(work.factor, k, step)
+        whole = dot(step, pull, k)
         length = 1.0  # to the minimum along the line
         while length > 0.0:
             share = length
@@ -469,7 +470,8 @@ def _newton(work, m, k, step, force, pull):
                 break
             stopped = True
             curvature = dot(step, pull, k)
-            length = dot(step, force, k) / curvature if curvature > 0.0 else 0.0
+            # If next to nothing is left of the step, `pull` is rounding of what it was.
+            length = dot(step, force, k) / curvature if curvature > NOISE * whole else 0.0
         kept = 0
         for i in range(k):
             if is_free(coef[order[i]], work.rule[order[i]]):
