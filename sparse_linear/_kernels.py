@@ -472,8 +472,8 @@ def _newton(work, m, k, step, force, pull):
         _back_substitute(work.factor, k, step)
         for i in range(k):
             pull[i] = force[i] - (_ridge_in_factor(work, order[i]) - work.rule[order[i], 1]) * step[i]
-        decrement = dot(step, force, k)
-        length = _to_minimum(step, force, pull, k)
+        whole, decrement = dot(step, pull, k), dot(step, force, k)
+        length = decrement / whole if whole > 0.0 else 0.0  # to the minimum along the line
         while length > 0.0:
             share = length
             for i in range(k):
@@ -495,7 +495,9 @@ def _newton(work, m, k, step, force, pull):
             if not corner:
                 break
             again = True
-            length = _to_minimum(step, force, pull, k)
+            curvature = dot(step, pull, k)
+            # If next to nothing is left of the step, `pull` is rounding of what it was.
+            length = dot(step, force, k) / curvature if curvature > NOISE * whole else 0.0
         kept, before, largest = 0, largest, 0.0
         for i in range(k):
             if is_free(coef[order[i]], work.rule[order[i]]):
@@ -506,13 +508,6 @@ def _newton(work, m, k, step, force, pull):
         again |= decrement > DECREMENT and _rounding(work, m) < largest < 0.9 * before
     _refresh(work, m)
     return k
-
-
-@inner
-def _to_minimum(step, force, pull, k):
-    """How many times `step` it is to the minimum along it; ``pull`` is the Hessian times the step."""
-    curvature = dot(step, pull, k)
-    return dot(step, force, k) / curvature if curvature > 0.0 else 0.0
 
 
 @inner

@@ -407,7 +407,8 @@ def one_round(gram, corr, rule, coef, inside):
 
 
 @pytest.mark.parametrize("dependent", [False, True])
-@pytest.mark.parametrize("seed", range(40))
+# In 60 to 176 the minimum along a broken line lies just at a corner; in 267 rounding is left of a step there.
+@pytest.mark.parametrize("seed", [*range(40), 60, 82, 131, 152, 176, 267])
 def test_rounds_by_hand(seed, dependent):
     """Joined along null directions, followed along broken lines, admitted: just as `_kernels` derives it."""
     rng, m = np.random.default_rng(seed), 8
