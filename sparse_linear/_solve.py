@@ -15,7 +15,7 @@ from sparse_linear import _active_set, _ridge, _working_sets
 from sparse_linear import _compiled as _kernels
 from sparse_linear._design import ColumnSource, Target, make_design
 from sparse_linear._moments import MomentDesign, MomentSource, Sums, scaled_targets
-from sparse_linear._penalty import LARGEST, make_penalty
+from sparse_linear._penalty import make_penalty
 
 # A relative gap below this is rounding: a smaller `tol` cannot be told from it.
 ROUNDING = 1e-13
@@ -855,9 +855,11 @@ def _report(units, solved, lams, penalty, bounded, choice, factor, max_iter, tol
         parts.append(Coefs(used, coef.T))
         intercepts[index] = target.mean - coef @ units.mean[used]
         magnitude = np.abs(coef)
-        # First, since squares of coefficients may overflow; and never infinite, since others are free.
-        paid = np.minimum(lams[index][:, None] * magnitude, LARGEST)
-        penalties = paid @ penalty.l1[used] + 0.5 * np.einsum("ij,ij->i", paid * penalty.l2[used], magnitude)
+        # In an order in which nothing overflows that is not too large in the end.
+        with np.errstate(over="ignore"):
+            roots = np.sqrt(lams[index])[:, None] * (magnitude * np.sqrt(penalty.l2[used]))
+            penalties = lams[index] * (magnitude @ penalty.l1[used])
+            penalties += 0.5 * np.einsum("ij,ij->i", roots, roots)
         with np.errstate(over="ignore"):  # the square of a huge y is infinite, its coefficients are not
             objectives[index] = factor * (0.5 * solution.rss * scale * scale + penalties)
             gaps[index] = factor * solution.gaps * scale * scale

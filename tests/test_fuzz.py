@@ -525,3 +525,13 @@ def test_dual_coefficients_whose_squares_vanish():
     model = sl.Ridge(alpha, fit_intercept=False).fit(X, y)
     residual = y[0] - X[0] @ model.coef_
     assert model.objective_ == pytest.approx(residual**2 + (alpha * model.coef_) @ model.coef_, rel=1e-14)
+
+
+@pytest.mark.parametrize("l1_ratio", [0.0, 0.5, 1.0])
+def test_penalties_that_are_finite_only_as_a_whole(l1_ratio):
+    """An alpha times a coefficient overflows, times a standard deviation it does not."""
+    X, y, alpha = np.array([[2e-3, -1e-3, 3e-3]]), np.array([1e154]), 1e153
+    model = sl.ElasticNet(alpha, l1_ratio=l1_ratio, fit_intercept=False, standardize=True).fit(X, y)
+    exact = oracles.problem(X, y, alpha=alpha, l1_ratio=l1_ratio, fit_intercept=False, standardize=True)
+    assert model.coef_.any()
+    assert model.objective_ == pytest.approx(float(exact.objective(model.coef_)), rel=1e-12)
