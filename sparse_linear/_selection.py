@@ -301,19 +301,31 @@ class Watch:
         self.stopped = threading.Event()
         self.lock = threading.Lock()
         self.begin = self.last = time.monotonic()
+        # When the first units were done, and how many: before, code may have been compiled.
+        self.first: tuple[float, int] | None = None
 
     def __call__(self, count):
         """Report that `count` more units are done."""
         if self.stopped.is_set():
             raise Stopped
+        if not self.verbose:
+            return
         with self.lock:
+            if self.done == self.total:
+                return  # this has been said
             self.done += count
             now = time.monotonic()
-            if self.verbose and (now - self.last >= PAUSE or self.done == self.total):
+            if count and self.first is None:
+                self.first = now, self.done
+            if now - self.last >= PAUSE or self.done == self.total:
                 self.last = now
-                spent = now - self.begin
-                left = spent * (self.total - self.done) / max(self.done, 1)
-                sys.stdout.write(
-                    f"[{self.name}] {self.done} of {self.total} fits, {spent:.1f} s, {left:.1f} s left\n"
-                )
+                spent = f"{now - self.begin:.1f} s{self._left(now)}"
+                sys.stdout.write(f"[{self.name}] {self.done} of {self.total} fits, {spent}\n")
                 sys.stdout.flush()
+
+    def _left(self, now):
+        """How long the rest will take, in words, if it can be told from what was done since the first."""
+        if self.first is None or self.done == self.first[1]:
+            return ""
+        begin, before = self.first
+        return f", {(now - begin) * (self.total - self.done) / (self.done - before):.1f} s left"

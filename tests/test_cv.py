@@ -694,7 +694,16 @@ def test_progress(verbose):
     if not verbose:
         assert out.getvalue() == ""
     else:
-        assert "[ElasticNetCV] 56 of 56 fits" in out.getvalue()  # 2 ratios, 7 alphas, 3 folds and the whole
+        # 2 ratios, 7 alphas, 3 folds and the whole
+        assert out.getvalue().count("[ElasticNetCV] 56 of 56 fits") == 1
+
+
+def test_progress_ends_with_the_last_fit():
+    """A scorer that asks for every candidate whether it is still wanted prints nothing more."""
+    X, y = oracles.numbers(*TALL)
+    with redirect_stdout(io.StringIO()) as out:
+        LassoCV(alphas=50, cv=3, verbose=1, scoring="neg_mean_absolute_error").fit(X, y)
+    assert out.getvalue().count("200 of 200 fits") == 1
 
 
 def test_unconverged_folds_warn_once():
