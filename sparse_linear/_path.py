@@ -582,12 +582,22 @@ def _one_target(X, y):
 
 def make_grid(data, penalty, eps, n_alphas, standardize):
     """An automatic grid of alphas for checked input; leaves in `data` what the fit will use again."""
-    top = 0.0
+    return spaced(largest_alphas(data, penalty, standardize).max(), eps, n_alphas)
+
+
+def largest_alphas(data, penalty, standardize):
+    """The smallest alpha at which all penalised coefficients of a target are zero, for each of them, (q,)."""
+    tops = np.zeros(data.n_targets)
     for index in range(data.n_targets):
         source = data.source(index)
         if source.target.scale > 0.0:
             in_units = penalty.in_units(source.units, source.target.scale, standardize)
-            top = max(top, _active_set.largest_lambda(source, in_units))
+            tops[index] = _active_set.largest_lambda(source, in_units)
+    return tops
+
+
+def spaced(top, eps, n_alphas):
+    """Alphas from `top` down to ``eps * top``, evenly spaced in the logarithm."""
     resolution = np.finfo(np.float64).resolution
     if top <= resolution:
         return np.full(n_alphas, resolution)

@@ -797,7 +797,7 @@ class RidgeCV(RidgeModel):
 
     def _choose(self, engine, alphas, df, errors, tables, dtype, one_column):
         """Set the fitted attributes."""
-        per_target = self.alpha_per_target and not one_column
+        per_target = len(tables) > 1
 
         def pick(values):
             return np.array(values) if per_target else values[0]

@@ -16,7 +16,7 @@ from sklearn.metrics import check_scoring
 from sklearn.model_selection import check_cv
 from sklearn.utils import Bunch
 from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, process_routing
-from sklearn.utils.validation import check_is_fitted, check_X_y, validate_data
+from sklearn.utils.validation import check_is_fitted, check_X_y, column_or_1d, validate_data
 
 Method = TypeVar("Method", bound=Callable[..., Any])
 NOTHING = object()  # stands for a y that is not asked for
@@ -362,6 +362,11 @@ def check_target(y):
     if y.ndim == 2 and y.shape[1] == 0:
         raise ValueError(f"y has no columns (shape {y.shape}); give at least one target.")
     return np.asarray(y, dtype=np.float64)
+
+
+def without_axis(y):
+    """Y, of one dimension if it has one column: with scikit-learn's warning where that takes an axis away."""
+    return column_or_1d(y, warn=True) if y.ndim == 2 and y.shape[1] == 1 else y
 
 
 def canonical(X):

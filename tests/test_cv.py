@@ -43,6 +43,7 @@ from sparse_linear import (
     ElasticNetCV,
     Lasso,
     LassoCV,
+    Moments,
     _active_set,
     _compiled,
     _cv,
@@ -383,8 +384,40 @@ def test_several_targets(n_jobs):
         assert apart.intercept_[target] == pytest.approx(alone.intercept_, abs=1e-13)
         assert apart.best_score_[target] == pytest.approx(alone.best_score_, rel=1e-12)
         assert_array_equal(apart.cv_results_[target]["n_nonzero"], alone.cv_results_["n_nonzero"])
-    column = LassoCV(alphas=5, alpha_per_target=True).fit(X, y[:, None])
-    assert (column.alpha_.shape, column.intercept_.shape) == ((1,), (1,))
+
+
+@pytest.mark.parametrize("alpha_per_target", [False, True])
+def test_a_single_column_has_no_axis(alpha_per_target):
+    """Shapes and warning are scikit-learn's; moments of one column, which has nothing to warn of, the same."""
+    X, y = oracles.numbers(*TALL)
+    expected = LassoCV(alphas=5, alpha_per_target=alpha_per_target).fit(X, y)
+    with pytest.warns(sklearn.exceptions.DataConversionWarning, match="column-vector y"):
+        column = clone(expected).fit(X, y[:, None])
+    with pytest.warns(sklearn.exceptions.DataConversionWarning, match="column-vector y"):
+        theirs = sklearn.linear_model.LassoCV(alphas=5).fit(X, y[:, None])
+    for name in ("alpha_", "intercept_", "coef_", "mse_path_", "alphas_"):
+        assert np.shape(getattr(column, name)) == np.shape(getattr(theirs, name)), name
+    folds = Moments.by_fold([(X, y[:, None])])
+    for model in (column, clone(expected).fit_moments(folds)):
+        for name in ("alpha_", "intercept_", "coef_", "best_index_", "coef_path_", "intercept_path_"):
+            assert np.shape(getattr(model, name)) == np.shape(getattr(expected, name)), name
+        assert isinstance(model.cv_results_, dict)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_every_target_has_its_own_grid(shape):
+    """Targets of another scale have another largest alpha: each fit is that to the target alone."""
+    X, y = oracles.numbers(*SHAPES[shape], seed=12)
+    Y = np.column_stack([y, 1e-6 * (X[:, 0] - X[:, 1] + 0.1 * y), np.ones(len(y))])
+    for ratios in ([1.0], [0.5, 1.0]):
+        model = ElasticNetCV(l1_ratio=ratios, alphas=7, alpha_per_target=True, relax=[0.0, 0.5]).fit(X, Y)
+        assert model.coef_[:2].any(axis=1).all()
+        for target in range(3):
+            alone = clone(model).set_params(alpha_per_target=False).fit(X, Y[:, target])
+            assert_allclose(model.alphas_[target], alone.alphas_, rtol=1e-12)
+            assert_allclose(model.cv_results_[target]["alpha"], alone.cv_results_["alpha"], rtol=1e-12)
+            assert_allclose(model.mse_path_[target], alone.mse_path_, rtol=1e-9, atol=1e-25)
+            assert_allclose(model.coef_[target], alone.coef_, rtol=1e-9, atol=1e-15)
 
 
 # ---------------------------------------------------------------------------------------------
