@@ -388,7 +388,7 @@ def test_several_targets(n_jobs):
 
 @pytest.mark.parametrize("alpha_per_target", [False, True])
 def test_a_single_column_has_no_axis(alpha_per_target):
-    """Shapes and warning are scikit-learn's; moments of one column, which has nothing to warn of, the same."""
+    """Shapes and warning are those of scikit-learn; moments of one column give the same, without a warning."""
     X, y = oracles.numbers(*TALL)
     expected = LassoCV(alphas=5, alpha_per_target=alpha_per_target).fit(X, y)
     with pytest.warns(sklearn.exceptions.DataConversionWarning, match="column-vector y"):
