@@ -377,10 +377,7 @@ class _Judgement:
         if self.name != "neg_mean_squared_error":
             count, spread = held_out
             if count < 2:
-                raise ValueError(
-                    "R^2 is not defined for one row, which is all that a fold of cv holds out; use fewer "
-                    "folds, scoring='neg_mean_squared_error', or cv=None (leave-one-out)."
-                )
+                raise ValueError(f"{_selection.ONE_ROW}, or cv=None (leave-one-out).")
             flat = np.where(errors == 0.0, 1.0, 0.0)  # what scikit-learn says where y is constant
             scores = np.where(spread > 0.0, 1.0 - errors / np.where(spread > 0.0, spread, 1.0), flat)
         return scores if self.per_target else scores.mean(axis=0, keepdims=True)

@@ -388,7 +388,7 @@ def test_several_targets(n_jobs):
 
 @pytest.mark.parametrize("alpha_per_target", [False, True])
 def test_a_single_column_has_no_axis(alpha_per_target):
-    """Shapes and warning are those of scikit-learn; moments of one column give the same, without a warning."""
+    """Shapes and warning are those of scikit-learn; moments of one column give these shapes too."""
     X, y = oracles.numbers(*TALL)
     expected = LassoCV(alphas=5, alpha_per_target=alpha_per_target).fit(X, y)
     with pytest.warns(sklearn.exceptions.DataConversionWarning, match="column-vector y"):
@@ -833,10 +833,21 @@ BAD = [
     ({"criterion": "best"}, ValueError, "criterion must be 'min', '1se' or a callable"),
     ({"n_jobs": 0}, ValueError, "n_jobs must be None, a positive number"),
     ({"n_jobs": "all"}, ValueError, "n_jobs must be None, a positive number"),
-    ({"cv": 1}, ValueError, "n_splits=1"),
+    ({"cv": 1}, ValueError, "cv must be at least 2 folds, got cv=1; give"),
+    ({"cv": True}, ValueError, "cv must be at least 2 folds, got cv=True; give"),
+    ({"cv": 49}, ValueError, "more folds than X has rows, got cv=49, and n_samples=48; give cv=48 at most"),
+    ({"cv": 2.5}, ValueError, "cv must be a number of folds, a splitter or splits; got 2.5"),
+    ({"cv": KFold(60)}, ValueError, "cv, a KFold, cannot split these 48 rows: .*; give other"),
+    (
+        {"cv": GroupKFold(3)},
+        ValueError,
+        r"cv, a GroupKFold, needs to know the groups .* cv=list\(GroupKFold\(...\).split\(X, y, ",
+    ),
+    ({"cv": LeaveOneOut(), "scoring": "r2"}, ValueError, r"R\^2 is not defined for one row, .* scoring=None"),
     ({"cv": [([0, 1], [])]}, ValueError, "Fold 0 of cv has no rows to be judged by"),
     ({"cv": [([0, 1], [2])], "criterion": "1se"}, ValueError, "needs at least two folds"),
-    ({"scoring": "beauty"}, ValueError, "scoring"),
+    ({"scoring": "beauty"}, ValueError, "scoring must be a callable .*, got 'beauty'; .*get_scorer_names"),
+    ({"scoring": 3}, ValueError, "scoring must be a callable .*, got 3; "),
     ({"standardize": "yes"}, TypeError, "standardize must be True or False"),
     ({"alpha_per_target": 1}, TypeError, "alpha_per_target must be True or False"),
     ({"store_fold_coefs": None}, TypeError, "store_fold_coefs must be True or False"),
@@ -856,6 +867,15 @@ def test_bad_parameters(options, error, sentence):
     with pytest.raises(error, match=sentence):
         model.fit(X, y)
     assert set(vars(model)) == set(model.get_params())
+
+
+def test_fewer_rows_than_folds():
+    X, y = oracles.numbers(*TALL)
+    sentence = "got cv=None, which stands for 5, and n_samples=3; give cv=3 at most"
+    with pytest.raises(ValueError, match=sentence):
+        LassoCV().fit(X[:3], y[:3])
+    with pytest.raises(ValueError, match="n_samples=1; give more rows"):
+        LassoCV().fit(X[:1], y[:1])
 
 
 @pytest.mark.parametrize("Estimator", CLASSES)

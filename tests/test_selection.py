@@ -93,8 +93,8 @@ def test_masks_and_repeated_rows():
         ([], r"cv must give at least one pair"),
         (iter([]), r"cv must give at least one pair"),
         ("abc", r"cv must be a number of folds, a splitter or splits; got 'abc'"),
-        (1, r"n_splits=1"),
-        (N + 1, r"n_splits=13 greater than the number of samples"),
+        (1, r"cv must be at least 2 folds, got cv=1"),
+        (N + 1, r"more folds than X has rows, got cv=13, and n_samples=12; give cv=12 at most"),
     ],
 )
 def test_bad_folds(cv, sentence):
