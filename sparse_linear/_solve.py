@@ -1,7 +1,7 @@
 """From data and penalty to solutions: which solver runs, and what is said about its answer.
 
 `select_solver` is the one decision tree, `Data` and `fit` the one way in, `warn_unconverged` the one place
-that warns.
+that warns of gaps.
 """
 
 import warnings
