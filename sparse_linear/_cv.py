@@ -167,7 +167,7 @@ class _Engine:
             _solve.fit(
                 data,
                 penalty,
-                np.tile(alphas, (data.n_targets, 1)),
+                np.tile(alphas, (data.n_targets // len(alphas), 1)),
                 standardize=settings.standardize,
                 max_iter=settings.max_iter,
                 tol=settings.tol,
@@ -182,7 +182,8 @@ class _Engine:
         Parameters
         ----------
         number : int
-        grids : list of ndarray of shape (b,)
+        grids : list of ndarray of shape (q, b) or (1, b)
+            One for each l1_ratio.
         scoring : callable or None
             Maps fold, coefficients, intercepts and predictions to scores; None stands for minus the errors.
         """
@@ -242,7 +243,8 @@ class ElasticNetCV(LinearModel):
     eps : float, default=1e-3
         Ratio of the smallest to the largest alpha of an automatic grid.
     alphas : int or array-like, default=100
-        Number of alphas of an automatic grid (one for each `l1_ratio`), or the alphas themselves.
+        Number of alphas of an automatic grid (one for each `l1_ratio`, and with `alpha_per_target` for each
+        target), or the alphas themselves.
     fit_intercept : bool, default=True
     precompute, copy_X, random_state, selection
         Accepted for compatibility with scikit-learn; they do not change the result.
@@ -277,7 +279,8 @@ class ElasticNetCV(LinearModel):
         penalised ones plus `relax` times those of least squares on the same support; glmnet's gamma is
         ``1 - relax``. Of several, the best is chosen.
     alpha_per_target : bool, default=False
-        Whether each column of y gets its own `alpha` (and `l1_ratio`, `relax`), rather than all the same.
+        Whether each column of y gets its own `alpha` (and `l1_ratio`, `relax`), rather than all the same; an
+        automatic grid is made for each.
     store_fold_coefs : bool, default=False
         Whether the coefficients of all folds are kept.
 
@@ -291,7 +294,7 @@ class ElasticNetCV(LinearModel):
         Of the fit to all rows, as in `ElasticNet`. With relaxation, the last five are those of the penalised
         solution from which `coef_` is made.
     alphas_ : ndarray of shape (n_alphas,) or (n_l1_ratios, n_alphas)
-        Decreasing.
+        Decreasing. Automatic grids with `alpha_per_target` have an axis for the targets before.
     mse_path_ : ndarray of shape (n_l1_ratios, n_alphas, n_folds)
         Mean squared errors on the rows left out (a mean over targets, if they share their alpha). With
         several `relax` there is an axis for them after the first, with `alpha_per_target` one for the
@@ -410,6 +413,7 @@ class ElasticNetCV(LinearModel):
             Dense of any memory order, or CSC/CSR; never copied as a whole. For Dask collections `cv` is a
             number of folds (row i goes to fold i % cv) or a collection that holds each row's fold.
         y : array-like of shape (n_samples,) or (n_samples, n_targets)
+            A single column counts as one dimension, with a warning, as in scikit-learn.
         sample_weight : float or array-like of shape (n_samples,), default=None
             For the fits and for the errors on the rows left out. Zero leaves a row out.
         **params : dict
@@ -423,11 +427,14 @@ class ElasticNetCV(LinearModel):
         -----
         sklearn.exceptions.ConvergenceWarning
             If the certified gap of some fit is larger than `tol` allows.
+        sklearn.exceptions.DataConversionWarning
+            If y has the shape (n_samples, 1).
         """
         if _dask.is_collection(X):
             return self._fit_moments(_dask.folds_of(self.cv, X, y, sample_weight))
         settings, ratios = self._checked_settings()
         X, y = _validation.check_training_data(self, X, y)
+        y = _validation.without_axis(y)
         n, p = X.shape
         weights = _validation.check_sample_weight(sample_weight, n)
         _validation.check_precompute(self.precompute, X, weights, self.fit_intercept)
@@ -438,7 +445,7 @@ class ElasticNetCV(LinearModel):
         scoring = _selection.make_scoring(
             self.scoring, self, routed.scorer.score, X, y, self.alpha_per_target
         )
-        return self._fit(engine, ratios, scoring, X.dtype, y.ndim == 1)
+        return self._fit(engine, ratios, scoring, X.dtype)
 
     @_validation.atomic
     def fit_moments(self, folds: Sequence[Moments]) -> Self:
@@ -464,13 +471,13 @@ class ElasticNetCV(LinearModel):
         whole.describe(self)
         penalties = [self._checked_penalty(whole.n_features, ratio, 1.0 - ratio) for ratio in ratios]
         engine = _Engine.from_sums([fold.sums for fold in folds], penalties, settings)
-        return self._fit(engine, ratios, None, np.float64, whole.n_targets is None)
+        return self._fit(engine, ratios, None, np.float64)
 
-    def _fit(self, engine, ratios, scoring, dtype, one_column):
+    def _fit(self, engine, ratios, scoring, dtype):
         """Fit and judge all folds, choose, and set the fitted attributes."""
         settings = engine.settings
         grids = self._grids(engine, ratios)
-        n_fits = len(ratios) * len(grids[0]) * engine.whole.n_targets * (len(engine.folds) + 1)
+        n_fits = len(ratios) * grids[0].shape[1] * engine.whole.n_targets * (len(engine.folds) + 1)
         watch = _selection.Watch(n_fits, type(self).__name__, self.verbose)
 
         def work(number):
@@ -481,7 +488,7 @@ class ElasticNetCV(LinearModel):
             return engine.judge(number, grids, scoring, self.alpha_per_target, watch)
 
         whole, *judged = _threads.in_threads(work, range(-1, len(engine.folds)), settings.n_threads, watch)
-        self._choose(engine, ratios, grids, whole, judged, dtype, one_column)
+        self._choose(engine, ratios, grids, whole, judged, dtype)
         fits = [fit for some in (whole, *(fold.fits for fold in judged)) for fit in some]
         worst = max(fits, key=lambda fit: fit.relative_gaps.max())
         _solve.warn_unconverged(worst, settings.tol, settings.max_iter, stacklevel=5)
@@ -509,21 +516,23 @@ class ElasticNetCV(LinearModel):
         return settings, _validation.check_reals(self.l1_ratio, "l1_ratio", low=0.0, high=1.0)
 
     def _grids(self, engine, ratios):
-        """The alphas for each l1_ratio."""
+        """The alphas for each l1_ratio: (q, b) if every target has its own, else (1, b)."""
         alphas = 100 if self.alphas is None else self.alphas
         if isinstance(alphas, numbers.Integral):
             count = _validation.check_count(alphas, "alphas")
             eps = _validation.check_grid(self.eps, ratios.min())
             engine.reduce(count)
-            return [
-                _path.make_grid(engine.whole, penalty, eps, count, self.standardize)
-                for penalty in engine.penalties
+            tops = [
+                _path.largest_alphas(engine.whole, penalty, self.standardize) for penalty in engine.penalties
             ]
+            if not self.alpha_per_target:
+                tops = [[some.max()] for some in tops]
+            return [np.array([_path.spaced(top, eps, count) for top in some]) for some in tops]
         alphas = _validation.decreasing(alphas)
         engine.reduce(len(alphas))
-        return [alphas] * len(ratios)
+        return [alphas[None]] * len(ratios)
 
-    def _choose(self, engine, ratios, grids, whole, judged, dtype, one_column):
+    def _choose(self, engine, ratios, grids, whole, judged, dtype):
         """Set the fitted attributes."""
         relax = engine.settings.relax
         errors = np.stack([fold.errors for fold in judged], axis=-1)  # (ratios, relax, q, b, folds)
@@ -537,14 +546,14 @@ class ElasticNetCV(LinearModel):
                 {
                     "l1_ratio": np.repeat(ratios, len(relax) * b),
                     "relax": np.tile(np.repeat(relax, b), len(ratios)),
-                    "alpha": np.concatenate([np.tile(alphas, len(relax)) for alphas in grids]),
+                    "alpha": np.concatenate([np.tile(grid[group % len(grid)], len(relax)) for grid in grids]),
                     "n_nonzero": np.concatenate([np.tile(size, len(relax)) for size in sizes]),
                 },
                 scores[:, :, group].reshape(-1, len(judged)),
             )
             tables.append(table)
             chosen.append(_selection.choose(self.criterion, table, ("l1_ratio", "relax")))
-        per_target = self.alpha_per_target and not one_column
+        per_target = n_groups > 1
 
         def pick(values):
             return np.array(values) if per_target else values[0]
@@ -557,11 +566,14 @@ class ElasticNetCV(LinearModel):
             [float(table["mean_test_score"][at]) for table, at in zip(tables, chosen, strict=True)]
         )
         self.cv_results_ = tables if per_target else tables[0]
-        self.alphas_ = grids[0] if len(ratios) == 1 or self._own_alphas else np.array(grids)
+        alphas = np.stack(grids, axis=1)  # (q or 1, ratios, b)
+        alphas = alphas[:, 0] if len(ratios) == 1 or self._own_alphas else alphas
+        self.alphas_ = alphas if len(alphas) > 1 else alphas[0]
         errors = errors if self.alpha_per_target else errors.mean(axis=2, keepdims=True)
         self.mse_path_ = np.squeeze(np.moveaxis(errors, 2, 0))
         places = [np.unravel_index(at, (len(ratios), len(relax), b)) for at in chosen]
         q = engine.whole.n_targets
+        one_column = q == 1  # also as an axis of y, for which scikit-learn's classes have no place either
         places = places if len(places) == q else places * q
         paths = {
             ratio: list(engine.candidates(engine.whole, whole[ratio], engine.penalties[ratio]))

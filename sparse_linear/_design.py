@@ -39,6 +39,10 @@ NO_FEATURES = np.empty(0, dtype=np.int64)
 OFFSET = 1e4
 
 
+# Floating-point errors of squares that overflow, which `make_units` puts into a sentence.
+UNSAID: Any = {"over": "ignore", "invalid": "ignore"}
+
+
 class Units(NamedTuple):
     """The scale in which the solvers work: column ``j`` is ``(x_j - mean_j) / norm_j``."""
 
@@ -60,6 +64,11 @@ class Target(NamedTuple):
 
 def make_units(mean, square, count):
     """Units from weighted means and weighted mean squares about them; `count` is the number of rows."""
+    if not np.isfinite(square).all():
+        at = int(np.argmax(~np.isfinite(square)))
+        raise ValueError(
+            f"X must hold values below 1e150, but the squares of column {at} overflow; divide it."
+        )
     norm = np.sqrt(square)
     constant = norm <= CONSTANT * np.abs(mean) if count > 1 else np.ones(len(norm), dtype=bool)
     constant |= square < np.finfo(np.float64).tiny  # what is left of the squares has lost its digits
@@ -215,6 +224,7 @@ class DenseDesign(_Design):
     """X is an ndarray, in any memory order."""
 
     @cached_property
+    @np.errstate(**UNSAID)
     def units(self):
         """`Units` of the columns, from products of X itself where that costs no digits.
 

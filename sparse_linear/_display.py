@@ -112,7 +112,7 @@ def chosen_table(model, target=0):
     """The rows of `cv_results_` that differ from the choice in alpha only, with decreasing alpha."""
     table = getattr(model, "cv_results_", None)
     if isinstance(table, list):
-        table = table[0 if len(table) == 1 else target]
+        table = of_target(table, target, 0)
     if not isinstance(table, dict):
         remedy = "fit it without store_cv_results" if table is not None else "use LassoCV, say"
         raise ValueError(f"{type(model).__name__} holds no table of mean scores (cv_results_); {remedy}.")
@@ -125,7 +125,7 @@ def chosen_table(model, target=0):
 
 def tried_alphas(model, target=0):
     """The alphas from which that of a fitted model was chosen, for the chosen l1_ratio."""
-    each = np.ndim(model.alphas_) > 1  # a grid for each l1_ratio
+    each = np.ndim(model.alphas_) > 1  # a grid for each l1_ratio, or target
     return chosen_table(model, target)["alpha"] if each else model.alphas_
 
 

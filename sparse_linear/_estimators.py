@@ -628,19 +628,19 @@ class RidgeModel(LinearModel):
     @property
     def rank_(self) -> int:
         """Rank of the weighted, centred data."""
-        return self._conditioning.spectrum().rank
+        return int(self._conditioning.spectrum().rank)
 
     @property
     def condition_number_(self) -> float:
         """Condition number of the data."""
-        return self._conditioning.spectrum().condition()
+        return float(self._conditioning.spectrum().condition())
 
     @property
     def penalised_condition_number_(self) -> PerTarget:
         """Condition number of the data with the penalty, one for each alpha."""
         spectrum = self._conditioning.spectrum()
         if np.ndim(self._fitted_alphas) == 0:
-            return spectrum.condition(self._fitted_alphas)
+            return float(spectrum.condition(self._fitted_alphas))
         return np.array([spectrum.condition(alpha) for alpha in self._fitted_alphas])
 
 

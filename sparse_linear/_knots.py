@@ -26,6 +26,10 @@ from sparse_linear import _compiled as _kernels
 BELOW = 1e-9
 # A correlation that approaches its threshold more slowly than this share of it stays where it is.
 PARALLEL = 1e-9
+# Below this share of the first knot, the path of data that are interpolated goes where rounding leads it.
+ROUNDING = 1e-13
+# The penalty where any will do.
+RESOLUTION = np.finfo(np.float64).resolution
 
 
 class Knot(NamedTuple):
@@ -140,26 +144,37 @@ class _Piece:
         return max(self.rss - 2.0 * linear + quadratic, 0.0)
 
 
-def lambda_for_size(source, penalty, size):
+def lambda_for_size(source, penalty, size, lowest=0.0):
     """The smallest lambda down to which no more than `size` coefficients have been non-zero.
 
-    It lies above the knot where the next feature enters, by more than rounding; 0 if none does.
+    It lies above the knot where the next feature enters, by more than rounding. If none does, it is `lowest`;
+    but there is no smallest one where only lambda = 0 has larger solutions (the shortest of many, of wide
+    data): then it is half the last knot.
     """
-    before = None
-    for knot in knots(source, penalty, 0.0):
+    top = before = None
+    for knot in knots(source, penalty, lowest):
+        top = knot.lam if top is None else top
+        if knot.lam <= ROUNDING * top:
+            break
         if len(np.union1d(knot.free, np.flatnonzero(knot.coef))) > size and before is not None:
             return before.lam * (1.0 + 0.1 * BELOW)
         before = knot
-    return 0.0
+    if lowest > 0.0 or np.count_nonzero(~penalty.excluded) <= size:
+        return lowest
+    # Without any correlation there is no knot, and any penalty will do.
+    return RESOLUTION if before is None else 0.5 * before.lam
 
 
 def lambda_for_norm(source, penalty, norm):
     """The lambda at which the l1 penalty (for lambda 1) is `norm`; 0 if it is never reached."""
-    before, size_before = None, 0.0
+    top, before, size_before = None, None, 0.0
     for knot in knots(source, penalty, 0.0):
+        top = knot.lam if top is None else top
         size = penalty.l1 @ np.abs(knot.coef)
         if size >= norm and before is not None:
             share = (norm - size_before) / (size - size_before) if size > size_before else 1.0
             return before.lam + share * (knot.lam - before.lam)
+        if knot.lam <= ROUNDING * top:
+            break
         before, size_before = knot, size
     return 0.0

@@ -243,6 +243,7 @@ class Sums(NamedTuple):
         return cls(count, float(weight), mean_x, mean_y, xx, xy, yy, rest_x)
 
     @classmethod
+    @np.errstate(**_design.UNSAID)
     def from_data(cls, X, Y, weights):
         """Sums of a whole data set, a block of rows at a time.
 
@@ -396,6 +397,7 @@ class FoldSums(NamedTuple):
         return cls(train, parts, Sums.total(parts), np.ones(len(parts[0].mean_y)))
 
 
+@np.errstate(**_design.UNSAID)
 def fold_moments(X, Y, weights, folds):
     """Sums of the rows that each fold is fitted on, and of those that it is judged by.
 
@@ -507,7 +509,8 @@ def _of_pieces(X, Y, weights, pieces, count):
     def work(piece):
         label, rows = piece
         read = Sums.from_dense if isinstance(rows, slice) else Sums.from_rows
-        return label, read(X[rows], Y[rows], weights[rows])
+        with np.errstate(**_design.UNSAID):  # each thread has its own
+            return label, read(X[rows], Y[rows], weights[rows])
 
     found = [Sums.empty(X.shape[1], Y.shape[1])] * count
     for label, part in in_order(work, pieces) if len(pieces) > 1 else map(work, pieces):
@@ -530,6 +533,7 @@ class MomentDesign:
         vanish.
     """
 
+    @np.errstate(**_design.UNSAID)
     def __init__(self, moments, fit_intercept, units=None, unit_y=1.0):
         self.moments = moments
         self.fit_intercept = fit_intercept

@@ -150,7 +150,7 @@ def enet_path(
         Limit of active-set rounds for each alpha.
     max_features : int, default=None
         End the path where more coefficients would become non-zero, at exactly that alpha (see `alpha_for`);
-        only with ``l1_ratio=1``.
+        only with ``l1_ratio=1``, and not less than the number of features with a penalty weight of 0.
 
     Returns
     -------
@@ -208,9 +208,9 @@ def enet_path(
     if max_features is not None:
         if l1_ratio != 1.0:
             raise ValueError(f"max_features needs l1_ratio=1 (the Lasso), got l1_ratio={l1_ratio:g}.")
-        last = _alpha_for(
-            data, penalty, standardize, _validation.check_count(max_features, "max_features"), None
-        )
+        size = _validation.check_count(max_features, "max_features")
+        _check_size(size, "max_features", data, penalty)
+        last = _alpha_for(data, penalty, standardize, size, None, alphas[-1])
         if last > alphas[-1]:
             alphas = np.append(alphas[alphas > last], last)
     result = _solve.fit(
@@ -487,8 +487,10 @@ def alpha_for(
     X : {array-like, sparse matrix} of shape (n_samples, n_features)
     y : array-like of shape (n_samples,)
     n_nonzero : int
-        Number of non-zero coefficients: the answer is the alpha (give or take 1e-10 of it) at which one more
-        is about to enter for the first time.
+        Largest number of non-zero coefficients: the answer is the alpha (give or take 1e-10 of it) at which
+        one more is about to enter for the first time. If one does so at alpha = 0 only, as in the shortest of
+        all interpolations of wide data, it is half the last alpha at which something changes. Not less than
+        the number of features with a penalty weight of 0.
     l1_norm : float
         The budget ``C`` of the constrained form: minimise the squared error subject to
         :math:`\sum_j p_j |w_j| \le C` (times the standard deviations of the columns, with `standardize`).
@@ -499,7 +501,9 @@ def alpha_for(
     Returns
     -------
     float
-        0 if no alpha has a model that large: then least squares is what was asked for.
+        0 if no alpha, nor least squares, has a model larger than that; for `l1_norm`, if no positive alpha
+        has (of wide data, the solutions for small alphas keep to the budget, the shortest one for alpha = 0
+        need not).
 
     See Also
     --------
@@ -539,18 +543,30 @@ def alpha_for(
     )
     data = _solve.Data(X, y[:, None], _validation.check_sample_weight(sample_weight, n), fit_intercept)
     data.prepare(penalty, 100)
+    if n_nonzero is not None:
+        _check_size(n_nonzero, "n_nonzero", data, penalty)
     return float(_alpha_for(data, penalty, standardize, n_nonzero, l1_norm))
 
 
-def _alpha_for(data, penalty, standardize, n_nonzero, l1_norm):
-    """`alpha_for` for checked input."""
+def _check_size(size, name, data, penalty):
+    """Refuse a number of coefficients that no alpha keeps to."""
+    always = np.count_nonzero((penalty.l1 == 0.0) & ~penalty.excluded & ~data.units.constant)
+    if size < always:
+        raise ValueError(
+            f"{name} must be at least {always}, the number of features with penalty_weights of 0, which are "
+            f"in the models for all alphas; got {size}."
+        )
+
+
+def _alpha_for(data, penalty, standardize, n_nonzero, l1_norm, lowest=0.0):
+    """`alpha_for` for checked input; of sizes, the search ends at `lowest`."""
     source = data.source(0)
     scale = source.target.scale
     if scale == 0.0:
         return 0.0
     in_units = penalty.in_units(source.units, scale, standardize)
     if l1_norm is None:
-        return _knots.lambda_for_size(source, in_units, n_nonzero)
+        return _knots.lambda_for_size(source, in_units, n_nonzero, lowest)
     return _knots.lambda_for_norm(source, in_units, l1_norm / scale**2)
 
 
@@ -566,12 +582,22 @@ def _one_target(X, y):
 
 def make_grid(data, penalty, eps, n_alphas, standardize):
     """An automatic grid of alphas for checked input; leaves in `data` what the fit will use again."""
-    top = 0.0
+    return spaced(largest_alphas(data, penalty, standardize).max(), eps, n_alphas)
+
+
+def largest_alphas(data, penalty, standardize):
+    """The smallest alpha at which all penalised coefficients of a target are zero, for each of them, (q,)."""
+    tops = np.zeros(data.n_targets)
     for index in range(data.n_targets):
         source = data.source(index)
         if source.target.scale > 0.0:
             in_units = penalty.in_units(source.units, source.target.scale, standardize)
-            top = max(top, _active_set.largest_lambda(source, in_units))
+            tops[index] = _active_set.largest_lambda(source, in_units)
+    return tops
+
+
+def spaced(top, eps, n_alphas):
+    """Alphas from `top` down to ``eps * top``, evenly spaced in the logarithm."""
     resolution = np.finfo(np.float64).resolution
     if top <= resolution:
         return np.full(n_alphas, resolution)

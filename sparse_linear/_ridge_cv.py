@@ -400,10 +400,7 @@ class _Judgement:
         if self.name != "neg_mean_squared_error":
             count, spread = held_out
             if count < 2:
-                raise ValueError(
-                    "R^2 is not defined for one row, which is all that a fold of cv holds out; use fewer "
-                    "folds, scoring='neg_mean_squared_error', or cv=None (leave-one-out)."
-                )
+                raise ValueError(f"{_selection.ONE_ROW}, or cv=None (leave-one-out).")
             flat = np.where(errors == 0.0, 1.0, 0.0)  # what scikit-learn says where y is constant
             scores = np.where(spread > 0.0, 1.0 - errors / np.where(spread > 0.0, spread, 1.0), flat)
         return scores if self.per_target else scores.mean(axis=0, keepdims=True)
@@ -823,7 +820,7 @@ class RidgeCV(RidgeModel):
 
     def _choose(self, engine, alphas, df, errors, tables, dtype, one_column):
         """Set the fitted attributes."""
-        per_target = self.alpha_per_target and not one_column
+        per_target = len(tables) > 1
 
         def pick(values):
             return np.array(values) if per_target else values[0]

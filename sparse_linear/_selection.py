@@ -4,6 +4,7 @@ A *candidate* is one setting of the parameters under comparison (an alpha, with 
 are scikit-learn's: higher is better, and without `scoring` it is minus the mean squared error.
 """
 
+import numbers
 import sys
 import threading
 import time
@@ -12,10 +13,18 @@ from typing import NamedTuple
 import numpy as np
 from sklearn import config_context, get_config
 from sklearn.base import BaseEstimator, RegressorMixin
-from sklearn.metrics import check_scoring
 from sklearn.model_selection import check_cv
 
+from sparse_linear import _validation
+
 CRITERIA = ("min", "1se")
+# The number of folds that cv=None stands for.
+N_FOLDS = 5
+# What is said of R² on a single row; a remedy or two follow.
+ONE_ROW = (
+    "R^2 is not defined for one row, which is all that a fold of cv holds out; use fewer folds, "
+    "scoring='neg_mean_squared_error'"
+)
 # Seconds between two reports of progress.
 PAUSE = 1.0
 
@@ -54,10 +63,7 @@ def make_folds(cv, X, y, sample_weight, params):
     """
     n = X.shape[0]
     folds = []
-    if isinstance(cv, str):
-        raise ValueError(f"cv must be a number of folds, a splitter or splits; got {cv!r}.")
-    listed = np.iterable(cv) and not hasattr(cv, "split")
-    for number, pair in enumerate(cv if listed else check_cv(cv).split(X, y, **params)):
+    for number, pair in enumerate(_splits(cv, X, y, params)):
         if not isinstance(pair, (tuple, list, np.ndarray)) or len(pair) != 2:
             raise ValueError(f"Fold {number} of cv must be a pair (train, test) of rows, got {pair!r:.60}.")
         train, test = (_rows(part, n, number) for part in pair)
@@ -73,6 +79,45 @@ def make_folds(cv, X, y, sample_weight, params):
     if not folds:
         raise ValueError(f"cv must give at least one pair of train and test rows, got none from {cv!r:.60}.")
     return folds
+
+
+def _splits(cv, X, y, params):
+    """Pairs of train and test rows, from anything that scikit-learn takes as `cv`."""
+    n = X.shape[0]
+    whole = isinstance(cv, numbers.Integral)
+    if cv is None or whole:
+        count = int(cv) if whole else N_FOLDS
+        if count < 2:
+            raise ValueError(f"cv must be at least 2 folds, got cv={cv!r}; give a larger number, or splits.")
+        if count > n:
+            given = f"cv={count}" if whole else f"cv=None, which stands for {count}"
+            remedy = f"give cv={n} at most, or more rows" if n > 1 else "give more rows"
+            raise ValueError(
+                f"cv must not be more folds than X has rows, got {given}, and n_samples={n}; {remedy}."
+            )
+        cv = check_cv(count)
+    elif isinstance(cv, str) or not (np.iterable(cv) or hasattr(cv, "split")):
+        raise ValueError(f"cv must be a number of folds, a splitter or splits; got {cv!r:.60}.")
+    if not hasattr(cv, "split"):
+        yield from cv
+        return
+    try:
+        yield from cv.split(X, y, **params)
+    except ValueError as error:
+        raise ValueError(_complaint(cv, n, params, error)) from error
+
+
+def _complaint(cv, n, params, error):
+    """Why a splitter refuses, in one sentence."""
+    name = type(cv).__name__
+    if "'groups'" in str(error) and params.get("groups") is None:
+        return (
+            f"cv, a {name}, needs to know the groups of the rows: give "
+            f"cv=list({name}(...).split(X, y, groups)), or call "
+            "sklearn.set_config(enable_metadata_routing=True) and pass groups to fit."
+        )
+    said = str(error).rstrip(".")
+    return f"cv, a {name}, cannot split these {n} rows: {said}; give other splits, or more rows."
 
 
 def _rows(given, n, number):
@@ -119,6 +164,8 @@ class Scoring:
     ----------
     scorer : callable
         As `sklearn.metrics.check_scoring` returns it.
+    rows : int
+        How many it needs.
     params : dict
         What it gets beside X and y; entries with one row for each of X are cut to the rows of the fold.
     X, y : the data, y as it was given
@@ -126,8 +173,9 @@ class Scoring:
         Whether targets are scored one by one, rather than all together.
     """
 
-    def __init__(self, scorer, params, X, y, per_target):
+    def __init__(self, scorer, rows, params, X, y, per_target):
         self.scorer = scorer
+        self.rows = rows
         self.params = params
         self.X, self.y = X, y
         self.per_target = per_target
@@ -139,6 +187,8 @@ class Scoring:
         A scorer may be slow, so `watch` is asked before each candidate whether the scores are still wanted.
         """
         n = len(self.y)
+        if len(fold.test) < self.rows:
+            raise ValueError(f"{ONE_ROW}, or scoring=None.")
         X, y = self.X[fold.test], self.y[fold.test]
         params = {
             name: np.asarray(value)[fold.test] if np.shape(value)[:1] == (n,) else value
@@ -168,7 +218,8 @@ def make_scoring(scoring, owner, params, X, y, per_target):
         raise ValueError(
             f"scoring must be one scorer, its name or a callable, got {scoring!r:.60}; choose one of several."
         )
-    return Scoring(check_scoring(owner, scoring=scoring), params, X, y, per_target)
+    rows = 2 if isinstance(scoring, str) and scoring == "r2" else 1
+    return Scoring(_validation.check_scorer(owner, scoring), rows, params, X, y, per_target)
 
 
 def _score(scorer, model, X, y, where, params):
@@ -301,19 +352,31 @@ class Watch:
         self.stopped = threading.Event()
         self.lock = threading.Lock()
         self.begin = self.last = time.monotonic()
+        # When the first units were done, and how many: before, code may have been compiled.
+        self.first: tuple[float, int] | None = None
 
     def __call__(self, count):
         """Report that `count` more units are done."""
         if self.stopped.is_set():
             raise Stopped
+        if not self.verbose:
+            return
         with self.lock:
+            if self.done == self.total:
+                return  # this has been said
             self.done += count
             now = time.monotonic()
-            if self.verbose and (now - self.last >= PAUSE or self.done == self.total):
+            if count and self.first is None:
+                self.first = now, self.done
+            if now - self.last >= PAUSE or self.done == self.total:
                 self.last = now
-                spent = now - self.begin
-                left = spent * (self.total - self.done) / max(self.done, 1)
-                sys.stdout.write(
-                    f"[{self.name}] {self.done} of {self.total} fits, {spent:.1f} s, {left:.1f} s left\n"
-                )
+                spent = f"{now - self.begin:.1f} s{self._left(now)}"
+                sys.stdout.write(f"[{self.name}] {self.done} of {self.total} fits, {spent}\n")
                 sys.stdout.flush()
+
+    def _left(self, now):
+        """How long the rest will take, in words, if it can be told from what was done since the first."""
+        if self.first is None or self.done == self.first[1]:
+            return ""
+        begin, before = self.first
+        return f", {(now - begin) * (self.total - self.done) / (self.done - before):.1f} s left"

@@ -1,7 +1,7 @@
 """From data and penalty to solutions: which solver runs, and what is said about its answer.
 
 `select_solver` is the one decision tree, `Data` and `fit` the one way in, `warn_unconverged` the one place
-that warns.
+that warns of gaps.
 """
 
 import warnings
@@ -64,7 +64,8 @@ class Choice(NamedTuple):
     moments: bool  # whether X is reduced to its moments first
     reason: str
     limit: float = np.inf  # of iterations, if something else takes over after that many
-    after: object = None  # the Choice that takes over
+    after: Any = None  # the Choice that takes over
+    aside: str = ""  # of a solver that a user asked for, and did not get
 
 
 class Data:
@@ -177,7 +178,8 @@ class Data:
         design, used = self.design, ~penalty.excluded
         l1 = bool((used & (penalty.l1 > 0.0)).any() and lams.any())
         if design is None:
-            return Choice("active set", True, "exact active-set solver with coordinate steps, on moments")
+            choice = Choice("active set", True, "exact active-set solver with coordinate steps, on moments")
+            return _beside(choice, wish, "which is not for moments")
         is_sparse = sparse.issparse(design.X)
         return select_solver(
             Problem(
@@ -255,6 +257,35 @@ def select_solver(problem):
     -------
     Choice
     """
+    choice = _best(problem)
+    after = choice.after and _with_aside(choice.after, problem)
+    return _with_aside(choice, problem)._replace(after=after)
+
+
+def _with_aside(choice, problem):
+    """A choice with what is to be said if a user asked for another solver."""
+    wish, solver = problem.wish, choice.solver
+    if wish in ("sag", "saga", "lbfgs"):
+        return _beside(choice, wish, "which stops at a tolerance")
+    if solver in {"cholesky": ("cholesky", "dual"), "svd": ("svd",)}.get(wish, ("cg", "lsmr")):
+        return choice
+    if solver == "active set":
+        return _beside(choice, wish, "which knows no bounds")
+    if wish == "svd":
+        return _beside(choice, wish, "which would make X dense")
+    if wish == "cholesky":
+        why = "whose factor takes longer, or more memory" if solver == "cg" else "which needs a penalty"
+        return _beside(choice, wish, why)
+    return _beside(choice, wish, "which needs a penalty" if problem.sparse else "which is for sparse X")
+
+
+def _beside(choice, wish, why):
+    """A choice with the reason why a user got it for another one."""
+    return choice if wish == "auto" else choice._replace(aside=f"; not solver={wish!r}, {why}")
+
+
+def _best(problem):
+    """The choice, without a word on what was asked for."""
     n, p = problem.n, problem.p
     if problem.l1 or problem.bounded:
         what = "exact active-set solver with coordinate steps"
@@ -262,7 +293,8 @@ def select_solver(problem):
         # a working set W.
         tall = p <= 64 or (n >= 2 * p and (p <= 128 or (p <= 1024 and problem.n_lams >= 10)))
         if tall and not problem.far:
-            return Choice("active set", True, f"{what}, on the moments of X because X is tall (n={n}, p={p})")
+            shape = "is tall" if n >= 2 * p else "has few columns"
+            return Choice("active set", True, f"{what}, on the moments of X because X {shape} (n={n}, p={p})")
         return Choice("active set", False, f"{what}, on working sets of the columns of X (n={n}, p={p})")
     if not problem.penalised:
         if problem.sparse and (p > n or problem.far):
@@ -763,7 +795,8 @@ class _QuadraticSolver:
             solver, name = "lsmr", "LSMR iterations"
         elif self.data.design.p > LARGEST_QR:
             solver, name = "svd", "singular values of X"
-        self.choice = Choice(solver, False, f"{name}: the normal equations are singular to working precision")
+        reason = f"{name}: the normal equations are singular to working precision"
+        self.choice = Choice(solver, False, reason, aside=self.choice.aside)
         self.factor = None
 
     def solve(self, targets, lams, rules, corrs, which):
@@ -880,7 +913,7 @@ def _report(units, solved, lams, penalty, bounded, choice, factor, max_iter, tol
         relative,
         n_iters,
         choice.solver in ("active set", "lsmr", "cg"),
-        choice.reason,
+        choice.reason + choice.aside,
         tuple(statuses),
     )
 

@@ -12,11 +12,11 @@ from typing import Any, TypeVar, cast
 import numpy as np
 from scipy import sparse
 from sklearn import get_config
-from sklearn.metrics import check_scoring
+from sklearn.metrics import check_scoring, get_scorer_names
 from sklearn.model_selection import check_cv
 from sklearn.utils import Bunch
 from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, process_routing
-from sklearn.utils.validation import check_is_fitted, check_X_y, validate_data
+from sklearn.utils.validation import check_is_fitted, check_X_y, column_or_1d, validate_data
 
 Method = TypeVar("Method", bound=Callable[..., Any])
 NOTHING = object()  # stands for a y that is not asked for
@@ -253,7 +253,7 @@ def check_training_data(estimator, X, y, single=False, reset=True):
     without `reset`, X must have the columns of the fit before.
     """
     if not reset or not _is_ready(X, y) or (single and y.ndim != 1):
-        with _plain_words(X, y, type(estimator).__name__):
+        with _plain_words(X, y, type(estimator).__name__, single):
             X, y = validate_data(
                 estimator, X, y, reset=reset, multi_output=not single, y_numeric=True, **_X_RULES
             )
@@ -296,7 +296,7 @@ def check_path_data(X, y):
 
 
 @contextlib.contextmanager
-def _plain_words(X, y=NOTHING, caller=""):
+def _plain_words(X, y=NOTHING, caller="", single=False):
     """Say what scikit-learn's checks find in one sentence, with where it is and what to do."""
     try:
         yield
@@ -309,6 +309,8 @@ def _plain_words(X, y=NOTHING, caller=""):
                 f"X and y must have the same number of rows, got inconsistent numbers {np.shape(X)[0]} and "
                 f"{np.shape(y)[0]}."
             )
+        if sentence is None and single and np.ndim(y) == 2 and np.shape(y)[1] > 1:
+            sentence = f"y must have one column for {caller}, got shape {np.shape(y)}; fit a model to each."
         if sentence is None:
             raise
         raise ValueError(sentence) from error
@@ -338,7 +340,8 @@ def _complaint(name, given):
             except TypeError:
                 return None  # the conversion says it best
             except ValueError:
-                found = f"{entry!r}{_column(given, at)}"
+                plain = entry.item() if isinstance(entry, np.generic) else entry
+                found = f"{plain!r}{_column(given, at)}"
                 return f"{name} must hold numbers, but holds {found}: encode text as numbers, or drop it."
         entries = entries.astype(np.float64)
     if entries.dtype.kind == "f" and not np.isfinite(entries).all():
@@ -362,6 +365,11 @@ def check_target(y):
     if y.ndim == 2 and y.shape[1] == 0:
         raise ValueError(f"y has no columns (shape {y.shape}); give at least one target.")
     return np.asarray(y, dtype=np.float64)
+
+
+def without_axis(y):
+    """Y, of one dimension if it has one column: with scikit-learn's warning where that takes an axis away."""
+    return column_or_1d(y, warn=True) if y.ndim == 2 and y.shape[1] == 1 else y
 
 
 def canonical(X):
@@ -437,6 +445,16 @@ def check_prediction_data(estimator, X):
 # ---------------------------------------------------------------------------------------------
 
 
+def check_scorer(owner, scoring):
+    """The scorer of a name, or a callable, as scikit-learn makes it."""
+    if not callable(scoring) and scoring not in get_scorer_names():
+        raise ValueError(
+            f"scoring must be a callable or the name of one of scikit-learn's scorers, got {scoring!r:.60}; "
+            "sklearn.metrics.get_scorer_names() lists them."
+        )
+    return check_scoring(owner, scoring=scoring)
+
+
 def make_router(owner, cv, scoring):
     """Who gets what of the metadata passed to ``owner.fit``."""
     router = MetadataRouter(owner=owner).add_self_request(owner)
@@ -444,7 +462,7 @@ def make_router(owner, cv, scoring):
     splitter = cv if hasattr(cv, "split") else check_cv(None)
     router.add(splitter=splitter, method_mapping=MethodMapping().add(caller="fit", callee="split"))
     if scoring is not None:
-        scorer = check_scoring(owner, scoring=scoring)
+        scorer = check_scorer(owner, scoring)
         router.add(scorer=scorer, method_mapping=MethodMapping().add(caller="fit", callee="score"))
     return router
 

@@ -43,6 +43,7 @@ from sparse_linear import (
     ElasticNetCV,
     Lasso,
     LassoCV,
+    Moments,
     _active_set,
     _compiled,
     _cv,
@@ -383,8 +384,40 @@ def test_several_targets(n_jobs):
         assert apart.intercept_[target] == pytest.approx(alone.intercept_, abs=1e-13)
         assert apart.best_score_[target] == pytest.approx(alone.best_score_, rel=1e-12)
         assert_array_equal(apart.cv_results_[target]["n_nonzero"], alone.cv_results_["n_nonzero"])
-    column = LassoCV(alphas=5, alpha_per_target=True).fit(X, y[:, None])
-    assert (column.alpha_.shape, column.intercept_.shape) == ((1,), (1,))
+
+
+@pytest.mark.parametrize("alpha_per_target", [False, True])
+def test_a_single_column_has_no_axis(alpha_per_target):
+    """Shapes and warning are those of scikit-learn; moments of one column give these shapes too."""
+    X, y = oracles.numbers(*TALL)
+    expected = LassoCV(alphas=5, alpha_per_target=alpha_per_target).fit(X, y)
+    with pytest.warns(sklearn.exceptions.DataConversionWarning, match="column-vector y"):
+        column = clone(expected).fit(X, y[:, None])
+    with pytest.warns(sklearn.exceptions.DataConversionWarning, match="column-vector y"):
+        theirs = sklearn.linear_model.LassoCV(alphas=5).fit(X, y[:, None])
+    for name in ("alpha_", "intercept_", "coef_", "mse_path_", "alphas_"):
+        assert np.shape(getattr(column, name)) == np.shape(getattr(theirs, name)), name
+    folds = Moments.by_fold([(X, y[:, None])])
+    for model in (column, clone(expected).fit_moments(folds)):
+        for name in ("alpha_", "intercept_", "coef_", "best_index_", "coef_path_", "intercept_path_"):
+            assert np.shape(getattr(model, name)) == np.shape(getattr(expected, name)), name
+        assert isinstance(model.cv_results_, dict)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_every_target_has_its_own_grid(shape):
+    """Targets of another scale have another largest alpha: each fit is that to the target alone."""
+    X, y = oracles.numbers(*SHAPES[shape], seed=12)
+    Y = np.column_stack([y, 1e-6 * (X[:, 0] - X[:, 1] + 0.1 * y), np.ones(len(y))])
+    for ratios in ([1.0], [0.5, 1.0]):
+        model = ElasticNetCV(l1_ratio=ratios, alphas=7, alpha_per_target=True, relax=[0.0, 0.5]).fit(X, Y)
+        assert model.coef_[:2].any(axis=1).all()
+        for target in range(3):
+            alone = clone(model).set_params(alpha_per_target=False).fit(X, Y[:, target])
+            assert_allclose(model.alphas_[target], alone.alphas_, rtol=1e-12)
+            assert_allclose(model.cv_results_[target]["alpha"], alone.cv_results_["alpha"], rtol=1e-12)
+            assert_allclose(model.mse_path_[target], alone.mse_path_, rtol=1e-9, atol=1e-25)
+            assert_allclose(model.coef_[target], alone.coef_, rtol=1e-9, atol=1e-15)
 
 
 # ---------------------------------------------------------------------------------------------
@@ -694,7 +727,16 @@ def test_progress(verbose):
     if not verbose:
         assert out.getvalue() == ""
     else:
-        assert "[ElasticNetCV] 56 of 56 fits" in out.getvalue()  # 2 ratios, 7 alphas, 3 folds and the whole
+        # 2 ratios, 7 alphas, 3 folds and the whole
+        assert out.getvalue().count("[ElasticNetCV] 56 of 56 fits") == 1
+
+
+def test_progress_ends_with_the_last_fit():
+    """A scorer that asks for every candidate whether it is still wanted prints nothing more."""
+    X, y = oracles.numbers(*TALL)
+    with redirect_stdout(io.StringIO()) as out:
+        LassoCV(alphas=50, cv=3, verbose=1, scoring="neg_mean_absolute_error").fit(X, y)
+    assert out.getvalue().count("200 of 200 fits") == 1
 
 
 def test_unconverged_folds_warn_once():
@@ -791,10 +833,21 @@ BAD = [
     ({"criterion": "best"}, ValueError, "criterion must be 'min', '1se' or a callable"),
     ({"n_jobs": 0}, ValueError, "n_jobs must be None, a positive number"),
     ({"n_jobs": "all"}, ValueError, "n_jobs must be None, a positive number"),
-    ({"cv": 1}, ValueError, "n_splits=1"),
+    ({"cv": 1}, ValueError, "cv must be at least 2 folds, got cv=1; give"),
+    ({"cv": True}, ValueError, "cv must be at least 2 folds, got cv=True; give"),
+    ({"cv": 49}, ValueError, "more folds than X has rows, got cv=49, and n_samples=48; give cv=48 at most"),
+    ({"cv": 2.5}, ValueError, "cv must be a number of folds, a splitter or splits; got 2.5"),
+    ({"cv": KFold(60)}, ValueError, "cv, a KFold, cannot split these 48 rows: .*; give other"),
+    (
+        {"cv": GroupKFold(3)},
+        ValueError,
+        r"cv, a GroupKFold, needs to know the groups .* cv=list\(GroupKFold\(...\).split\(X, y, ",
+    ),
+    ({"cv": LeaveOneOut(), "scoring": "r2"}, ValueError, r"R\^2 is not defined for one row, .* scoring=None"),
     ({"cv": [([0, 1], [])]}, ValueError, "Fold 0 of cv has no rows to be judged by"),
     ({"cv": [([0, 1], [2])], "criterion": "1se"}, ValueError, "needs at least two folds"),
-    ({"scoring": "beauty"}, ValueError, "scoring"),
+    ({"scoring": "beauty"}, ValueError, "scoring must be a callable .*, got 'beauty'; .*get_scorer_names"),
+    ({"scoring": 3}, ValueError, "scoring must be a callable .*, got 3; "),
     ({"standardize": "yes"}, TypeError, "standardize must be True or False"),
     ({"alpha_per_target": 1}, TypeError, "alpha_per_target must be True or False"),
     ({"store_fold_coefs": None}, TypeError, "store_fold_coefs must be True or False"),
@@ -814,6 +867,15 @@ def test_bad_parameters(options, error, sentence):
     with pytest.raises(error, match=sentence):
         model.fit(X, y)
     assert set(vars(model)) == set(model.get_params())
+
+
+def test_fewer_rows_than_folds():
+    X, y = oracles.numbers(*TALL)
+    sentence = "got cv=None, which stands for 5, and n_samples=3; give cv=3 at most"
+    with pytest.raises(ValueError, match=sentence):
+        LassoCV().fit(X[:3], y[:3])
+    with pytest.raises(ValueError, match="n_samples=1; give more rows"):
+        LassoCV().fit(X[:1], y[:1])
 
 
 @pytest.mark.parametrize("Estimator", CLASSES)

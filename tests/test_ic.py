@@ -173,3 +173,11 @@ def test_one_sample_needs_a_noise_variance():
     with pytest.raises(ValueError, match="cannot be estimated from one sample"):
         LassoIC().fit([[1.0, 2.0]], [1.0])
     assert not LassoIC(noise_variance=1.0).fit([[1.0, 2.0]], [1.0]).coef_.any()
+
+
+def test_several_targets_are_refused_in_a_sentence():
+    X, y = load_diabetes(return_X_y=True)
+    with pytest.raises(
+        ValueError, match=r"y must have one column for LassoIC, got shape \(442, 2\); fit a model"
+    ):
+        LassoIC().fit(X, np.column_stack([y, y]))

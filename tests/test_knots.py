@@ -136,6 +136,40 @@ def test_sizes_that_no_alpha_has():
     assert alpha_for(X, y, l1_norm=0.0) == pytest.approx(top)
 
 
+@every_kind
+@pytest.mark.parametrize("size", [38, 39, 60])
+def test_no_more_features_than_rows_can_have(kind, size):
+    """Wide data: so many features at every alpha but 0, where the shortest interpolation has all of them."""
+    X, y = problem(40, 100, seed=4)
+    X = KINDS[kind](X)
+    alpha = alpha_for(X, y, n_nonzero=size)
+    assert alpha > 0.0
+    model = Lasso(alpha).fit(X, y)
+    assert np.count_nonzero(model.coef_) == min(size, 39)
+    assert_optimal(X, y, model.coef_, model.intercept_, alpha)
+    path = lasso_path(X, y, fit_intercept=True, alphas=[1.0, 0.1, 0.0], max_features=size)
+    assert path.alphas.tolist() == [1.0, 0.1, alpha]
+    assert np.count_nonzero(path.coefs[:, -1]) == min(size, 39)
+    # Positive alphas are all followed to their end, since none of them lets in more.
+    last = alpha_for(X, y, n_nonzero=39) / 2
+    small = lasso_path(X, y, fit_intercept=True, alphas=[1.0, last], max_features=39)
+    assert small.alphas.tolist() == [1.0, last]
+    assert np.count_nonzero(small.coefs[:, -1]) == 39
+    assert alpha_for(X, y, l1_norm=2.0 * np.abs(small.coefs[:, -1]).sum()) == 0.0
+
+
+def test_no_more_features_than_explain_everything():
+    """Without noise least squares is the same few features and rounding; no feature at all needs no knot."""
+    X, y = problem(30, 8, seed=6)
+    y = X[:, :2] @ [1.0, -1.0]
+    model = Lasso(alpha_for(X, y, n_nonzero=2)).fit(X, y)
+    assert np.count_nonzero(model.coef_) == 2
+    apart = np.array([[1.0, 1.0], [-1.0, 1.0], [1.0, -1.0], [-1.0, -1.0]])
+    alpha = alpha_for(apart, apart.prod(axis=1), n_nonzero=1)
+    assert alpha > 0.0
+    assert not Lasso(alpha).fit(apart, apart.prod(axis=1)).coef_.any()
+
+
 def test_max_features_ends_the_path():
     X, y = problem(20, 50, seed=1)
     whole = lasso_path(X, y, fit_intercept=True, eps=1e-2)
@@ -165,6 +199,19 @@ def test_bad_sizes(arguments, message):
     X, y = problem(10, 3)
     with pytest.raises((TypeError, ValueError), match=message):
         alpha_for(X, y, **arguments)
+
+
+def test_sizes_below_the_features_without_penalty():
+    X, y = problem(20, 6)
+    X[:, 2] = 1.0  # constant, and never in a model
+    weights = [0.0, 0.0, 0.0, np.inf, 1.0, 1.0]
+    sentence = "must be at least 2, the number of features with penalty_weights of 0, .*; got 1"
+    with pytest.raises(ValueError, match="n_nonzero " + sentence):
+        alpha_for(X, y, n_nonzero=1, penalty_weights=weights)
+    with pytest.raises(ValueError, match="max_features " + sentence):
+        lasso_path(X, y, max_features=1, fit_intercept=True, penalty_weights=weights)
+    alpha = alpha_for(X, y, n_nonzero=2, penalty_weights=weights)
+    assert np.count_nonzero(Lasso(alpha, penalty_weights=weights).fit(X, y).coef_) == 2
 
 
 def test_max_features_is_for_the_lasso():

@@ -404,6 +404,8 @@ def test_ridge_reports_how_well_posed_the_problem_is(shape, settings):
     values = np.linalg.svd(Z, compute_uv=False)
     rank = np.linalg.matrix_rank(Z)
     assert model.rank_ == rank
+    assert type(model.rank_) is int
+    assert type(model.condition_number_) is type(model.penalised_condition_number_) is float
     assert model.condition_number_ == pytest.approx(values[0] / values[rank - 1], rel=0.05)
     if model.alpha > 0.0:
         below = np.vstack([Z, np.sqrt(model.alpha) * np.eye(Z.shape[1])])

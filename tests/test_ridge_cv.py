@@ -211,6 +211,19 @@ def test_an_alpha_for_each_target(shape, cv):
         np.testing.assert_allclose(together.coef_path_[target], alone.coef_path_, rtol=1e-9, atol=1e-12)
 
 
+@pytest.mark.parametrize("cv", [None, 3])
+def test_the_alpha_of_a_single_column_is_a_number(cv):
+    """As in scikit-learn, where coefficients and intercept have these shapes too."""
+    X, y = data(SHAPES[0], 1)
+    y = y.reshape(len(X), 1)
+    ours = RidgeCV(ALPHAS, cv=cv, alpha_per_target=True).fit(X, y)
+    theirs = Theirs(ALPHAS, cv=cv, alpha_per_target=cv is None).fit(X, y)
+    assert isinstance(ours.alpha_, float)
+    for name in ("alpha_", "coef_", "intercept_"):
+        np.testing.assert_allclose(getattr(ours, name), getattr(theirs, name), rtol=1e-9)
+        assert np.shape(getattr(ours, name)) == np.shape(getattr(theirs, name))
+
+
 @pytest.mark.parametrize("cv", [None, 3, "gcv"])
 @pytest.mark.parametrize("shape", SHAPES[:2])
 def test_tiles_and_batches_make_no_difference(shape, cv, monkeypatch):

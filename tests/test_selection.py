@@ -93,8 +93,8 @@ def test_masks_and_repeated_rows():
         ([], r"cv must give at least one pair"),
         (iter([]), r"cv must give at least one pair"),
         ("abc", r"cv must be a number of folds, a splitter or splits; got 'abc'"),
-        (1, r"n_splits=1"),
-        (N + 1, r"n_splits=13 greater than the number of samples"),
+        (1, r"cv must be at least 2 folds, got cv=1"),
+        (N + 1, r"more folds than X has rows, got cv=13, and n_samples=12; give cv=12 at most"),
     ],
 )
 def test_bad_folds(cv, sentence):
@@ -256,11 +256,28 @@ def test_progress_is_printed_only_if_asked_for(capsys, monkeypatch):
     for watch in (quiet, loud):
         watch(1)
         watch(3)
+        watch(0)  # scores may still be wanted: nothing new is to be said
     out = capsys.readouterr().out.splitlines()
     assert len(out) == 2
     assert out[0].startswith("[LassoCV] 1 of 4 fits")
     assert out[1].startswith("[LassoCV] 4 of 4 fits")
     assert out[1].endswith("0.0 s left")
+
+
+def test_time_left_leaves_compilation_out(capsys, monkeypatch):
+    """Once a second, and from the first fits on: what came before them was no fit."""
+    clock = iter([0.0, 18.0, 19.0, 19.5, 20.0, 22.0, 23.0])
+    monkeypatch.setattr(_selection.time, "monotonic", lambda: next(clock))
+    watch = Watch(60, "LassoCV", True)
+    for count in (0, 10, 5, 5, 20, 20, 0):
+        watch(count)
+    assert capsys.readouterr().out.splitlines() == [
+        "[LassoCV] 0 of 60 fits, 18.0 s",
+        "[LassoCV] 10 of 60 fits, 19.0 s",
+        "[LassoCV] 20 of 60 fits, 20.0 s, 4.0 s left",
+        "[LassoCV] 40 of 60 fits, 22.0 s, 2.0 s left",
+        "[LassoCV] 60 of 60 fits, 23.0 s, 0.0 s left",
+    ]
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sparse_linear import (
     ElasticNet,
     Lasso,
+    Moments,
     Ridge,
     _active_set,
     _ridge,
@@ -85,6 +86,58 @@ def test_the_decision_tree(changes, solver, moments):
     choice = _solve.select_solver(problem(**changes))
     assert (choice.solver, choice.moments) == (solver, moments)
     assert len(choice.reason) > 20
+    assert choice.aside == "" or changes["wish"] in choice.aside
+
+
+@pytest.mark.parametrize(
+    ("wish", "changes", "aside"),
+    [
+        ("auto", {}, ""),
+        ("cholesky", {}, ""),
+        ("cholesky", {"n": 10, "p": 100}, ""),
+        ("cholesky", {"penalised": False}, "which needs a penalty"),
+        ("cholesky", {"n": 100_000, "p": 50_000}, "whose factor takes longer, or more memory"),
+        ("svd", {}, ""),
+        ("svd", {"sparse": True}, "which would make X dense"),
+        ("svd", {"bounded": True}, "which knows no bounds"),
+        ("lsqr", {}, "which is for sparse X"),
+        ("sparse_cg", {"n": 10, "p": 100}, "which is for sparse X"),
+        ("lsqr", {"sparse": True}, ""),
+        ("lsqr", {"sparse": True, "penalised": False}, "which needs a penalty"),
+        ("lsqr", {"sparse": True, "penalised": False, "n": 10, "p": 100}, ""),
+        ("sag", {}, "which stops at a tolerance"),
+        ("saga", {"sparse": True}, "which stops at a tolerance"),
+        ("lbfgs", {"bounded": True}, "which stops at a tolerance"),
+    ],
+)
+def test_what_is_said_of_a_solver_that_was_asked_for(wish, changes, aside):
+    expected = f"; not solver={wish!r}, {aside}" if aside else ""
+    assert _solve.select_solver(problem(wish=wish, **changes)).aside == expected
+
+
+def test_a_factor_that_takes_over_is_the_one_that_was_asked_for():
+    large = {"n": 100_000, "p": 3000, "sparse": True, "stored": 10**6, "wish": "cholesky"}
+    choice = _solve.select_solver(problem(**large))
+    assert choice.aside.endswith("whose factor takes longer, or more memory")
+    assert choice.after.aside == ""
+
+
+def test_what_was_asked_for_is_in_the_sentence_of_the_fit():
+    X, y = oracles.numbers(20, 5)
+    said = "5 x 5 normal equations, refined on X; not solver='lsqr', which is for sparse X"
+    assert Ridge(solver="lsqr").fit(X, y).solver_ == f"Cholesky factor of the {said}"
+    twice = Ridge(1e-15, solver="sag").fit(np.hstack([X, X]), y).solver_
+    assert twice.startswith("orthogonal factorisation: the normal equations are singular")
+    assert twice.endswith("; not solver='sag', which stops at a tolerance")
+    summed = Ridge(solver="svd").fit_moments(Moments.from_data(X, y)).solver_
+    assert summed.endswith("on moments; not solver='svd', which is not for moments")
+
+
+def test_the_shape_that_leads_to_moments():
+    """Few columns, or many rows for the columns there are."""
+    wide, tall = (Ridge(positive=True).fit(*oracles.numbers(*shape)) for shape in ((5, 30), (200, 70)))
+    assert wide.solver_.endswith("on the moments of X because X has few columns (n=5, p=30)")
+    assert tall.solver_.endswith("on the moments of X because X is tall (n=200, p=70)")
 
 
 @pytest.fixture

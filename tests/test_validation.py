@@ -17,12 +17,15 @@ from sparse_linear import (
     ElasticNet,
     Lasso,
     LassoCV,
+    LassoIC,
     Ridge,
+    RidgeCV,
     _active_set,
     _design,
     _moments,
     _solve,
     _validation,
+    alpha_for,
     alpha_grid,
     enet_path,
     lasso_path,
@@ -705,3 +708,33 @@ def test_routing_does_not_read_splits():
     splits = iter([([0, 1], [2])])
     LassoCV(cv=splits).get_metadata_routing()
     assert next(splits) == ([0, 1], [2])
+
+
+@pytest.mark.parametrize("dtype", [str, object])
+def test_text_in_y_is_shown_as_it_was_given(dtype):
+    X, _ = data()
+    with pytest.raises(ValueError, match="y must hold numbers, but holds 'high': encode text as numbers"):
+        Lasso().fit(X, np.array(["high"] * N, dtype=dtype))
+
+
+@pytest.mark.parametrize("storage", CONTAINERS)
+@pytest.mark.parametrize("width", [P, 80])
+def test_squares_that_overflow_are_said_in_one_sentence(storage, width):
+    """By every way that X is read, and with no warning before."""
+    X, y = data()
+    X = CONTAINERS[storage](1e160 * np.tile(X, (1, width // P)))
+    for call in (
+        Lasso().fit,
+        Ridge().fit,
+        LassoCV(cv=3).fit,
+        LassoCV(cv=3, n_jobs=2).fit,
+        RidgeCV().fit,
+        RidgeCV(cv=3).fit,
+        RidgeCV(alphas=5).fit,
+        LassoIC().fit,
+        alpha_grid,
+        lasso_path,
+        lambda X, y: alpha_for(X, y, n_nonzero=2),
+    ):
+        with pytest.raises(ValueError, match="X must hold values below 1e150, but the squares of column 0"):
+            call(X, y)
