@@ -133,6 +133,7 @@ class Sums(NamedTuple):
         mean_y, rest_y = _two_sum(parts[0].mean_y, parts[0].rest_y + shift_y)
         return cls(count, float(weight), mean_x, mean_y, xx, xy, yy, rest_x, rest_y)
 
+    @np.errstate(over="ignore", invalid="ignore")  # errors that are not finite are refused
     def mean_squared_errors(self, targets, coefs, intercepts, used=slice(None)):
         """Weighted mean squared errors of linear predictions of k targets for these rows.
 

@@ -431,9 +431,10 @@ class Primal:
             cross = gram[np.ix_(self.held, self.free)]
             self.share = self.loose(cross, None)  # of each held column, explained by the free ones: (m, f)
             matrix = matrix - cross @ self.share.T
-        self.matrix = matrix / self.root
-        self.matrix /= self.root[:, None]
-        self.before = gram.diagonal()[self.held] / (self.root * self.root)
+        with np.errstate(over="ignore"):  # an infinite matrix is refused where it is factored
+            self.matrix = matrix / self.root
+            self.matrix /= self.root[:, None]
+            self.before = gram.diagonal()[self.held] / (self.root * self.root)
 
     def prepare(self, lams):
         """Factor the matrix for some lambdas (b,)."""
@@ -918,6 +919,8 @@ class KernelSpectrum:
         self.kernel, self.loose, self.rows = kernel, loose, rows
         self.root = np.sqrt(weights)
         self.inner = kernel[np.ix_(rows, rows)] * self.root * self.root[:, None]
+        if not np.isfinite(self.inner).all():
+            raise SingularError
         self.columns = loose[rows] * self.root[:, None]
         self.explained = explained = basis(self.columns.T)
         self.fixed = explained.shape[1]

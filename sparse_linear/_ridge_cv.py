@@ -345,11 +345,13 @@ class _Engine:
         loose = design.take_rows(free)
         if self.settings.fit_intercept:
             loose = np.column_stack([loose, np.ones(design.n)])
-        found = design.outer_gram(scale), loose
+        with np.errstate(over="ignore", invalid="ignore"):  # as in `_standard_form`
+            found = design.outer_gram(scale), loose
         if not self.settings.standardize:
             self._kernel = found
         return found
 
+    @np.errstate(over="ignore")  # an infinite matrix is refused where it is factored
     def _standard_form(self, rows, weights):
         """A design without weights, by how much its columns count (p,), and those without a penalty."""
         settings = self.settings
