@@ -27,7 +27,7 @@ BELOW = 1e-9
 # A correlation that approaches its threshold more slowly than this share of it stays where it is.
 PARALLEL = 1e-9
 # Below this share of the first knot, the path of data that are interpolated goes where rounding leads it.
-ROUNDING = 1e-13
+ROUNDING = 1e-10
 # The penalty where any will do.
 RESOLUTION = np.finfo(np.float64).resolution
 
@@ -149,17 +149,18 @@ def lambda_for_size(source, penalty, size, lowest=0.0):
 
     It lies above the knot where the next feature enters, by more than rounding. If none does, it is `lowest`;
     but there is no smallest one where only lambda = 0 has larger solutions (the shortest of many, of wide
-    data): then it is half the last knot.
+    data): then it is half the last knot, whatever `lowest` below the range of rounding.
     """
     top = before = None
     for knot in knots(source, penalty, lowest):
         top = knot.lam if top is None else top
-        if knot.lam <= ROUNDING * top:
-            break
+        # A knot has the free features of the piece that it ends, which begins at the knot before.
         if len(np.union1d(knot.free, np.flatnonzero(knot.coef))) > size and before is not None:
             return before.lam * (1.0 + 0.1 * BELOW)
+        if knot.lam <= ROUNDING * top:
+            break
         before = knot
-    if lowest > 0.0 or np.count_nonzero(~penalty.excluded) <= size:
+    if lowest > ROUNDING * top or np.count_nonzero(~penalty.excluded) <= size:
         return lowest
     # Without any correlation there is no knot, and any penalty will do.
     return RESOLUTION if before is None else 0.5 * before.lam
@@ -167,14 +168,11 @@ def lambda_for_size(source, penalty, size, lowest=0.0):
 
 def lambda_for_norm(source, penalty, norm):
     """The lambda at which the l1 penalty (for lambda 1) is `norm`; 0 if it is never reached."""
-    top, before, size_before = None, None, 0.0
+    before, size_before = None, 0.0
     for knot in knots(source, penalty, 0.0):
-        top = knot.lam if top is None else top
         size = penalty.l1 @ np.abs(knot.coef)
         if size >= norm and before is not None:
             share = (norm - size_before) / (size - size_before) if size > size_before else 1.0
             return before.lam + share * (knot.lam - before.lam)
-        if knot.lam <= ROUNDING * top:
-            break
         before, size_before = knot, size
     return 0.0
