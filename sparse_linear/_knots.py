@@ -14,6 +14,7 @@ reaches the end of its face, or the correlation of a held one its threshold (Osb
 worked out from ties, as in these papers: the solver of this package finds the solution just below it.
 """
 
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -24,6 +25,8 @@ from sparse_linear import _compiled as _kernels
 
 # How far below a knot, as a share of lambda, the next piece is looked for.
 BELOW = 1e-9
+# And so far below, where what enters there is too little for the solver to notice.
+FURTHER = (1e-7, 1e-5)
 # A correlation that approaches its threshold more slowly than this share of it stays where it is.
 PARALLEL = 1e-9
 # Below this share of the first knot, the path of data that are interpolated goes where rounding leads it.
@@ -72,8 +75,11 @@ def knots(source, penalty, lowest, max_rounds=1000):
     coef = piece.coef
     yield Knot(lam, coef, piece.free, piece.rss)
     while lam > lowest:
-        inside = max(lam * (1.0 - BELOW), lowest)
-        piece = piece_from(inside, coef)
+        for below in (BELOW, *FURTHER):
+            inside = max(lam * (1.0 - below), lowest)
+            piece = piece_from(inside, coef)
+            if not piece.overdue():
+                break
         length = min(piece.length(), inside - lowest)
         lam, coef = inside - length, piece.coef_at(length)
         yield Knot(lam, coef, piece.free, piece.rss_at(length))
@@ -105,14 +111,21 @@ class _Piece:
         end = np.where(self.direction > 0.0, high, low)
         with np.errstate(divide="ignore", invalid="ignore"):
             leaving = np.where(self.direction != 0.0, (end - self.coef[self.free]) / self.direction, np.inf)
-        return min(leaving.min(initial=np.inf), self._entering())
+        entering = self.entering[self.entering > BELOW * self.lam]
+        return min(leaving.min(initial=np.inf), entering.min(initial=np.inf))
 
+    def overdue(self):
+        """Whether a held feature should have been free, or is about to be."""
+        return bool((self.entering <= BELOW * self.lam).any())
+
+    @cached_property
     @np.errstate(over="ignore", invalid="ignore")  # where y is denormal; the certificate tells the rest
-    def _entering(self):
+    def entering(self):
+        """How far lambda can fall before each of the held features that approach their threshold is free."""
         l1, _, lower, upper = self.rules.T
         held = np.ones(len(l1), dtype=bool)
         held[self.free] = False
-        first = np.inf
+        reaches = []
         # At zero a coefficient may leave upwards or downwards, at a bound only away from it.
         for sign, bound in ((1.0, upper), (-1.0, lower)):
             at_zero = held & (self.coef == 0.0) & (sign * bound > 0.0)
@@ -121,10 +134,8 @@ class _Piece:
             closing = l1 - sign * self.speed
             for mask, way in ((at_zero, 1.0), (at_bound, -1.0)):
                 candidates = np.flatnonzero(mask & (way * closing > PARALLEL * l1))
-                reach = gap[candidates] / closing[candidates]
-                reach = reach[reach > BELOW * self.lam]
-                first = min(first, reach.min(initial=np.inf))
-        return first
+                reaches.append(gap[candidates] / closing[candidates])
+        return np.concatenate(reaches)
 
     def coef_at(self, length):
         """Coefficients where lambda has fallen by `length`."""

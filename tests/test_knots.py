@@ -154,6 +154,14 @@ def test_no_more_features_than_rows_can_have(kind, size):
             assert np.count_nonzero(path.coefs[:, -1]) == min(size, 39)
 
 
+@pytest.mark.parametrize("seed", [14, 15, 17])
+def test_a_feature_that_enters_slowly_is_not_overlooked(seed):
+    """Right below its knot it was too little for the solver to see: the piece went on without it."""
+    X, y = problem(40, 100, seed=seed)
+    model = Lasso(alpha_for(X, y, n_nonzero=38)).fit(X, y)
+    assert np.count_nonzero(model.coef_) == 38
+
+
 def test_positive_alphas_are_followed_to_their_end():
     """None of them lets in more than wide data can have."""
     X, y = problem(40, 100, seed=4)
