@@ -4,7 +4,9 @@ Numba takes as long to import as half of what scikit-learn needs, and `import sp
 """
 
 import functools
+import os
 import sys
+import threading
 import time
 
 # Compilation up to this many seconds passes without a word.
@@ -23,8 +25,29 @@ def __getattr__(name):
     return value
 
 
-@functools.cache
+class _Lock:
+    """Held while Numba is imported: two threads that do so at once may wait for one another for ever."""
+
+    def __init__(self):
+        self.renew()
+        if hasattr(os, "register_at_fork"):
+            os.register_at_fork(after_in_child=self.renew)  # whoever held it is not there
+
+    def renew(self):
+        """Be held by nobody."""
+        self.lock = threading.RLock()
+
+
+_importing = _Lock()
+
+
 def _kernels():
+    with _importing.lock:
+        return _imported()
+
+
+@functools.cache
+def _imported():
     from numba.core import event
 
     from sparse_linear import _kernels

@@ -712,7 +712,8 @@ class Ridge(StreamingModel, RidgeModel):
         cent of it. NaN if unknown.
     penalised_condition_number_ : float or ndarray of shape (n_targets,)
         The same with :math:`\sqrt{\alpha}` times the identity below the data (one for each `alpha`): what the
-        accuracy of `coef_` depends on. Its error is about this number times 1e-16.
+        accuracy of `coef_` depends on. Its error is about this number times 1e-16, or where the residuals are
+        large, its square times 1e-16 (Wedin 1973; for data known to 1e-16 there is no more to know).
     sparse_coef_ : sparse matrix of shape (1, n_features) or (n_targets, n_features)
     n_features_in_ : int
     feature_names_in_ : ndarray of shape (n_features,)

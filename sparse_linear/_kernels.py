@@ -148,7 +148,7 @@ def coordinate_step(grad, curvature, coef, rule):
 def face(coef, rule):
     """Ends of the interval around a coefficient where the objective is quadratic; equal if there is none."""
     l1, lower, upper = rule[0], rule[2], rule[3]
-    if coef <= lower or coef >= upper or (coef == 0.0 and (l1 > 0.0 or rule[1] == np.inf)):
+    if coef <= lower or coef >= upper or (coef == 0.0 and l1 > 0.0):
         return coef, coef
     if l1 == 0.0:
         return lower, upper
@@ -427,8 +427,9 @@ def _set_lambda(work, m, k, lam):
     ridge = False
     for j in range(m):
         ridge |= work.base[j, 1] != 0.0
-        work.rule[j, 0] = lam * work.base[j, 0]
         work.rule[j, 1] = lam * work.base[j, 1]
+        # A ridge penalty that overflows holds its feature at zero, as only an l1 penalty can.
+        work.rule[j, 0] = lam * work.base[j, 0] if work.rule[j, 1] < np.inf else np.inf
     level = work.level[0]
     if k > 0 and (not ridge or lam == level or (k > QUICK and lam < level <= STALE * lam)):
         return k
@@ -471,8 +472,8 @@ def _newton(work, m, k, step, force, pull):
         _back_substitute(work.factor, k, step)
         for i in range(k):
             pull[i] = force[i] - (_ridge_in_factor(work, order[i]) - work.rule[order[i], 1]) * step[i]
-        decrement = dot(step, force, k)
-        length = _to_minimum(step, force, pull, k)
+        whole, decrement = dot(step, pull, k), dot(step, force, k)
+        length = decrement / whole if whole > 0.0 else 0.0  # to the minimum along the line
         while length > 0.0:
             share = length
             for i in range(k):
@@ -494,7 +495,9 @@ def _newton(work, m, k, step, force, pull):
             if not corner:
                 break
             again = True
-            length = _to_minimum(step, force, pull, k)
+            curvature = dot(step, pull, k)
+            # If next to nothing is left of the step, `pull` is rounding of what it was.
+            length = dot(step, force, k) / curvature if curvature > NOISE * whole else 0.0
         kept, before, largest = 0, largest, 0.0
         for i in range(k):
             if is_free(coef[order[i]], work.rule[order[i]]):
@@ -505,13 +508,6 @@ def _newton(work, m, k, step, force, pull):
         again |= decrement > DECREMENT and _rounding(work, m) < largest < 0.9 * before
     _refresh(work, m)
     return k
-
-
-@inner
-def _to_minimum(step, force, pull, k):
-    """How many times `step` it is to the minimum along it; ``pull`` is the Hessian times the step."""
-    curvature = dot(step, pull, k)
-    return dot(step, force, k) / curvature if curvature > 0.0 else 0.0
 
 
 @inner
@@ -694,7 +690,7 @@ def solve_sequence(work, m, k, square, lams, max_rounds, coefs, gaps, rss, round
     k : int
         The size of the factor.
     """
-    scratch = np.empty((4, m + 1))
+    scratch = np.empty((4, m))
     step, force, pull, best = scratch[0], scratch[1], scratch[2], scratch[3]
     features = np.empty(m, dtype=np.int64)
     for index in range(lams.shape[0]):

@@ -29,6 +29,7 @@ from scipy import linalg, sparse
 from scipy.sparse.linalg import LinearOperator, lsmr
 
 from sparse_linear._penalty import LARGEST
+from sparse_linear._threads import in_order
 
 # Corrections are made until the last one is below this share of the solution, at most REFINEMENTS times.
 ACCURATE = 1e-14
@@ -41,8 +42,14 @@ PRODUCT_ERROR = 16.0 * np.finfo(np.float64).eps
 DEPENDENT = 1e-12
 # Below this reciprocal condition number a factor of the normal equations cannot be refined.
 SINGULAR = 1e-13
+# Penalties below this, for columns of unit length, say little about directions in which these are dependent:
+# the coefficients there would be rounding divided by the penalty.
+FAINT = 1e-8
 # Conjugate gradients stop at this share of the first gradient; corrections, at the second.
 REDUCED = (1e-14, 3e-14)
+# Below this share of the largest eigenvalue, the smallest one (with its penalty) has lost half its digits to
+# the Gram matrix.
+POOR = 1e-8
 # From this many lambdas on, an eigendecomposition is cheaper than a Cholesky factor for each.
 MANY = 12
 # Steps of Lanczos' method for the extreme eigenvalues of a Gram matrix; smaller matrices are diagonalised.
@@ -185,16 +192,21 @@ class EigenInverse(NamedTuple):
 
     values: np.ndarray  # (k,)
     vectors: np.ndarray  # (m, k)
+    exact: bool = False  # whether the smallest eigenvalues have their digits, too: see `graded`
 
-    def check(self, smallest_lam):
-        """Refuse lambdas with which the matrix is singular to working precision."""
-        if not self.values.min(initial=np.inf) + smallest_lam > SINGULAR * self.values.max(initial=0.0):
+    def above(self, share, smallest_lam):
+        """Whether no eigenvalue, with its penalty, is below this share of the largest one."""
+        return self.values.min(initial=np.inf) + smallest_lam > share * self.values.max(initial=0.0)
+
+    def check(self, smallest_lam, share=SINGULAR):
+        """Refuse lambdas with which the matrix is singular to working precision, or to a share of it."""
+        if not (self.exact or self.above(share, smallest_lam)):
             raise SingularError
 
     def well_posed(self, smallest_lam):
         """As `CholeskyInverse.well_posed`, for lambdas from some value on."""
         low, high = self.values.min(initial=np.inf), self.values.max(initial=0.0)
-        return high + smallest_lam <= WELL_POSED * (low + smallest_lam)
+        return not self.exact and high + smallest_lam <= WELL_POSED * (low + smallest_lam)
 
     def __call__(self, rows, lams):
         """Solve for right-hand sides (b, k) with a lambda each, (b,)."""
@@ -212,6 +224,30 @@ def eigen(matrix):
         return np.zeros(0), np.zeros((0, 0))
     values, vectors = linalg.eigh(matrix, driver=driver, check_finite=False)
     return np.maximum(values, 0.0), vectors
+
+
+def graded(rows):
+    """`EigenInverse` of ``B^T B`` from B itself, (k, m): its small eigenvalues keep their digits.
+
+    However different the columns are in size, or the rows: Householder's method on sorted rows and with
+    pivoted columns keeps both apart (Cox and Higham 1998, BIT 38), and Jacobi's method finds singular values
+    of what is left with small relative errors (Drmač and Veselić 2008, SIAM J. Matrix Anal. Appl. 29;
+    LAPACK's dgejsv). Takes a copy of B.
+    """
+    m = rows.shape[1]
+    if not np.isfinite(rows).all():
+        raise SingularError
+    if rows.size == 0:
+        return EigenInverse(np.zeros(0), np.zeros((m, 0)), True)
+    order = np.argsort(-np.abs(rows).max(axis=1), kind="stable")
+    triangle, places = linalg.qr(rows[order], mode="r", pivoting=True, check_finite=False)
+    lower = np.asfortranarray(triangle[: min(rows.shape)].T)  # (m, at most m)
+    sizes, left, _, scale, _, failed = linalg.lapack.dgejsv(lower, joba=0, jobu=0, jobv=3)
+    if failed:
+        raise SingularError
+    vectors = np.empty_like(left)
+    vectors[places] = left
+    return EigenInverse(np.square(sizes * (scale[0] / scale[1])), vectors, True)
 
 
 def _factor(matrix):
@@ -297,6 +333,14 @@ def _spectrum(matrix, before, eliminated, full):
     return Spectrum(largest, 1.0 / _largest_eigenvalue(inverse, rank), eliminated + rank, full)
 
 
+def columns_of(design, features):
+    """Some columns of Z as the rows of an array (k, n), in a copy."""
+    if not sparse.issparse(design.X):
+        return design.take(features)
+    stored, shift = design.take(features)
+    return stored.toarray().T - np.outer(shift, design.root)
+
+
 def exact_spectrum(design, l2):
     """`Spectrum` from singular values of the data, in a copy: where their squares would not tell."""
     columns = design.take(np.flatnonzero(np.isfinite(l2)))
@@ -304,7 +348,7 @@ def exact_spectrum(design, l2):
     held, free = columns[l2 > 0.0], columns[l2 == 0.0]
     if len(held) == 0:
         return Spectrum(0.0, 0.0, basis(free).shape[1], True)
-    explained = basis(free) if len(free) else np.zeros((design.n, 0))
+    explained = basis(free)
     held = held - (held @ explained) @ explained.T
     size = np.sqrt(np.einsum("ij,ij->i", held, held))
     used = size > DEPENDENT
@@ -404,6 +448,31 @@ class Primal:
             self.inverse = EigenInverse(*eigen(self.matrix))
         self.inverse.check(smallest_lam)
 
+    def diagonalise_data(self):
+        """The same from the data themselves, where the Gram matrix has lost digits: QR, then `graded` of R.
+
+        A few rows at a time, so that memory is that of some (p, p) matrices. Columns without a penalty come
+        first; what the others have below them in R is what these do not explain.
+        """
+        design = self.design
+        mean, norm, _ = design.units
+        columns = np.concatenate([self.free, self.held])
+        scale = np.concatenate([np.ones(len(self.free)), 1.0 / self.root]) / norm[columns]
+        triangle = np.zeros((0, len(columns)))
+        height = max(4 * len(columns), TILE // max(len(columns), 1))
+        for top in range(0, design.n, height):
+            rows = slice(top, top + height)
+            some = design.X[rows][:, columns]
+            some = (some.toarray() if sparse.issparse(some) else some) - mean[columns]
+            some *= scale
+            some *= design.root[rows, None]
+            some[design.root[rows] == 0.0] = 0.0  # which may hold anything
+            stacked = np.vstack([triangle, some])
+            if not np.isfinite(stacked).all():
+                raise SingularError
+            triangle = linalg.qr(stacked, mode="r", overwrite_a=True, check_finite=False)[0][: len(columns)]
+        self.inverse = graded(triangle[len(self.free) :, len(self.free) :])
+
     def reduce(self, right):
         """Right-hand sides (b, p) in standard form, (b, m)."""
         part = right[:, self.held]
@@ -425,7 +494,7 @@ class Primal:
 
     def path(self, right, lams):
         """Solutions (k, b, p) for right-hand sides (k, p) and all lambdas (b,) that were prepared for."""
-        reduced, values, vectors = self.reduce(right), self.inverse.values, self.inverse.vectors
+        reduced, (values, vectors, _) = self.reduce(right), self.inverse
         turned = (reduced @ vectors)[:, None, :] / (values + lams[:, None])
         solved = turned.reshape(len(right) * len(lams), len(values)) @ vectors.T
         return self.expand(solved, np.repeat(right, len(lams), axis=0)).reshape(len(right), len(lams), -1)
@@ -500,9 +569,7 @@ class Dual:
         self.explained = design.root[:, None] if design.fit_intercept else np.empty((design.n, 0))
         self.eliminated = 0
         if len(self.free):
-            columns = design.block()
-            columns.gather(self.free)
-            self.loose = columns.combine(np.eye(len(self.free)))
+            self.loose = columns_of(design, self.free)
             explained = basis(self.loose)
             self.eliminated = explained.shape[1]
             self.explained = np.hstack([self.explained, explained])
@@ -551,12 +618,13 @@ class Dual:
             return None
         targets = targets if which is None else targets[which]
         shares, left = self._start(targets, lams)
-        size = np.sqrt(np.einsum("ij,ij->i", shares, shares))
-        rounding = PRODUCT_ERROR * self.matrix.trace() * size  # of the products in the matrix
+        rest = lams[:, None] * shares  # whose squares do not vanish
+        rss = np.einsum("ij,ij->i", rest, rest)
+        # And by how much the rounding of the products in the matrix may change it.
+        rounding = PRODUCT_ERROR * self.matrix.trace() * (np.sqrt(rss) / lams)
         slip = np.sqrt(np.einsum("ij,ij->i", left, left)) + rounding
         coefs = self.design.correlate(shares) * self.scale
-        rest = lams[:, None] * shares
-        return Refined(coefs, self._correlations(coefs, rest, slip, lams), np.square(lams * size), 1)
+        return Refined(coefs, self._correlations(coefs, rest, slip, lams), rss, 1)
 
     def _start(self, targets, lams):
         """Dual coefficients as exact as the matrix is, and what they leave of the targets."""
@@ -779,28 +847,33 @@ def left_out_tall(factor, design, Y, levels, corrs, lams):
     LeftOut
     """
     mean, norm, _ = design.units
-    values, vectors = factor.inverse.values, factor.inverse.vectors
+    values, vectors, _ = factor.inverse
     turn = factor.expand(vectors.T, np.zeros((len(values), design.p))) / norm
     turned = factor.reduce(corrs) @ vectors
     free = factor.free
     start = factor.loose(corrs[:, free], None) if len(free) else np.empty((len(corrs), 0))
     shrink = 1.0 / (values[:, None] + lams)
-    height = max(64, TILE // max(design.p, 1))
+    height = max(64, TILE // (2 * max(design.p, len(lams))))  # several are in work at a time
     is_sparse = sparse.issparse(design.X)
-    for top in range(0, design.n, height):
+
+    @np.errstate(over="ignore", invalid="ignore")  # rows without weight may hold anything
+    def look(top):
+        """Some rows, what is left of their targets, their components and their slack."""
         rows = np.arange(top, min(top + height, design.n))
         some = design.X[rows[0] : rows[-1] + 1]
         apart = some @ turn.T - turn @ mean if is_sparse else (some - mean) @ turn.T
         share = design.share[rows]
         y = Y[rows] - levels
-        with np.errstate(over="ignore", invalid="ignore"):  # rows without weight may hold anything
-            slack = 1.0 - share[:, None] * ((apart * apart) @ shrink + float(design.fit_intercept))
+        slack = 1.0 - share[:, None] * ((apart * apart) @ shrink + float(design.fit_intercept))
         if len(free):
             loose = some[:, free].toarray() if is_sparse else some[:, free]
             loose = (loose - mean[free]) / norm[free]
             y -= loose @ start.T
             slack -= (share * np.einsum("ij,ij->i", loose, factor.loose(loose, None)))[:, None]
         slack[share == 0.0] = 1.0
+        return rows, y, apart, slack
+
+    for rows, y, apart, slack in in_order(look, range(0, design.n, height)):
         yield from _left_out(rows, y, apart, turned, shrink, slack)
 
 
@@ -834,8 +907,9 @@ class KernelSpectrum:
 
     Attributes
     ----------
-    values : ndarray of shape (k,)
-        Eigenvalues.
+    inverse : EigenInverse
+    explained : ndarray of shape (m, fixed)
+        Basis of the columns without penalty.
     fixed : int
         Dimension of the span of the columns without penalty.
     """
@@ -845,32 +919,47 @@ class KernelSpectrum:
         self.root = np.sqrt(weights)
         self.inner = kernel[np.ix_(rows, rows)] * self.root * self.root[:, None]
         self.columns = loose[rows] * self.root[:, None]
-        explained = basis(self.columns.T) if loose.shape[1] else np.zeros((len(rows), 0))
+        self.explained = explained = basis(self.columns.T)
         self.fixed = explained.shape[1]
         half = self.inner - explained @ (explained.T @ self.inner)
         matrix = half - (half @ explained) @ explained.T
         # What is projected out gets the largest eigenvalues, and is left behind with them.
         top = 2.0 * np.abs(matrix).sum(axis=1).max(initial=0.0) + 1.0
         values, vectors = eigen(matrix + top * (explained @ explained.T))
-        self.values = values[: len(values) - self.fixed]
-        self.vectors = vectors[:, : len(values) - self.fixed]
+        count = len(values) - self.fixed
+        self.inverse = EigenInverse(values[:count], vectors[:, :count])
+
+    def diagonalise_data(self, columns):
+        """Take the eigenvalues from the columns with a penalty (m, n), not from their inner products."""
+        block = columns[:, self.rows] * self.root
+        block -= (block @ self.explained) @ self.explained.T
+        top = 2.0 * np.sqrt(np.einsum("ij,ij->", block, block)) + 1.0
+        values, vectors, exact = graded(np.vstack([top * self.explained.T, block]))
+        self.inverse = EigenInverse(values[self.fixed :], vectors[:, self.fixed :], exact)
+
+    @property
+    def values(self):
+        """Eigenvalues (k,)."""
+        return self.inverse.values
 
     def left_out(self, Y, lams):
         """`LeftOut` of the rows that are fitted, for targets (n, q)."""
-        turned = (Y[self.rows] * self.root[:, None]).T @ self.vectors
-        shrink = 1.0 / (self.values[:, None] + lams)
-        slack = lams * ((self.vectors * self.vectors) @ shrink)
+        values, vectors, _ = self.inverse
+        turned = (Y[self.rows] * self.root[:, None]).T @ vectors
+        shrink = 1.0 / (values[:, None] + lams)
+        slack = lams * ((vectors * vectors) @ shrink)
         nothing = np.zeros((len(self.rows), Y.shape[1]))
         residual = lams / self.root[:, None, None]  # of a unit of `a`
-        for part in _left_out(self.rows, nothing, self.vectors, turned, shrink, slack):
+        for part in _left_out(self.rows, nothing, vectors, turned, shrink, slack):
             yield part._replace(residuals=-part.residuals * residual)
 
     def predict(self, Y, lams, others):
         """Predictions (t, k, b) for other rows (t,), from targets (n, k) and lambdas (b,)."""
         scaled = Y[self.rows] * self.root[:, None]
-        turned = self.vectors.T @ scaled
-        shares = turned[:, :, None] / (self.values[:, None, None] + lams)
-        flat = self.vectors @ shares.reshape(len(turned), shares.shape[1] * shares.shape[2])
+        values, vectors, _ = self.inverse
+        turned = vectors.T @ scaled
+        shares = turned[:, :, None] / (values[:, None, None] + lams)
+        flat = vectors @ shares.reshape(len(turned), shares.shape[1] * shares.shape[2])
         found = (self.kernel[np.ix_(others, self.rows)] * self.root) @ flat
         if self.columns.shape[1]:
             left = lams * flat.reshape(len(scaled), -1, len(lams))
@@ -913,13 +1002,16 @@ def svd(design, targets, diagonal, norm):
     held = np.flatnonzero(penalised & np.isfinite(diagonal))
     rest = targets
     if len(held):
-        block = columns[held] / np.sqrt(diagonal[held])[:, None]
+        unit, root = columns[held], np.sqrt(diagonal[held])
         if len(free):
             explained = basis(columns[free])
-            block = block - (block @ explained) @ explained.T
-        left, values, right = linalg.svd(block.T, full_matrices=False, check_finite=False)
-        shrunk = (targets @ left) * (values / (values * values + 1.0))
-        coefs[:, held] = (shrunk @ right) / np.sqrt(diagonal[held])
+            unit = unit - (unit @ explained) @ explained.T
+        # What rounding has added to the span of the columns is left out: a small penalty would not resist it.
+        span = basis(unit)
+        block = span.T @ (unit / root[:, None]).T
+        left, values, right = linalg.svd(block, full_matrices=False, check_finite=False)
+        shrunk = (targets @ span @ left) * (values / (values * values + 1.0))
+        coefs[:, held] = (shrunk @ right) / root
         rest = targets - coefs[:, held] @ columns[held]
     if len(free):
         solution, _, rank, _ = linalg.lstsq(columns[free].T, rest.T, cond=DEPENDENT, check_finite=False)
@@ -933,6 +1025,11 @@ def svd(design, targets, diagonal, norm):
             solution += linalg.lstsq(columns[free].T, left, cond=DEPENDENT, check_finite=False)[0]
         coefs[:, free] = solution.T
     return coefs, 1
+
+
+def is_faint(diagonal):
+    """Whether no penalty in use is above `FAINT`."""
+    return bool(diagonal.max(initial=0.0, where=np.isfinite(diagonal)) <= FAINT)
 
 
 def qr(design, targets, diagonal):
@@ -962,14 +1059,16 @@ def iterate(design, targets, diagonal, norm, max_iter):
     """LSMR on ``[Z; D^(1/2)] v = [y; 0]``, columns scaled to unit length, restarted until it no longer gains.
 
     Without any penalty the unknowns are the coefficients on the scale of X, so that the answer is the
-    shortest one; for wide data they are those of the standard form, see `_in_rows`.
+    shortest one; for wide data, or a penalty that is `FAINT`, they are those of the standard form, see
+    `_in_rows`.
     """
     n, p = design.n, design.p
     used = np.isfinite(diagonal)
     root = np.sqrt(np.where(used, diagonal, 0.0))
+    faint = bool((diagonal > 0.0).all()) and is_faint(diagonal)
     if not root.any():
         weight = norm.max(initial=0.0, where=used) / norm  # in units of the largest: squares may vanish
-    elif _in_rows(design, diagonal):
+    elif faint or _in_rows(design, diagonal):
         weight = root / root.min(where=used, initial=np.inf)
     else:
         weight = np.sqrt(1.0 + root * root)

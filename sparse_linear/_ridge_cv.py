@@ -10,10 +10,11 @@ that want a model) is fitted fold by fold like any other data.
 from __future__ import annotations
 
 import numbers
+from contextlib import closing
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Self
 
 import numpy as np
-from scipy import sparse
+from scipy import linalg, sparse
 
 from sparse_linear import _dask, _moments, _ridge, _selection, _solve, _threads, _validation, _working_sets
 from sparse_linear._cv import squared_errors
@@ -44,9 +45,6 @@ if TYPE_CHECKING:
         Scoring,
     )
 
-# Below this share of the largest eigenvalue, the smallest one (with its penalty) has lost half its digits to
-# the Gram matrix: such folds are fitted on the data.
-POOR = 1e-8
 # Limit of iterations or active-set rounds of fits that are not in closed form, as in `Ridge`.
 MAX_ITER = 10_000
 # A row that holds less than this share of something new cannot be left out.
@@ -109,8 +107,9 @@ class _Engine:
             return None
         choice = self.data.choose(self.settings.penalty, np.ones((1, max(2, n_alphas))))
         # Of a square X too, inner products of rows say how the fit changes when it interpolates.
-        square = self.X is not None and self.X.shape[0] == self.X.shape[1]
-        return {"cholesky": "wide" if square else "tall", "dual": "wide"}.get(choice.solver)
+        shape = (1, 0) if self.X is None else self.X.shape
+        tall = "tall" if shape[0] > shape[1] else "wide"
+        return {"cholesky": tall, "dual": "wide", "svd": tall}.get(choice.solver)
 
     @property
     def _far(self):
@@ -157,25 +156,41 @@ class _Engine:
     # -------------------------------------------------------------------------------------------
 
     def spectrum(self, route, smallest):
-        """Eigenvalues and number of unpenalised dimensions of all rows, and what was factored."""
+        """`_ridge.EigenInverse` and number of unpenalised dimensions of all rows, and what was factored.
+
+        From the data themselves, where the smallest eigenvalues and alphas have lost digits to the matrix.
+        """
+        smallest = 0.0 if np.isinf(smallest) else smallest
         if route == "wide":
             rows = np.flatnonzero(self.weights)
             found = self.kernel_spectrum(rows, self.weights[rows])
+            if not found.inverse.above(_ridge.POOR, smallest):
+                design, scale, _ = self._standard_form(rows, self.weights[rows])
+                held = np.flatnonzero(scale)
+                if sparse.issparse(design.X) and design.n * len(held) > _solve.BATCH:
+                    found.inverse.check(smallest)
+                else:
+                    columns = _ridge.columns_of(design, held) * np.sqrt(scale[held])[:, None]
+                    found.diagonalise_data(columns)
             if self.sample_weight is None:  # the fit to all rows needs the same inner products
                 design = self.data.design
                 factor = _ridge.Dual(design, self.rules(design.units, design.weight), found.inner)
-                factor.inverse = _ridge.EigenInverse(found.values, found.vectors)
+                factor.inverse = found.inverse
                 self.data.factor = factor
-            return found.values, found.fixed, found
+            return found.inverse, found.fixed, found
         data = self.data
         design = data.design
         if not self._far:
             data.reduce()
         gram = data.moments.gram if data.moments else design.block().extend(np.arange(design.p))
-        factor = _ridge.Primal(design, gram, self.rules(data.units, data.weight))
-        factor.diagonalise(smallest)
+        factor = _ridge.Primal(design, gram, _independent(gram, self.rules(data.units, data.weight)))
+        factor.diagonalise(np.inf)
+        if design is None:
+            factor.inverse.check(smallest)
+        elif not factor.inverse.above(_ridge.POOR, smallest):
+            factor.diagonalise_data()
         data.factor = factor  # the fit to all rows needs it again
-        return factor.inverse.values, len(factor.free) + self.settings.fit_intercept, factor
+        return factor.inverse, len(factor.free) + self.settings.fit_intercept, factor
 
     def left_out(self, route, factor, alphas):
         """`_ridge.LeftOut` of all rows with weight."""
@@ -268,7 +283,7 @@ class _Engine:
         weight = data.weight * self.weights.max()
         factor = _ridge.Primal(None, data.gram, self.rules(data.units, weight))
         factor.diagonalise(alphas.min())
-        _check(factor.inverse.values, alphas)
+        factor.inverse.check(alphas.min(), _ridge.POOR)
         q, b = self.data.n_targets, len(alphas)
         errors = np.empty((q, b))
         width = max(1, _solve.BATCH // (b * len(data.units.norm)))
@@ -297,7 +312,7 @@ class _Engine:
         weights = fold.weights(self.sample_weight, len(self.Y))
         rows = np.flatnonzero(weights)
         spectrum = self.kernel_spectrum(rows, weights[rows])
-        _check(spectrum.values, alphas)
+        spectrum.inverse.check(alphas.min(), _ridge.POOR)
         weight = self.weights[fold.test] / self.weights[fold.test].sum()
         errors = np.empty((self.Y.shape[1], len(alphas)))
         for some in self._chunks(len(alphas)):
@@ -326,6 +341,17 @@ class _Engine:
         """
         if self._kernel is not None:
             return self._kernel
+        design, scale, free = self._standard_form(rows, weights)
+        loose = design.take_rows(free)
+        if self.settings.fit_intercept:
+            loose = np.column_stack([loose, np.ones(design.n)])
+        found = design.outer_gram(scale), loose
+        if not self.settings.standardize:
+            self._kernel = found
+        return found
+
+    def _standard_form(self, rows, weights):
+        """A design without weights, by how much its columns count (p,), and those without a penalty."""
         settings = self.settings
         design = self.data.design
         if self.sample_weight is not None:
@@ -341,20 +367,17 @@ class _Engine:
         excluded = penalty.excluded | units.constant | (own.constant if settings.standardize else False)
         held = (l2 > 0.0) & ~excluded
         scale = np.where(held, units.norm * units.norm / np.where(held, l2, 1.0), 0.0) * design.n
-        free = np.flatnonzero((l2 == 0.0) & ~excluded)
-        loose = design.take_rows(free)
-        if settings.fit_intercept:
-            loose = np.column_stack([loose, np.ones(design.n)])
-        found = design.outer_gram(scale), loose
-        if not settings.standardize:
-            self._kernel = found
-        return found
+        return design, scale, np.flatnonzero((l2 == 0.0) & ~excluded)
 
 
-def _check(values, alphas):
-    """Refuse a Gram matrix that does not hold half of the digits."""
-    if values.min(initial=np.inf) + alphas.min() < POOR * values.max(initial=0.0):
-        raise _ridge.SingularError
+def _independent(gram, l2):
+    """The ridge penalties (p,), infinite for columns without one that the others without one explain."""
+    free = np.flatnonzero(l2 == 0.0)
+    if len(free) > 1:
+        _, pivots, rank, _ = linalg.lapack.dpstrf(gram[np.ix_(free, free)], tol=_ridge.DEPENDENT, lower=1)
+        l2 = l2.copy()
+        l2[free[pivots[rank:] - 1]] = np.inf
+    return l2
 
 
 class _Judgement:
@@ -394,8 +417,8 @@ class RidgeCV(RidgeModel):
     alphas : array-like or int, default=(0.1, 1.0, 10.0)
         The alphas to choose from, positive for leave-one-out; or the number of alphas of an automatic grid,
         evenly spaced in the logarithm from ten times the largest eigenvalue of the Gram matrix of the data
-        (where hardly anything is fitted) to a tenth of the smallest one (where hardly anything is penalised),
-        or 1e-10 times the largest.
+        (where hardly anything is fitted) to a tenth of the smallest one (where hardly anything is penalised);
+        from moments alone, to not less than 1e-10 times the largest.
     fit_intercept : bool, default=True
         Whether an unpenalised intercept is fitted.
     scoring : str or callable, default=None
@@ -403,7 +426,8 @@ class RidgeCV(RidgeModel):
         with `cv`, as in scikit-learn.
     cv : None, "gcv", int, splitter or iterable, default=None
         None is leave-one-out, "gcv" generalised cross-validation (Golub, Heath and Wahba 1979), the rest as
-        in scikit-learn, any splits whatever.
+        in scikit-learn, any splits whatever. The first two, and an automatic grid, need eigenvalues: of at
+        most 20 000 features or samples, whichever are fewer, or 4000 if X is sparse.
     gcv_mode : {"auto", "svd", "eigen"} or None, default=None
         Accepted for compatibility; the smaller side of X is factored.
     store_cv_results : bool, default=False
@@ -580,10 +604,10 @@ class RidgeCV(RidgeModel):
         route = engine.route(b, alphas is not None and not alphas.all())
         if folded and route == "tall":
             engine.read(folds)
-        values, fixed, factor = self._factorise(engine, route, alphas, folded)
+        inverse, fixed, factor = self._factorise(engine, route, alphas, folded)
         if alphas is None:
-            alphas = _grid(values, b)
-        df = np.full(b, np.nan) if values is None else _ridge.degrees_of_freedom(values, fixed, alphas)
+            alphas = _grid(inverse, b)
+        df = _degrees_of_freedom(inverse, fixed, alphas)
         from_errors = self.scoring is None or (
             folded and isinstance(self.scoring, str) and self.scoring in FROM_ERRORS
         )
@@ -633,10 +657,10 @@ class RidgeCV(RidgeModel):
         engine = _Engine.from_sums([fold.sums for fold in folds], settings)
         alphas, b = self._given_alphas(True)
         route = None if settings.penalty.bounded else "tall"
-        values, fixed, _ = self._factorise(engine, route, alphas, True)
+        inverse, fixed, _ = self._factorise(engine, route, alphas, True)
         if alphas is None:
-            alphas = _grid(values, b)
-        df = np.full(b, np.nan) if values is None else _ridge.degrees_of_freedom(values, fixed, alphas)
+            alphas = _grid(inverse, b)
+        df = _degrees_of_freedom(inverse, fixed, alphas)
         errors, tables = self._judge_folds(engine, [None] * len(folds), route, alphas, df, None)
         self._choose(engine, alphas, df, errors, tables, np.float64, whole.n_targets is None)
         return self
@@ -703,7 +727,7 @@ class RidgeCV(RidgeModel):
         return alphas, len(alphas)
 
     def _factorise(self, engine, route, alphas, folded):
-        """Eigenvalues of all rows, number of unpenalised dimensions, and what was factored; or Nones."""
+        """What `_Engine.spectrum` returns, or Nones."""
         if route is not None:
             try:
                 return engine.spectrum(route, np.inf if alphas is None else alphas.min())
@@ -736,32 +760,34 @@ class RidgeCV(RidgeModel):
         predictions = np.empty((n, q, b)) if scoring is not None else None
         stored = np.empty((n, q, b)) if self.store_cv_results else None
         mean = 0.0
-        for rows, targets, residuals, slack in engine.left_out(route, factor, alphas):
-            weight = weights[rows][:, None, None]
-            if gcv:
-                slack = np.broadcast_to(1.0 - df / count, slack.shape)
-            elif not (slack > pinned).all():
-                at = int(rows[np.argmin(slack.min(axis=1))])
-                raise ValueError(
-                    f"Row {at} cannot be left out: without it, columns that are not penalised (the intercept "
-                    "among them) are not determined; penalise them, or give a number of folds as cv."
-                )
-            missed = residuals / slack[:, None, :]
-            if predictions is not None:
-                predictions[rows, targets] = engine.Y[rows, targets][:, :, None] - missed
-            squares = np.where(weight > 0.0, missed, 0.0)
-            squares *= squares * weight
-            if stored is not None:
-                stored[rows, targets] = squares
-            sums[0][targets] += squares.sum(axis=0)
-            with np.errstate(over="ignore"):  # errors that large have no standard error
-                if self.alpha_per_target:
-                    sums[1][targets] += np.square(squares).sum(axis=0)
-                    continue
-                # The mean of each row, over the targets so far.
-                mean = squares.sum(axis=1) / q + (mean if targets.start else 0.0)
-                if targets.stop == q:
-                    sums[1][0] += np.square(mean).sum(axis=0)
+        with closing(engine.left_out(route, factor, alphas)) as parts:
+            for rows, targets, residuals, slack in parts:
+                weight = weights[rows][:, None, None]
+                if gcv:
+                    slack = np.broadcast_to(1.0 - df / count, slack.shape)
+                elif not (slack > pinned).all():
+                    at = int(rows[np.argmin(slack.min(axis=1))])
+                    raise ValueError(
+                        f"Row {at} cannot be left out: without it, columns that are not penalised (the "
+                        "intercept among them) are not determined; penalise them, or give a number of folds "
+                        "as cv."
+                    )
+                missed = residuals / slack[:, None, :]
+                if predictions is not None:
+                    predictions[rows, targets] = engine.Y[rows, targets][:, :, None] - missed
+                squares = np.where(weight > 0.0, missed, 0.0)
+                squares *= squares * weight
+                if stored is not None:
+                    stored[rows, targets] = squares
+                sums[0][targets] += squares.sum(axis=0)
+                with np.errstate(over="ignore"):  # errors that large have no standard error
+                    if self.alpha_per_target:
+                        sums[1][targets] += np.square(squares).sum(axis=0)
+                        continue
+                    # The mean of each row, over the targets so far.
+                    mean = squares.sum(axis=1) / q + (mean if targets.start else 0.0)
+                    if targets.stop == q:
+                        sums[1][0] += np.square(mean).sum(axis=0)
         errors = sums[0] / n
         groups = q if self.alpha_per_target else 1
         error = np.full((groups, b), np.nan)
@@ -832,10 +858,20 @@ class RidgeCV(RidgeModel):
         return _validation.make_router(self, cv, self.scoring)
 
 
-def _grid(values, count):
+def _degrees_of_freedom(inverse, fixed, alphas):
+    """`_ridge.degrees_of_freedom`, NaN where the eigenvalues are not known."""
+    if inverse is None:
+        return np.full(len(alphas), np.nan)
+    return _ridge.degrees_of_freedom(inverse.values, fixed, alphas)
+
+
+def _grid(inverse, count):
     """An automatic grid of alphas, decreasing, from the squares of the singular values."""
+    values = inverse.values
     top = values.max(initial=0.0)
     if top == 0.0:
         return np.geomspace(10.0, 0.1, count)
-    low = values[values > 1e-14 * len(values) * top].min()
-    return np.geomspace(10.0 * top, max(0.1 * low, 1e-10 * top), count)
+    # Of the largest: what counts as zero, and how far down the grid goes.
+    rounding, least = (1e-26, 0.0) if inverse.exact else (1e-14, 1e-10)
+    low = values[values > rounding * len(values) * top].min()
+    return np.geomspace(10.0 * top, max(0.1 * low, least * top), count)

@@ -15,7 +15,7 @@ from sparse_linear import _active_set, _ridge, _working_sets
 from sparse_linear import _compiled as _kernels
 from sparse_linear._design import ColumnSource, Target, make_design
 from sparse_linear._moments import MomentDesign, MomentSource, Sums, scaled_targets
-from sparse_linear._penalty import LARGEST, make_penalty
+from sparse_linear._penalty import make_penalty
 
 # A relative gap below this is rounding: a smaller `tol` cannot be told from it.
 ROUNDING = 1e-13
@@ -544,7 +544,7 @@ class _RestOfData(NamedTuple):
                 part = points[rows]
                 points[rows] = 0.0
             else:
-                basis = _ridge.basis(_columns(self.design, free))
+                basis = _ridge.basis(_ridge.columns_of(self.design, free))
                 part = self.residuals[rows] @ basis
                 points[rows] -= part @ basis.T
             slip[rows] = np.einsum("ij,ij->i", part, part)
@@ -577,13 +577,6 @@ def _groups(masks):
     for at, mask in enumerate(distinct):
         if mask.any():
             yield np.flatnonzero(group.ravel() == at), np.flatnonzero(mask)
-
-
-def _columns(design, features):
-    """Some columns of Z as the rows of an array."""
-    block = design.block()
-    block.gather(features)
-    return block.combine(np.eye(len(features)))
 
 
 def _gaps_on_data(design, values, penalty, lams, coefs):
@@ -843,6 +836,7 @@ class _QuadraticSolver:
             rows = lams == lam
             with np.errstate(invalid="ignore"):
                 diagonal = np.where(np.isfinite(l2), lam * l2, np.inf)
+            diagonal[diagonal < _kernels.NEGLIGIBLE] = 0.0  # for this lambda, if not for all
             coefs[rows], rounds[rows] = self._without_factor(values[rows], diagonal)
         coefs[:, ~np.isfinite(l2)] = 0.0
         return coefs, *_gaps_on_data(design, values, rules, lams, coefs), rounds
@@ -866,9 +860,9 @@ class _QuadraticSolver:
 
     def _without_factor(self, values, diagonal):
         design, norm = self.data.design, self.data.design.units.norm
-        if self.choice.solver == "qr":
+        if self.choice.solver == "qr" and not _ridge.is_faint(diagonal):
             return _ridge.qr(design, values, diagonal)
-        if self.choice.solver == "svd":
+        if self.choice.solver in ("qr", "svd"):
             return _ridge.svd(design, values, diagonal, norm)
         return _ridge.iterate(design, values, diagonal, norm, self.max_iter)
 
@@ -894,9 +888,11 @@ def _report(units, solved, lams, penalty, bounded, choice, factor, max_iter, tol
         parts.append(Coefs(used, coef.T))
         intercepts[index] = target.mean - coef @ units.mean[used]
         magnitude = np.abs(coef)
-        # First, since squares of coefficients may overflow; and never infinite, since others are free.
-        paid = np.minimum(lams[index][:, None] * magnitude, LARGEST)
-        penalties = paid @ penalty.l1[used] + 0.5 * np.einsum("ij,ij->i", paid * penalty.l2[used], magnitude)
+        # In an order in which nothing overflows that is not too large in the end.
+        with np.errstate(over="ignore"):
+            roots = np.sqrt(lams[index])[:, None] * (magnitude * np.sqrt(penalty.l2[used]))
+            penalties = lams[index] * (magnitude @ penalty.l1[used])
+            penalties += 0.5 * np.einsum("ij,ij->i", roots, roots)
         with np.errstate(over="ignore"):  # the square of a huge y is infinite, its coefficients are not
             objectives[index] = factor * (0.5 * solution.rss * scale * scale + penalties)
             gaps[index] = factor * solution.gaps * scale * scale

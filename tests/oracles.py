@@ -427,7 +427,6 @@ CANCELLING = decimal.Decimal("1e-14")
 DIGITS = decimal.Context(
     prec=120, Emax=decimal.MAX_EMAX, Emin=decimal.MIN_EMIN, traps=[decimal.InvalidOperation]
 )
-STATES = ("lower", "negative", "zero", "positive", "upper")
 
 
 def _decimals(values):
@@ -452,24 +451,20 @@ def _solved(matrix, right):
     return found
 
 
-class NoReference(Exception):
-    """What is to be compared with could not be computed."""
-
-
-def minimum(given, guess, cancelling=CANCELLING, max_rounds=5000):
+def minimum(given, guess, cancelling=CANCELLING):
     """The least objective of a `Problem`, computed in 120 decimal digits.
 
-    Every feature is in one of `STATES`. For the states as they are, a linear system has the coefficients;
-    the first feature that its own condition wants elsewhere moves one state in that direction, and so on.
-    For a strictly convex problem this ends, by induction over the features: the last one moves only when the
-    others are optimal, and always in the same direction (the least-index rule of Murty 1974, Linear Algebra
-    Appl. 9, for linear complementarity problems). `CANCELLING` makes the problem strictly convex.
+    Every feature is inside a face (negative or positive), or held at an end of one (zero, a bound). A linear
+    system has the minimiser of the face that they make up; on the way there, the first to reach the end of
+    its own face is held. At the minimiser, the held feature that is pulled most is let go to that side. Every
+    minimiser is lower than the one before, and there are finitely many faces, so this ends. `CANCELLING`
+    makes the problem strictly convex.
 
     Parameters
     ----------
     given : Problem
     guess : ndarray of shape (p,)
-        Coefficients whose signs are tried first.
+        Coefficients to start from, unless zeros are better.
     cancelling : Decimal
         See `CANCELLING`.
 
@@ -477,11 +472,6 @@ def minimum(given, guess, cancelling=CANCELLING, max_rounds=5000):
     -------
     longdouble
         In the estimator's scale. The minimum itself, or a little more: see `CANCELLING`.
-
-    Raises
-    ------
-    NoReference
-        When it did not end: the rule may take exponentially many rounds.
     """
     used = np.flatnonzero(~given.constant & (given.lower < given.upper))
     norm = given.norm[used]
@@ -491,57 +481,62 @@ def minimum(given, guess, cancelling=CANCELLING, max_rounds=5000):
         target = _decimals(root * given.target / given.scale)
         l1 = _decimals(given.l1[used] / norm / given.scale)
         l2 = [value + decimal.Decimal(cancelling) for value in _decimals(given.l2[used] / norm / norm)]
-        lower, upper = (
-            _decimals(end[used].astype(LONG) * norm / given.scale) for end in (given.lower, given.upper)
+        lower, upper, start = (
+            _decimals(part[used].astype(LONG) * norm / given.scale)
+            for part in (given.lower, given.upper, guess)
         )
         gram = [[_inner(a, b) for b in columns] for a in columns]
         corrs = [_inner(a, target) for a in columns]
-        where = []
-        for value, low, high in zip(guess[used], given.lower[used], given.upper[used], strict=True):
-            state = 2 + int(np.sign(value))
-            where.append(0 if value <= low < 0 else 4 if value >= high > 0 else state)
-        tiny = decimal.Decimal("1e-40")
-        coef = [decimal.Decimal(0)] * len(used)
-        for _ in range(max_rounds):
-            free = [j for j, state in enumerate(where) if state in (1, 3)]
-            fixed = [j for j, state in enumerate(where) if state in (0, 4)]
-            for j in fixed:
-                coef[j] = upper[j] if where[j] == 4 else lower[j]
-            right = [
-                corrs[j]
-                - (where[j] - 2) * l1[j]
-                - sum((gram[j][k] * coef[k] for k in fixed), decimal.Decimal(0))
-                for j in free
-            ]
-            matrix = [[gram[j][k] + (l2[j] if j == k else 0) for k in free] for j in free]
-            found = dict(zip(free, _solved(matrix, right), strict=True))
-            coef = [
-                found[j] if j in found else coef[j] if j in fixed else decimal.Decimal(0)
-                for j in range(len(used))
-            ]
-            for j, state in enumerate(where):
-                pull = corrs[j] - _inner(gram[j], coef) - l2[j] * coef[j]
-                move = {
-                    0: pull > -l1[j] + tiny,
-                    1: (coef[j] > tiny) - (coef[j] < lower[j] - tiny),
-                    2: (pull > l1[j] + tiny and upper[j] > 0) - (pull < -l1[j] - tiny and lower[j] < 0),
-                    3: (coef[j] > upper[j] + tiny) - (coef[j] < -tiny),
-                    4: -(pull < l1[j] - tiny),
-                }[state]
-                if move:
-                    where[j] += int(move)
-                    break
-            else:
-                break
-        else:
-            raise NoReference(f"{max_rounds} rounds were not enough for {len(used)} features")
-        rest = [
-            t - sum((coef[j] * columns[j][i] for j in range(len(used))), decimal.Decimal(0))
-            for i, t in enumerate(target)
+        # State 2 e is the place edges[e], and an odd one lies between two of them.
+        edges = [(low, decimal.Decimal(0), high) for low, high in zip(lower, upper, strict=True)]
+
+        def objective(coef):
+            rest = list(target)
+            for value, column in zip(coef, columns, strict=True):
+                rest = [t - value * x for t, x in zip(rest, column, strict=True)]
+            squares = _inner(rest, rest) + _inner(l2, [x * x for x in coef])
+            return squares / 2 + _inner(l1, [abs(x) for x in coef])
+
+        def pulls(coef):
+            rows = zip(corrs, gram, l2, coef, strict=True)
+            return [corr - _inner(row, coef) - ridge * value for corr, row, ridge, value in rows]
+
+        zeros = [decimal.Decimal(0)] * len(used)
+        coef = [min(max(value, low), high) for value, (low, _, high) in zip(start, edges, strict=True)]
+        coef = coef if objective(coef) < objective(zeros) else zeros
+        where = [
+            2 if value == 0 else 2 * places.index(value) if value in places else 1 if value < 0 else 3
+            for value, places in zip(coef, edges, strict=True)
         ]
-        value = _inner(rest, rest) / 2 + _inner(l1, [abs(x) for x in coef])
-        value += _inner(l2, [x * x for x in coef]) / 2
-        return LONG(str(+value)) * given.scale**2 * given.factor
+        while True:
+            pull = pulls(coef)
+            free = [j for j, state in enumerate(where) if state % 2]
+            matrix = [[gram[j][k] + (l2[j] if j == k else 0) for k in free] for j in free]
+            steps = _solved(matrix, [pull[j] - (where[j] - 2) * l1[j] for j in free])
+            # The share of the way to the minimiser, and who is stopped in which state.
+            share, stopped = decimal.Decimal(1), None
+            for j, step in zip(free, steps, strict=True):
+                end = where[j] + (1 if step > 0 else -1)
+                if step and (edges[j][end // 2] - coef[j]) / step < share:
+                    share, stopped = (edges[j][end // 2] - coef[j]) / step, (j, end)
+            for j, step in zip(free, steps, strict=True):
+                coef[j] += share * step
+            if stopped:
+                j, where[j] = stopped
+                coef[j] = edges[j][where[j] // 2]
+                continue
+            pull = pulls(coef)
+            most, let_go = decimal.Decimal("1e-40"), None
+            for j, state in enumerate(where):
+                for side in (-1, 1) if state % 2 == 0 else ():
+                    force = side * (pull[j] - (state + side - 2) * l1[j])
+                    beyond = state // 2 + side
+                    if 0 <= beyond <= 2 and edges[j][beyond] != edges[j][state // 2] and force > most:
+                        most, let_go = force, (j, state + side)
+            if not let_go:
+                break
+            j, where[j] = let_go
+        return LONG(str(objective(coef))) * given.scale**2 * given.factor
 
 
 def rounding_of(given, coef, objective):

@@ -204,18 +204,6 @@ def test_largest_lambda_is_where_the_first_feature_enters(limits, loose, screene
     assert at[:loose].any() == (loose > 0)
 
 
-def test_thresholds_follow_the_bounds():
-    """A feature is pulled only where it may go, and one without penalty leaves zero at once."""
-    corrs = np.array([0.5, -0.5, 0.5, -0.5, 0.4, 0.0])
-    penalty = make_penalty(6, np.array([1.0, 2.0, 1.0, 1.0, 0.0, 0.0]), 0.0)
-    penalty = penalty._replace(
-        lower=np.array([-1.0, -np.inf, -1.0, 0.0, -1.0, -1.0]), upper=np.array([1.0, 1.0, 0.0, 1.0, 1.0, 1.0])
-    )
-    np.testing.assert_array_equal(
-        _kernels.thresholds(corrs, np.column_stack(penalty)), [0.5, 0.25, 0.0, 0.0, np.inf, 0.0]
-    )
-
-
 # ---------------------------------------------------------------------------------------------
 # Descent, for working sets that are too large for a factor
 # ---------------------------------------------------------------------------------------------

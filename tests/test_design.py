@@ -1,5 +1,7 @@
 """What solvers see of X, in every storage, against the explicit matrix ``sqrt(s) (X - mean) / norm``."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -109,6 +111,18 @@ class TestEveryStorage:
             explicit.design.correlate(residuals), residuals @ explicit.Z, rtol=0, atol=1e-13
         )
 
+    def test_gradients(self, explicit):
+        """Correlations with the residuals of solutions for several targets, and their squares."""
+        targets, coefs = explicit.rng.standard_normal((2, N)), explicit.rng.standard_normal((5, P))
+        if explicit.design.fit_intercept:
+            root = explicit.design.root
+            targets -= np.outer(targets @ root, root)
+        which = np.array([1, 0, 0, 1, 1])
+        residuals = targets[which] - coefs @ explicit.Z.T
+        corrs, rss = explicit.design.gradients(targets, which, coefs)
+        np.testing.assert_allclose(corrs, residuals @ explicit.Z, rtol=0, atol=1e-13)
+        np.testing.assert_allclose(rss, (residuals**2).sum(axis=1), rtol=1e-13)
+
     def test_apply(self, explicit):
         """Linear combinations of all columns."""
         coefs = explicit.rng.standard_normal((3, P))
@@ -131,11 +145,23 @@ class TestEveryStorage:
                     block.combine(coefs), coefs @ explicit.Z[:, taken].T, rtol=0, atol=1e-13
                 )
 
+        # A residual that is a vector and a multiple of the root weights, as descent keeps it.
+        coef, root = explicit.rng.standard_normal(P), explicit.design.root
+        residual = -explicit.Z[:, taken] @ coef
+        offset = block.offset(coef)
+        products = block.products(residual - offset * root, offset)
+        np.testing.assert_allclose(products, residual @ explicit.Z[:, taken], rtol=0, atol=1e-13)
+        block.keep(np.array([4, 1]))
+        np.testing.assert_allclose(
+            block.combine(np.eye(2)), explicit.Z[:, taken[[4, 1]]].T, rtol=0, atol=1e-13
+        )
+
     def test_outer_gram(self, explicit):
         """``Z diag(scale) Z^T``, with columns left out by a scale of zero."""
-        scale = np.array([0.3, 0.0, 2.0, 1.0, 5.0, 0.1])
-        expected = (explicit.Z * scale) @ explicit.Z.T
-        np.testing.assert_allclose(explicit.design.outer_gram(scale), expected, rtol=0, atol=1e-13)
+        even = 0.5 * explicit.problem.norm.astype(float) ** 2  # as without standardisation
+        for scale in (np.array([0.3, 0.0, 2.0, 1.0, 5.0, 0.1]), even):
+            expected = (explicit.Z * scale) @ explicit.Z.T
+            np.testing.assert_allclose(explicit.design.outer_gram(scale), expected, rtol=0, atol=1e-13)
 
     def test_take(self, explicit):
         """Columns of Z, one per row, where X is dense; a sparse design keeps its centring apart."""
@@ -161,6 +187,19 @@ class TestEveryStorage:
         corrs, rss = source.correlate(coefs)
         np.testing.assert_allclose(corrs, residuals @ explicit.Z, rtol=0, atol=1e-13)
         np.testing.assert_allclose(rss, np.einsum("ij,ij->i", residuals, residuals), rtol=1e-12)
+        # Any columns, from X or from a Gram matrix that was left by a path.
+        gram, everything, new = explicit.Z.T @ explicit.Z, np.arange(P), np.array([5, 2])
+        for left in (None, (everything[::-1], SimpleNamespace(gram=gram[::-1, ::-1]))):
+            source.left = left
+            for before in (features, everything[:0]):
+                expected = gram[np.ix_(np.concatenate([before, new]), new)]
+                np.testing.assert_allclose(source.gram_of(new, before), expected, rtol=0, atol=1e-13)
+        rest = target - explicit.Z[:, new] @ coefs[0]
+        np.testing.assert_allclose(
+            source.corrs_left(new, coefs[0]), rest @ explicit.Z[:, new], rtol=0, atol=1e-13
+        )
+        found = source.products(new, coefs)
+        np.testing.assert_allclose(found, coefs @ explicit.Z[:, new].T @ explicit.Z, rtol=0, atol=1e-13)
 
 
 @pytest.mark.parametrize("storage", ["C", "F", "strided", "csc", "csr"])
@@ -170,13 +209,20 @@ def test_a_large_mean_costs_no_more_digits_than_it_must(storage, weights, offset
     """A column far from zero is seen with an error of eps times its distance, not the square of that."""
     case = Explicit(storage, weights, True, offset)
     accuracy = 50 * np.finfo(float).eps * offset
+    if sparse.issparse(case.X):
+        accuracy = 1e-13  # such a column is stored anew, centred
     root = case.design.root
     np.testing.assert_allclose(case.design.units.norm, case.problem.norm.astype(float), rtol=accuracy)
     residuals = case.rng.standard_normal((2, N))
     residuals -= np.outer(residuals @ root, root)
-    np.testing.assert_allclose(case.design.correlate(residuals), residuals @ case.Z, rtol=0, atol=accuracy)
+    # Residuals are centred, and so are columns this far from zero, before they are multiplied.
+    centred = min(accuracy, 4e-11) if offset > _design.OFFSET else accuracy
+    np.testing.assert_allclose(case.design.correlate(residuals), residuals @ case.Z, rtol=0, atol=centred)
     coefs = case.rng.standard_normal((2, P))
     np.testing.assert_allclose(case.design.apply(coefs), coefs @ case.Z.T, rtol=0, atol=accuracy)
+    off = case.design.apply(coefs) - coefs @ case.Z.T
+    off -= np.outer(off @ root, root)  # the means are rounded, but nothing else is
+    np.testing.assert_allclose(off, 0.0, rtol=0, atol=centred)
     everything = np.arange(P)
     np.testing.assert_allclose(
         case.design.block().extend(everything), case.Z.T @ case.Z, rtol=0, atol=accuracy
@@ -184,6 +230,33 @@ def test_a_large_mean_costs_no_more_digits_than_it_must(storage, weights, offset
     scale = np.ones(P)
     np.testing.assert_allclose(case.design.outer_gram(scale), case.Z @ case.Z.T, rtol=0, atol=accuracy)
     case.assert_untouched()
+
+
+@pytest.mark.parametrize("offset", [0.0, 1e3, 1e7])
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_gradients_of_many_rows(order, offset):
+    """Rows are taken a block at a time; what is left of the centring is taken away where it matters."""
+    X, y = oracles.numbers(300, 4, seed=5)
+    X = np.asarray(X + offset, order=order)
+    weights = np.where(np.arange(300) % 7 == 2, 0.0, 1.0 + np.arange(300) / 300)
+    design = _design.make_design(X, weights, True)
+    problem = oracles.problem(X, y, sample_weight=weights)
+    Z = (problem.Z * np.sqrt(problem.share)[:, None] / problem.norm).astype(float)
+    values = design.target(y)[1]
+    coefs = np.random.default_rng(0).standard_normal((3, 4))
+    residuals = values - coefs @ Z.T
+    corrs, rss = design.gradients(values[None], np.zeros(3, dtype=int), coefs)
+    accuracy = 1e-13 + 50 * np.finfo(float).eps * offset
+    np.testing.assert_allclose(corrs, residuals @ Z, rtol=0, atol=accuracy)
+    np.testing.assert_allclose(rss, (residuals**2).sum(axis=1), rtol=accuracy)
+
+
+@pytest.mark.parametrize("shape", [(20, 6), (6, 300), (3, 30)])
+def test_when_all_features_may_enter_at_once(shape):
+    """Where they are few, and X is small."""
+    X, y = oracles.numbers(*shape)
+    source = _design.ColumnSource(_design.make_design(X, None, True), y)
+    assert source.all_at_once == (shape[1] <= 256 and shape[0] * shape[1] <= _design.TILE)
 
 
 # ---------------------------------------------------------------------------------------------
@@ -208,6 +281,8 @@ def test_target(weights, fit_intercept, offset, power):
     assert target.scale / size == pytest.approx(float(expected.scale), rel=1e-12)
     if fit_intercept:
         assert target.mean / size == pytest.approx(float(expected.y[0] - expected.target[0]), rel=1e-15)
+    else:
+        assert target.mean == 0.0
 
 
 @pytest.mark.parametrize(

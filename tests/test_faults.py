@@ -10,6 +10,7 @@ import pickle
 import shutil
 import subprocess
 import sys
+import textwrap
 import threading
 import warnings
 from pathlib import Path
@@ -393,6 +394,64 @@ def test_pools_beside_blas_threads_end_and_are_right(method, tmp_path):
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout == "done\n"
+
+
+AT_ONCE = """
+import numpy as np
+from concurrent.futures import ThreadPoolExecutor
+from sparse_linear import Lasso, LassoCV, RidgeCV
+
+X = np.random.default_rng(1).normal(size=(60, 8))
+y = X[:, 0]
+with ThreadPoolExecutor(8) as threads:
+    list(threads.map(lambda model: model.fit(X, y), {models}))
+"""
+
+
+@pytest.mark.parametrize(
+    "models",
+    [
+        "[Lasso(0.1) for _ in range(16)]",
+        "[LassoCV(alphas=[0.3, 0.1], n_jobs=2)]",
+        "[RidgeCV(cv=4, n_jobs=2, positive=True), Lasso(0.2), LassoCV(alphas=[0.2, 0.1], n_jobs=2)]",
+    ],
+)
+def test_the_first_fits_of_a_process_may_be_in_several_threads(models):
+    """Numba is imported by one of them only: two at once have waited for one another for ever."""
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-c", AT_ONCE.format(models=models)]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=200)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this platform does not fork")
+def test_a_process_forked_during_the_import_does_not_wait_for_it():
+    """Nobody in the child would let the lock go."""
+    code = """
+    import os, threading
+    from sparse_linear import Lasso, _compiled
+
+    held, over = threading.Event(), threading.Event()
+
+    def hold():
+        with _compiled._importing.lock:
+            held.set()
+            over.wait()
+
+    threading.Thread(target=hold).start()
+    held.wait()
+    child = os.fork()
+    if child == 0:
+        Lasso(0.1).fit([[0.0], [1.0], [3.0]], [0.0, 1.0, 2.0])
+        os._exit(0)
+    status = os.waitpid(child, 0)[1]
+    over.set()
+    raise SystemExit(os.waitstatus_to_exitcode(status))
+    """
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "ignore"}
+    command = [sys.executable, "-c", textwrap.dedent(code)]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=200)
+    assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="threads are counted as Linux lists them")

@@ -164,6 +164,33 @@ OTHERS = {
 }
 
 
+@pytest.mark.parametrize("kind", [np.asarray, sparse.csr_array, sparse.csc_array])
+@pytest.mark.parametrize("alpha", [1e-13, 1e-15, 1e-17, 1e-24, 1e-300])
+def test_faint_penalties_tend_to_the_shortest_solution(kind, alpha):
+    """Whatever rounding makes of dependent columns; in their own units, not in those of unit length."""
+    X = np.column_stack([np.eye(3)[np.arange(12) % 3] * [1.0, 2.0, 3.0], np.ones(12)])
+    y = np.arange(12.0) ** 1.5
+    model = Ridge(alpha, fit_intercept=False).fit(kind(X), y)
+    np.testing.assert_allclose(model.coef_, np.linalg.lstsq(X, y, rcond=None)[0], rtol=0, atol=2e-11)
+
+
+@pytest.mark.parametrize("kind", [np.asarray, sparse.csr_array])
+def test_a_penalty_that_is_faint_for_large_numbers(kind):
+    """The third column is the sum of the others: the penalty decides how they share, in closed form."""
+    rng = np.random.default_rng(0)
+    X = rng.integers(-50_000, 50_000, (400, 2)).astype(np.float64)
+    X -= np.round(X.mean(axis=0))
+    y = rng.standard_normal(400)
+    alpha = 0.01
+    # The shortest u with a given sum of columns: (a + c, b + c) = v, |(a, b, c)|^2 = v' Q v.
+    Q = np.array([[2.0, -1.0], [-1.0, 2.0]]) / 3.0
+    Z = X - X.mean(axis=0)
+    v = np.linalg.solve(Z.T @ Z + alpha * Q, Z.T @ (y - y.mean()))
+    c = (v[0] + v[1]) / 3.0
+    model = Ridge(alpha).fit(kind(np.column_stack([X, X.sum(axis=1)])), y)
+    np.testing.assert_allclose(model.coef_, [v[0] - c, v[1] - c, c], rtol=1e-10)
+
+
 @pytest.mark.parametrize("kind", [np.asarray, sparse.csc_array, sparse.csr_array])
 @pytest.mark.parametrize("shape", [(20, 6), (7, 15)])
 @pytest.mark.parametrize("loose", [0, 1, 3])
@@ -270,6 +297,46 @@ def test_the_dual_certificate_bounds_that_of_the_data(shape, lam):
     # Away from the optimum the correlations are those of the data.
     off = factor._correlations(coefs, targets, np.ones(2), lams)
     np.testing.assert_allclose(off, targets @ Z, rtol=0, atol=1e-13)
+
+
+def test_when_the_dual_certificate_spares_a_pass():
+    """Where the worst that `slip` allows is too little for a certificate to see, for all solutions."""
+    design, targets, l2, *_ = setting(np.asarray, (7, 15), 0)
+    factor, lams = _ridge.Dual(design, l2), np.array([0.1, 2.0])
+    factor.prepare(lams)
+    coefs = factor.refined(targets, lams).coefs
+    most = np.sqrt(2.0 * _ridge.ACCURATE * lams / (1.0 / l2).sum())
+    nothing = np.full(targets.shape, np.nan)  # the residuals, which are not looked at
+    found = factor._correlations(coefs, nothing, 0.99 * most, lams)
+    np.testing.assert_allclose(found, lams[:, None] * l2 * coefs + 0.99 * most[:, None], rtol=1e-13)
+    for share in ((0.99, 1.01), (1.01, 0.99)):
+        assert np.isnan(factor._correlations(coefs, nothing, most * share, lams)).all()
+    loose = _ridge.Dual(design, np.where(np.arange(15) == 4, 0.0, l2))
+    assert np.isnan(loose._correlations(coefs, nothing, 0.0 * most, lams)).all()
+
+
+@pytest.mark.parametrize(("solver", "shape"), [("primal", (20, 6)), ("dual", (7, 15))])
+def test_a_correction_that_is_no_number_is_not_made(solver, shape):
+    """What the factor answers to the gradient may overflow; the solution stays as it is."""
+    X, _ = oracles.holes(*shape, seed=0, density=0.7)
+    design = make_design(X, None, False)
+    targets = design.target(np.random.default_rng(0).standard_normal(shape[0]))[1][None]
+    factor = FACTORS[solver](design, np.full(shape[1], 0.5))
+    factor.prepare(np.ones(1))
+    exact, asked = factor.inverse, []
+    expected = factor.refined(targets, np.ones(1)).coefs
+    for answer in (np.inf, -np.inf, np.nan):
+        asked.clear()
+
+        def overflows(rows, lams, answer=answer):
+            asked.append(rows)
+            enough = len(asked) > (1 if solver == "primal" else 2)  # the dual corrects once by its matrix
+            return np.full(rows.shape, answer) if enough else exact(rows, lams)
+
+        factor.inverse = overflows
+        found = factor.refined(targets, np.ones(1))
+        assert found.steps == 1
+        np.testing.assert_allclose(found.coefs, expected, rtol=0, atol=1e-13)
 
 
 def test_the_dual_is_orthogonal_to_the_intercept_at_once():

@@ -348,6 +348,61 @@ def test_memory_does_not_grow_with_the_rows(cv):
     assert peak < 9 * 2**21 + 8 * y.nbytes  # tiles of 2 MB, and vectors
 
 
+def units_apart(n, p, seed=0):
+    """Columns of ordinary size but for the first, and two that make up an intercept."""
+    rng = np.random.default_rng(seed)
+    X = rng.standard_normal((n, p))
+    group = rng.integers(0, 2, n)
+    X[:, 1], X[:, 2] = group, 1 - group
+    return X, X[:, 3] + rng.standard_normal(n)
+
+
+@pytest.mark.parametrize("kind", [np.asarray, sparse.csr_array])
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("free", [[], [1, 2], [3], range(8)])
+@pytest.mark.parametrize(("shape", "large"), [((20, 8), 1e7), ((20, 8), 1.0), ((14, 30), 1e6)])
+def test_leave_one_out_of_columns_in_very_different_units(kind, weighted, free, shape, large):
+    """As the fits to all rows but one, also with dependent columns that are not penalised."""
+    X, y = units_apart(*shape)
+    X[:, 0] *= large
+    weights = np.arange(1.0, 1.0 + len(y)) if weighted else None
+    factors = np.ones(shape[1])
+    factors[list(free)] = 0.0
+    alphas = np.array([0.1, 10.0])
+    model = RidgeCV(alphas, penalty_weights=factors).fit(kind(X), y, sample_weight=weights)
+    for alpha, found in zip(alphas, model.mse_path_, strict=True):
+        missed = []
+        for row in range(len(y)):
+            rest = np.arange(len(y)) != row
+            some = None if weights is None else weights[rest]
+            other = Ridge(alpha, penalty_weights=factors).fit(X[rest], y[rest], sample_weight=some)
+            missed.append(y[row] - other.predict(X[[row]])[0])
+        expected = np.average(np.square(missed)) if weights is None else np.mean(weights * np.square(missed))
+        assert found == pytest.approx(expected, rel=1e-7)
+
+
+def test_nothing_or_everything_is_penalised_without_end():
+    """Without any penalty leave-one-out is that of least squares; with all columns left out, of the mean."""
+    X, y = oracles.numbers(30, 4, seed=3)
+    model = RidgeCV(penalty_weights=np.zeros(4)).fit(X, y)
+    np.testing.assert_allclose(model.mse_path_, model.mse_path_[0])
+    np.testing.assert_allclose(model.df_, 5.0)
+    model = RidgeCV(penalty_weights=np.full(4, np.inf)).fit(X, y)
+    apart = (y - y.mean()) * len(y) / (len(y) - 1)
+    np.testing.assert_allclose(model.mse_path_, np.mean(apart**2))
+
+
+@pytest.mark.parametrize("cv", [None, "gcv", 4])
+def test_an_automatic_grid_reaches_columns_in_small_units(cv):
+    """From the largest eigenvalue to the smallest one, however far apart they are."""
+    X, y = units_apart(300, 4, seed=1)
+    X[:, 0] *= 1e7
+    model = RidgeCV(alphas=12, cv=cv).fit(X[:, [0, 3]], y)
+    plain = np.linalg.svd(X[:, [0, 3]] - X[:, [0, 3]].mean(axis=0), compute_uv=False) ** 2
+    np.testing.assert_allclose(model.alphas_[[0, -1]], [10.0 * plain[0], 0.1 * plain[-1]], rtol=1e-6)
+    assert model.coef_[1] == pytest.approx(1.0, abs=0.2)
+
+
 BAD = {
     "zero alpha": ({"alphas": [0.0, 1.0]}, {}, r"alphas\[0\] == 0.0, must be > 0.0"),
     "negative alpha": ({"alphas": [-1.0]}, {}, r"alphas\[0\] == -1.0, must be > 0.0"),

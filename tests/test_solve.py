@@ -560,6 +560,39 @@ def test_the_slip_is_the_same_from_rows_and_from_moments(seed):
     assert (gaps[0] > 0.01).all()
 
 
+def test_what_is_left_without_loose_features(monkeypatch):
+    """The part of residuals orthogonal to them, from rows and from moments; nothing if they are many."""
+    X, y = oracles.numbers(30, 5, seed=1)
+    data = _solve.Data(X, y[:, None], None, True)
+    data.reduce()
+    source = data.source(0)
+    Z, values = data.design.apply(np.eye(5)).T, data.design.target(y)[1]
+    coefs = np.random.default_rng(1).normal(size=(3, 5))
+    loose = np.array([[1, 1, 0, 0, 0], [0, 0, 0, 0, 0], [0, 1, 0, 1, 1]], dtype=bool)
+    points = values - coefs @ Z.T
+    expected = points.copy()
+    for row, mask in zip(expected, loose, strict=True):
+        row -= Z[:, mask] @ np.linalg.lstsq(Z[:, mask], row, rcond=None)[0]
+    rows = _solve._RestOfData(data.design, points)
+    moments = _solve._RestOfMoments(source.gram, points @ Z, (points**2).sum(axis=1))
+    for rest in (rows, moments):
+        corrs, rss, slip = rest.without(loose)
+        np.testing.assert_allclose(corrs, expected @ Z, rtol=0, atol=1e-12)
+        np.testing.assert_allclose(rss, (expected**2).sum(axis=1), rtol=1e-11)
+        np.testing.assert_allclose(rss + slip, (points**2).sum(axis=1), rtol=1e-11)
+        assert slip[1] == 0.0
+    # A residual in their span has a norm that rounding may put below that of its projection.
+    _, rss, slip = moments._replace(rss=0.5 * (points**2).sum(axis=1) - 1.0).without(loose)
+    assert (rss >= 0.0).all()
+    assert (rss == 0.0).any()
+    monkeypatch.setattr(_solve, "LARGEST_QR", 2)
+    corrs, rss, slip = rows.without(loose)
+    np.testing.assert_allclose(corrs[:2], (expected @ Z)[:2], rtol=0, atol=1e-12)
+    assert rss[2] == 0.0
+    np.testing.assert_array_equal(corrs[2], 0.0)
+    assert slip[2] == pytest.approx((points[2] ** 2).sum(), rel=1e-13)
+
+
 def test_zero_is_better_than_what_rounding_has_driven_away():
     """Zero coefficients have the gap 1/2, in units of the square of y; a gap that is NaN says nothing."""
     coefs = np.arange(1.0, 9.0).reshape(4, 2)
