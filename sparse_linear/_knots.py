@@ -14,6 +14,7 @@ reaches the end of its face, or the correlation of a held one its threshold (Osb
 worked out from ties, as in these papers: the solver of this package finds the solution just below it.
 """
 
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -24,10 +25,12 @@ from sparse_linear import _compiled as _kernels
 
 # How far below a knot, as a share of lambda, the next piece is looked for.
 BELOW = 1e-9
+# And so far below, where what enters there is too little for the solver to notice.
+FURTHER = (1e-7, 1e-5)
 # A correlation that approaches its threshold more slowly than this share of it stays where it is.
 PARALLEL = 1e-9
 # Below this share of the first knot, the path of data that are interpolated goes where rounding leads it.
-ROUNDING = 1e-13
+ROUNDING = 1e-10
 # The penalty where any will do.
 RESOLUTION = np.finfo(np.float64).resolution
 
@@ -72,8 +75,11 @@ def knots(source, penalty, lowest, max_rounds=1000):
     coef = piece.coef
     yield Knot(lam, coef, piece.free, piece.rss)
     while lam > lowest:
-        inside = max(lam * (1.0 - BELOW), lowest)
-        piece = piece_from(inside, coef)
+        for below in (BELOW, *FURTHER):
+            inside = max(lam * (1.0 - below), lowest)
+            piece = piece_from(inside, coef)
+            if not piece.overdue():
+                break
         length = min(piece.length(), inside - lowest)
         lam, coef = inside - length, piece.coef_at(length)
         yield Knot(lam, coef, piece.free, piece.rss_at(length))
@@ -105,14 +111,21 @@ class _Piece:
         end = np.where(self.direction > 0.0, high, low)
         with np.errstate(divide="ignore", invalid="ignore"):
             leaving = np.where(self.direction != 0.0, (end - self.coef[self.free]) / self.direction, np.inf)
-        return min(leaving.min(initial=np.inf), self._entering())
+        entering = self.entering[self.entering > BELOW * self.lam]
+        return min(leaving.min(initial=np.inf), entering.min(initial=np.inf))
 
+    def overdue(self):
+        """Whether a held feature should have been free, or is about to be."""
+        return bool((self.entering <= BELOW * self.lam).any())
+
+    @cached_property
     @np.errstate(over="ignore", invalid="ignore")  # where y is denormal; the certificate tells the rest
-    def _entering(self):
+    def entering(self):
+        """How far lambda can fall before each of the held features that approach their threshold is free."""
         l1, _, lower, upper = self.rules.T
         held = np.ones(len(l1), dtype=bool)
         held[self.free] = False
-        first = np.inf
+        reaches = []
         # At zero a coefficient may leave upwards or downwards, at a bound only away from it.
         for sign, bound in ((1.0, upper), (-1.0, lower)):
             at_zero = held & (self.coef == 0.0) & (sign * bound > 0.0)
@@ -121,10 +134,8 @@ class _Piece:
             closing = l1 - sign * self.speed
             for mask, way in ((at_zero, 1.0), (at_bound, -1.0)):
                 candidates = np.flatnonzero(mask & (way * closing > PARALLEL * l1))
-                reach = gap[candidates] / closing[candidates]
-                reach = reach[reach > BELOW * self.lam]
-                first = min(first, reach.min(initial=np.inf))
-        return first
+                reaches.append(gap[candidates] / closing[candidates])
+        return np.concatenate(reaches)
 
     def coef_at(self, length):
         """Coefficients where lambda has fallen by `length`."""
@@ -149,17 +160,18 @@ def lambda_for_size(source, penalty, size, lowest=0.0):
 
     It lies above the knot where the next feature enters, by more than rounding. If none does, it is `lowest`;
     but there is no smallest one where only lambda = 0 has larger solutions (the shortest of many, of wide
-    data): then it is half the last knot.
+    data): then it is half the last knot, whatever `lowest` below the range of rounding.
     """
     top = before = None
     for knot in knots(source, penalty, lowest):
         top = knot.lam if top is None else top
-        if knot.lam <= ROUNDING * top:
-            break
+        # A knot has the free features of the piece that it ends, which begins at the knot before.
         if len(np.union1d(knot.free, np.flatnonzero(knot.coef))) > size and before is not None:
             return before.lam * (1.0 + 0.1 * BELOW)
+        if knot.lam <= ROUNDING * top:
+            break
         before = knot
-    if lowest > 0.0 or np.count_nonzero(~penalty.excluded) <= size:
+    if lowest > ROUNDING * top or np.count_nonzero(~penalty.excluded) <= size:
         return lowest
     # Without any correlation there is no knot, and any penalty will do.
     return RESOLUTION if before is None else 0.5 * before.lam
@@ -167,14 +179,11 @@ def lambda_for_size(source, penalty, size, lowest=0.0):
 
 def lambda_for_norm(source, penalty, norm):
     """The lambda at which the l1 penalty (for lambda 1) is `norm`; 0 if it is never reached."""
-    top, before, size_before = None, None, 0.0
+    before, size_before = None, 0.0
     for knot in knots(source, penalty, 0.0):
-        top = knot.lam if top is None else top
         size = penalty.l1 @ np.abs(knot.coef)
         if size >= norm and before is not None:
             share = (norm - size_before) / (size - size_before) if size > size_before else 1.0
             return before.lam + share * (knot.lam - before.lam)
-        if knot.lam <= ROUNDING * top:
-            break
         before, size_before = knot, size
     return 0.0

@@ -140,22 +140,35 @@ def test_sizes_that_no_alpha_has():
 @pytest.mark.parametrize("size", [38, 39, 60])
 def test_no_more_features_than_rows_can_have(kind, size):
     """Wide data: so many features at every alpha but 0, where the shortest interpolation has all of them."""
+    for seed in range(4):
+        X, y = problem(40, 100, seed=seed)
+        X = KINDS[kind](X)
+        alpha = alpha_for(X, y, n_nonzero=size)
+        assert alpha > 1e-6
+        model = Lasso(alpha).fit(X, y)
+        assert np.count_nonzero(model.coef_) == min(size, 39)
+        assert_optimal(X, y, model.coef_, model.intercept_, alpha)
+        for last in (0.0, 1e-12):
+            path = lasso_path(X, y, fit_intercept=True, alphas=[1.0, 0.1, last], max_features=size)
+            assert path.alphas.tolist() == [1.0, 0.1, alpha]
+            assert np.count_nonzero(path.coefs[:, -1]) == min(size, 39)
+
+
+@pytest.mark.parametrize("seed", [14, 15, 17])
+def test_a_feature_that_enters_slowly_is_not_overlooked(seed):
+    """Right below its knot it was too little for the solver to see: the piece went on without it."""
+    X, y = problem(40, 100, seed=seed)
+    model = Lasso(alpha_for(X, y, n_nonzero=38)).fit(X, y)
+    assert np.count_nonzero(model.coef_) == 38
+
+
+def test_positive_alphas_are_followed_to_their_end():
+    """None of them lets in more than wide data can have."""
     X, y = problem(40, 100, seed=4)
-    X = KINDS[kind](X)
-    alpha = alpha_for(X, y, n_nonzero=size)
-    assert alpha > 0.0
-    model = Lasso(alpha).fit(X, y)
-    assert np.count_nonzero(model.coef_) == min(size, 39)
-    assert_optimal(X, y, model.coef_, model.intercept_, alpha)
-    path = lasso_path(X, y, fit_intercept=True, alphas=[1.0, 0.1, 0.0], max_features=size)
-    assert path.alphas.tolist() == [1.0, 0.1, alpha]
-    assert np.count_nonzero(path.coefs[:, -1]) == min(size, 39)
-    # Positive alphas are all followed to their end, since none of them lets in more.
     last = alpha_for(X, y, n_nonzero=39) / 2
-    small = lasso_path(X, y, fit_intercept=True, alphas=[1.0, last], max_features=39)
-    assert small.alphas.tolist() == [1.0, last]
-    assert np.count_nonzero(small.coefs[:, -1]) == 39
-    assert alpha_for(X, y, l1_norm=2.0 * np.abs(small.coefs[:, -1]).sum()) == 0.0
+    path = lasso_path(X, y, fit_intercept=True, alphas=[1.0, last], max_features=39)
+    assert path.alphas.tolist() == [1.0, last]
+    assert np.count_nonzero(path.coefs[:, -1]) == 39
 
 
 def test_no_more_features_than_explain_everything():
