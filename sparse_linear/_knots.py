@@ -162,9 +162,9 @@ def lambda_for_size(source, penalty, size, lowest=0.0):
     but there is no smallest one where only lambda = 0 has larger solutions (the shortest of many, of wide
     data): then it is half the last knot, whatever `lowest` below the range of rounding.
     """
-    top = before = None
+    top, before = 0.0, None
     for knot in knots(source, penalty, lowest):
-        top = knot.lam if top is None else top
+        top = max(top, knot.lam)
         # A knot has the free features of the piece that it ends, which begins at the knot before.
         if len(np.union1d(knot.free, np.flatnonzero(knot.coef))) > size and before is not None:
             return before.lam * (1.0 + 0.1 * BELOW)

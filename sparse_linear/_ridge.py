@@ -6,7 +6,7 @@ eliminated exactly and the others divided by ``sqrt(l2)``, which leaves the *sta
     minimise  |t - A u|^2 + lambda |u|^2.
 
 One factorisation of ``A^T A`` or ``A A^T``, whichever is smaller, then answers every target, and one
-eigendecomposition every lambda.  `factorise` makes one of
+eigendecomposition every lambda (`graded`, from the data, where the matrix has lost the smallest eigenvalues):
 
 ``Primal``      ``A^T A``, from `Moments` or from columns, for tall data;
 ``Dual``        ``A A^T``, for wide data;

@@ -374,11 +374,6 @@ def fit(
     choice = data.choose(penalty, lams, wish)
     if choice.moments:
         data.reduce()
-    if not np.isfinite(data.units.norm).all():
-        at = int(np.argmax(~np.isfinite(data.units.norm)))
-        raise ValueError(
-            f"X must hold values below 1e150, but the squares of column {at} overflow; divide it."
-        )
     bounded = penalty.bounded
     if standardize:
         penalty = penalty.per_standard_deviation(data.units.norm)

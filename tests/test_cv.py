@@ -394,7 +394,7 @@ def test_a_single_column_has_no_axis(alpha_per_target):
     with pytest.warns(sklearn.exceptions.DataConversionWarning, match="column-vector y"):
         column = clone(expected).fit(X, y[:, None])
     with pytest.warns(sklearn.exceptions.DataConversionWarning, match="column-vector y"):
-        theirs = sklearn.linear_model.LassoCV(alphas=5).fit(X, y[:, None])
+        theirs = sklearn.linear_model.LassoCV(alphas=expected.alphas_).fit(X, y[:, None])
     for name in ("alpha_", "intercept_", "coef_", "mse_path_", "alphas_"):
         assert np.shape(getattr(column, name)) == np.shape(getattr(theirs, name)), name
     folds = Moments.by_fold([(X, y[:, None])])

@@ -409,7 +409,7 @@ BAD = {
     "no alphas": ({"alphas": []}, {}, "alphas must be"),
     "zero alphas": ({"alphas": 0}, {}, "alphas must be at least 1"),
     "one sample": ({}, {"n": 1}, "1 sample"),
-    "folds": ({"cv": 50}, {}, "cv must not be more folds than X has rows, got cv=50"),
+    "folds": ({"cv": 50}, {}, "more folds than X has rows, got cv=50, and n_samples=20"),
     "cv": ({"cv": "loo"}, {}, "cv must be None, 'gcv'"),
     "stored folds": (
         {"cv": 3, "store_cv_results": True},
