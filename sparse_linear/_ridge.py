@@ -874,7 +874,8 @@ def left_out_tall(factor, design, Y, levels, corrs, lams):
         slack[share == 0.0] = 1.0
         return rows, y, apart, slack
 
-    for rows, y, apart, slack in in_order(look, range(0, design.n, height)):
+    tops = range(0, design.n, height)
+    for rows, y, apart, slack in in_order(look, tops) if len(tops) > 1 else map(look, tops):
         yield from _left_out(rows, y, apart, turned, shrink, slack)
 
 
