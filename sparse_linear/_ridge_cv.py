@@ -242,6 +242,8 @@ class _Engine:
             return Judged(errors, judgement(errors, self._spread(number, fold)), fit)
         weights = fold.weights(self.sample_weight, len(self.Y))
         data = _solve.Data(self.X, self.Y, weights, self.settings.fit_intercept)
+        if self.sums is not None and route == "tall":
+            self._share_factor(data, alphas)
         fit = self.fit(data, np.tile(alphas, (self.Y.shape[1], 1)), watch)
         level, scores = fit.intercepts, []
         errors = np.array(
@@ -259,6 +261,18 @@ class _Engine:
             some, found = level[:, at : at + 1], np.asarray(found).T[:, :, None]
             scores.append(judgement.scoring(number, fold, coefs, some, found, watch))
         return Judged(errors, np.concatenate(scores, axis=1), fit)
+
+    def _share_factor(self, data, alphas):
+        """Give the data of a fold one factorisation for all alphas, from the data where its moments fail."""
+        data.reduce()
+        try:
+            factor = _ridge.Primal(data.design, data.moments.gram, self.rules(data.units, data.weight))
+            factor.diagonalise(np.inf)
+            if not factor.inverse.above(_ridge.SINGULAR, alphas.min()):
+                factor.diagonalise_data()
+        except _ridge.SingularError:
+            return  # each alpha for itself, then
+        data.factor = factor
 
     def _spread(self, number, fold):
         """Number of the rows that a fold leaves out, and mean squares (q, 1) of their targets, centred."""

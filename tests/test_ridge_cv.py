@@ -381,6 +381,23 @@ def test_leave_one_out_of_columns_in_very_different_units(kind, weighted, free, 
         assert found == pytest.approx(expected, rel=1e-7)
 
 
+@pytest.mark.parametrize("kind", [np.asarray, sparse.csr_array])
+@pytest.mark.parametrize("weighted", [False, True])
+def test_folds_of_columns_in_very_different_units(kind, weighted):
+    """As fits to each fold, also with a column that is there twice."""
+    X, y = units_apart(40, 8)
+    X[:, 0] *= 1e9
+    X[:, 4] = X[:, 5]
+    weights = np.arange(1.0, 41.0) if weighted else None
+    alphas = np.array([1e-3, 10.0])
+    model = RidgeCV(alphas, cv=KFold(4)).fit(kind(X), y, sample_weight=weights)
+    for fold, (train, test) in enumerate(KFold(4).split(X)):
+        for alpha, found in zip(alphas, model.mse_path_[:, fold], strict=True):
+            missed = y[test] - predictions(X, y, train, test, weights, alpha=alpha, solver="svd")
+            some = None if weights is None else weights[test]
+            assert found == pytest.approx(np.average(missed**2, weights=some), rel=1e-9)
+
+
 def test_nothing_or_everything_is_penalised_without_end():
     """Without any penalty leave-one-out is that of least squares; with all columns left out, of the mean."""
     X, y = oracles.numbers(30, 4, seed=3)
