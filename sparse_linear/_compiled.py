@@ -38,11 +38,11 @@ class _Lock:
         self.lock = threading.RLock()
 
 
-_importing = _Lock()
+importing = _Lock()
 
 
 def _kernels():
-    with _importing.lock:
+    with importing.lock:
         return _imported()
 
 

@@ -13,6 +13,8 @@ import numpy as np
 from joblib import effective_n_jobs
 from threadpoolctl import ThreadpoolController
 
+from sparse_linear import _compiled
+
 # Seconds after which the thread that waits for others looks for an interrupt.
 LISTEN = 0.1
 # Threads that work on a stream of items, at most.
@@ -39,8 +41,13 @@ class BlasLimit:
 
     @cached_property
     def controller(self):
-        """What finds the BLAS libraries, once: that takes longer than a small fit."""
-        return ThreadpoolController()
+        """What finds the BLAS libraries, once: that takes longer than a small fit.
+
+        Not while another thread imports Numba: this holds the lock of the linker and waits for the
+        interpreter's, an import of compiled code has the one and waits for the other.
+        """
+        with _compiled.importing.lock:
+            return ThreadpoolController()
 
     def threads(self):
         """How many threads BLAS has now; 1 where that is not known."""

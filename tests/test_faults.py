@@ -434,7 +434,7 @@ def test_a_process_forked_during_the_import_does_not_wait_for_it():
     held, over = threading.Event(), threading.Event()
 
     def hold():
-        with _compiled._importing.lock:
+        with _compiled.importing.lock:
             held.set()
             over.wait()
 
