@@ -598,9 +598,8 @@ def largest_alphas(data, penalty, standardize):
 
 def spaced(top, eps, n_alphas):
     """Alphas from `top` down to ``eps * top``, evenly spaced in the logarithm."""
-    resolution = np.finfo(np.float64).resolution
-    if top <= resolution:
-        return np.full(n_alphas, resolution)
+    if top <= _knots.RESOLUTION:
+        return np.full(n_alphas, _knots.RESOLUTION)
     if not np.isfinite(top):
         raise ValueError(
             "The largest alpha overflows, because l1_ratio or a factor among penalty_weights is tiny; give "

@@ -243,7 +243,7 @@ class _Engine:
         weights = fold.weights(self.sample_weight, len(self.Y))
         data = _solve.Data(self.X, self.Y, weights, self.settings.fit_intercept)
         if self.sums is not None and route == "tall":
-            self._share_factor(data, alphas)
+            self._share_factor(number, data, alphas)
         fit = self.fit(data, np.tile(alphas, (self.Y.shape[1], 1)), watch)
         level, scores = fit.intercepts, []
         errors = np.array(
@@ -262,9 +262,9 @@ class _Engine:
             scores.append(judgement.scoring(number, fold, coefs, some, found, watch))
         return Judged(errors, np.concatenate(scores, axis=1), fit)
 
-    def _share_factor(self, data, alphas):
-        """Give the data of a fold one factorisation for all alphas, from the data where its moments fail."""
-        data.reduce()
+    def _share_factor(self, number, data, alphas):
+        """Give the data of a fold one factorisation for all alphas, from its rows where its moments fail."""
+        data.use(self.sums.train[number], self.sums.unit_y)
         try:
             factor = _ridge.Primal(data.design, data.moments.gram, self.rules(data.units, data.weight))
             factor.diagonalise(np.inf)

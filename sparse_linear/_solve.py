@@ -883,12 +883,11 @@ def _report(units, solved, lams, penalty, bounded, choice, factor, max_iter, tol
         parts.append(Coefs(used, coef.T))
         intercepts[index] = target.mean - coef @ units.mean[used]
         magnitude = np.abs(coef)
-        # In an order in which nothing overflows that is not too large in the end.
-        with np.errstate(over="ignore"):
+        with np.errstate(over="ignore"):  # the square of a huge y is infinite, its coefficients are not
+            # In an order in which nothing overflows that is not too large in the end.
             roots = np.sqrt(lams[index])[:, None] * (magnitude * np.sqrt(penalty.l2[used]))
             penalties = lams[index] * (magnitude @ penalty.l1[used])
             penalties += 0.5 * np.einsum("ij,ij->i", roots, roots)
-        with np.errstate(over="ignore"):  # the square of a huge y is infinite, its coefficients are not
             objectives[index] = factor * (0.5 * solution.rss * scale * scale + penalties)
             gaps[index] = factor * solution.gaps * scale * scale
         relative[index] = 2.0 * solution.gaps
