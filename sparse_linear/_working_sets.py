@@ -10,6 +10,7 @@ same certificate as everywhere.
 import numpy as np
 
 from sparse_linear import _compiled as _kernels
+from sparse_linear._design import room
 
 # Features that get a Gram matrix and a factor: at most 2 x 512 MB, of what is used.
 LARGEST_FACTOR = 8192
@@ -54,13 +55,13 @@ def solve_sequence(work, m, free, square, lams, max_rounds, watch):
 def allocate(capacity, gram=None):
     """The arrays of a reduced problem, uninitialised."""
     return _kernels.Working(
-        gram=np.empty((capacity, capacity)) if gram is None else gram,
+        gram=room(capacity, capacity) if gram is None else gram,
         target=np.empty(capacity),
         grad=np.empty(capacity),
         coef=np.empty(capacity),
         base=np.empty((capacity, 4)),
         rule=np.empty((capacity, 4)),
-        factor=np.empty((capacity, capacity)),
+        factor=room(capacity, capacity),
         order=np.empty(capacity, dtype=np.int64),
         held=np.ones(capacity, dtype=np.bool_),
         level=np.empty(1),
@@ -154,17 +155,25 @@ class FactorSet(FeatureSet):
             return
         start, total = self.size, self.size + len(features)
         if total > len(self.work.coef):
-            grown = allocate(max(total, min(max(2 * start, SMALLEST), LARGEST_FACTOR)))
-            for new, old in zip(grown, self.work, strict=True):
-                used = (slice(0, start), slice(0, old.shape[-1]))[: old.ndim]
-                new[used] = old[used]
-            self.work = grown
+            self._move(slice(0, start), start, max(total, min(max(2 * start, SMALLEST), LARGEST_FACTOR)))
         work = self.work
         cross = self.source.extend(features)
         work.gram[:total, start:total] = cross
         work.gram[start:total, :start] = cross[:start].T
         self._add(features)
         self._begin(start, corrs, coef)
+
+    def _move(self, places, m, capacity):
+        """Take the features at `m` places to arrays of another capacity, and the factor as it is."""
+        old, work, k = self.work, allocate(capacity), self.free
+        work.gram[:m, :m] = old.gram[places][:, places]
+        for name in ("target", "grad", "coef", "base", "rule", "held"):
+            getattr(work, name)[:m] = getattr(old, name)[places]
+        # No more of the factor than is in use: untouched memory takes no room.
+        work.factor[:k, :k] = old.factor[:k, :k]
+        work.order[:k] = old.order[:k]
+        work.level[:] = old.level
+        self.work = work
 
     def _begin(self, start, corrs, coef=None):
         """Everything but the Gram matrix, for the features from place `start` on."""
@@ -190,14 +199,9 @@ class FactorSet(FeatureSet):
         self.member[self.features[stale]] = False
         self.features = self.features[places]
         self.source.keep(places)
-        old, work = self.work, allocate(len(places))
-        m, k = len(places), self.free
-        work.gram[:m, :m] = old.gram[np.ix_(places, places)]
-        for name in ("target", "grad", "coef", "base", "rule", "held"):
-            getattr(work, name)[:m] = getattr(old, name)[places]
-        work.factor[:k, :k] = old.factor[:k, :k]
-        work.order[:k] = np.searchsorted(places, old.order[:k])
-        self.work = work
+        self._move(places, len(places), len(places))
+        order = self.work.order[: self.free]
+        order[:] = np.searchsorted(places, order)
 
     def without_factor(self, goal):
         """The same features, to be solved by descent up to a duality gap of `goal`."""
