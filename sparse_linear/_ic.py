@@ -283,7 +283,10 @@ class ElasticNetIC(StreamingModel):
         data.prepare(penalty, 100)
         source, rows = data.source(0), data.weight
         usable = ~(penalty.excluded | source.units.constant)
-        square = source.target.scale**2
+        with np.errstate(over="ignore"):
+            square = source.target.scale**2
+        if not np.isfinite(square):
+            raise ValueError("y must hold values below 1e150, but its squares overflow; divide it.")
         variance = self.noise_variance
         if variance is None:
             if data.n_rows < 2:
@@ -296,7 +299,7 @@ class ElasticNetIC(StreamingModel):
         variance = max(float(variance), ROUNDING * square) or 1.0
         alphas, rss, df = self._path(data, penalty, l1_ratio, eps, max_iter)
         prices = price(self.criterion, df, rows, usable.sum(), self.fit_intercept, gamma)
-        self.criterion_ = rows * np.log(2.0 * np.pi * variance) + rows * square * rss / variance + prices
+        self.criterion_ = rows * np.log(2.0 * np.pi * variance) + rows * (square / variance) * rss + prices
         self.noise_variance_ = variance
         self.alphas_, self.degrees_of_freedom_ = alphas, df
         best = int(np.argmin(self.criterion_))

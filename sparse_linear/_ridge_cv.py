@@ -223,6 +223,7 @@ class _Engine:
         self.sums = FoldSums.read(self.X, self.Y, self.weights / self.weights.max(), folds)
         self.data.use(self.sums.whole, self.sums.unit_y)
 
+    @np.errstate(over="ignore", invalid="ignore")  # `_selection.summarise` says what to do about them
     def judge(self, number, fold, route, alphas, judgement, watch):
         """Errors and scores of all alphas on the rows that a fold leaves out."""
         closed = route == "wide" or (route == "tall" and self.sums is not None)
@@ -792,11 +793,11 @@ class RidgeCV(RidgeModel):
                 if predictions is not None:
                     predictions[rows, targets] = engine.Y[rows, targets][:, :, None] - missed
                 squares = np.where(weight > 0.0, missed, 0.0)
-                squares *= squares * weight
-                if stored is not None:
-                    stored[rows, targets] = squares
-                sums[0][targets] += squares.sum(axis=0)
-                with np.errstate(over="ignore"):  # errors that large have no standard error
+                with np.errstate(over="ignore"):  # as in `judge`; errors that large have no standard error
+                    squares *= squares * weight
+                    if stored is not None:
+                        stored[rows, targets] = squares
+                    sums[0][targets] += squares.sum(axis=0)
                     if self.alpha_per_target:
                         sums[1][targets] += np.square(squares).sum(axis=0)
                         continue

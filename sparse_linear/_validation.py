@@ -93,15 +93,20 @@ def check_choice(value, name, choices):
     return value
 
 
-def check_vector(values, name, length, per, finite=False):
-    """A float64 array of shape (length,); NaN is an error, infinity only if it must be `finite`."""
+def _real_numbers(values, name):
+    """A new float64 array."""
     try:
         array = np.asarray(values)
         if array.dtype.kind == "c":
             raise TypeError
-        array = np.array(array, dtype=np.float64)
+        return np.array(array, dtype=np.float64)
     except (TypeError, ValueError):
         raise ValueError(f"{name} must hold real numbers, got {values!r:.60}.") from None
+
+
+def check_vector(values, name, length, per, finite=False):
+    """A float64 array of shape (length,); NaN is an error, infinity only if it must be `finite`."""
+    array = _real_numbers(values, name)
     if array.shape != (length,):
         raise ValueError(f"{name} must have shape ({length},), one entry per {per}; got shape {array.shape}.")
     if np.isnan(array).any():
@@ -393,7 +398,7 @@ def check_sample_weight(sample_weight, n_samples, some=True):
         return None
     if isinstance(sample_weight, numbers.Real):
         sample_weight = np.full(n_samples, sample_weight, dtype=np.float64)
-    sample_weight = np.asarray(sample_weight)
+    sample_weight = _real_numbers(sample_weight, "sample_weight")
     if sample_weight.ndim > 1:
         raise ValueError(
             f"Sample weights must be 1D array or scalar; sample_weight has shape {sample_weight.shape}, "

@@ -1,11 +1,14 @@
 """The active-set solver: every solution is optimal on *all* features, whatever set it was found on."""
 
+import os
+from pathlib import Path
+
 import numpy as np
 import pytest
 from scipy import sparse
 
 from sparse_linear import _active_set, _kernels, _working_sets
-from sparse_linear._design import ColumnSource, make_design
+from sparse_linear._design import ColumnSource, make_design, room
 from sparse_linear._moments import MomentDesign, MomentSource, Sums
 from sparse_linear._penalty import make_penalty
 from tests import oracles
@@ -307,6 +310,45 @@ def test_stale_features_leave_before_the_factor_does(monkeypatch, container):
     assert dropped
     assert (again.gaps <= 1e-13).all(), "with descent they would be larger"
     np.testing.assert_allclose(coefs, expected, rtol=0, atol=1e-10)
+
+
+def test_a_factor_moves_with_its_ridge_penalties():
+    """Where features are forgotten, and where there is no room for more, the factor stays what it was."""
+    X, y = oracles.numbers(60, 400, seed=16)
+    source = ColumnSource(make_design(X, None, True), y)
+    penalty, lam = make_penalty(400, 0.5, 0.5), 0.05
+    working = _working_sets.FactorSet(source, penalty, lam)
+    working.extend(np.arange(40), working.target)
+    working.solve(np.array([lam]), 1000)
+
+    def check():
+        places, k = working.work.order[: working.free], working.free
+        gram = working.work.gram[np.ix_(places, places)] + np.diag(lam * working.work.base[places, 1])
+        upper = np.triu(working.work.factor[:k, :k])
+        np.testing.assert_allclose(upper.T @ upper, gram, rtol=0, atol=1e-12)
+        assert working.work.level[0] == lam
+        return set(working.features[places])
+
+    inside = check()
+    working.drop_stale()
+    assert len(inside) == working.size < 40
+    assert check() == inside
+    working.extend(np.arange(40, 340), source.correlate(working.coef[None])[0][0])
+    assert check() == inside
+
+
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="memory is read as Linux tells it")
+def test_an_array_with_room_to_grow_takes_what_is_written():
+    def resident():
+        pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
+        return pages * os.sysconf("SC_PAGESIZE")
+
+    before = resident()
+    array = room(8192, 8192)
+    array[:1000, :1000] = 1.0
+    assert array.flags.c_contiguous
+    assert array.flags.writeable
+    assert resident() - before < 0.05 * array.nbytes
 
 
 @pytest.mark.parametrize("share", [1.5, 0.5])

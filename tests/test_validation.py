@@ -738,3 +738,24 @@ def test_squares_that_overflow_are_said_in_one_sentence(storage, width):
     ):
         with pytest.raises(ValueError, match="X must hold values below 1e150, but the squares of column 0"):
             call(X, y)
+
+
+@pytest.mark.parametrize("width", [P, 80])
+def test_errors_that_overflow_are_said_in_one_sentence(width):
+    """Where y is so large that its squares are not numbers, and with no warning before."""
+    X, y = data()
+    X, y = np.tile(X, (1, width // P)), 1e155 * y
+    folded = (RidgeCV(cv=3, **how) for how in ({}, {"scoring": "r2"}, {"positive": True}))
+    for model in (LassoCV(cv=3), RidgeCV(), RidgeCV(cv="gcv"), *folded):
+        with pytest.raises(ValueError, match="The errors on rows left out overflow; divide y"):
+            model.fit(X, y)
+    with pytest.raises(ValueError, match="y must hold values below 1e150"):
+        LassoIC().fit(X, y)
+
+
+@pytest.mark.parametrize("weights", [[1.0, [2.0]], [1.0] * (N - 1) + [[1.0, 2.0]]])
+def test_lists_of_lists_are_no_weights(weights):
+    X, y = data()
+    for model in (Lasso(), Ridge(), LassoCV(), RidgeCV(), LassoIC()):
+        with pytest.raises(ValueError, match="sample_weight must hold real numbers, got "):
+            model.fit(X, y, sample_weight=weights)
