@@ -410,7 +410,8 @@ class DenseDesign(_Design):
             result *= self.root[:, None]
             return result
         result = np.zeros((self.n, self.n))
-        width = max(1, TILE // self.n)
+        # A tile takes a quarter of the memory of the result: with fewer columns, adding to it costs most.
+        width = max(1, TILE // self.n, self.n // 4)
         for left in range(0, self.p, width):
             columns = slice(left, left + width)
             tile = self.X[:, columns] - mean[columns]
