@@ -28,6 +28,8 @@ TOL = 1e-9
 # Errors that valid data may meet.
 DOCUMENTED = (
     "X must hold values below 1e150",
+    "y must hold values below 1e150",
+    "the number of features with penalty_weights of 0",
     "sample_weight is zero for all rows of fold",
     "The noise variance cannot be estimated",
     "Leave-one-out needs",
