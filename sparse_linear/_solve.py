@@ -400,13 +400,19 @@ def _without_negligible(penalty, lams):
     return penalty._replace(l2=np.where(lams.max() * penalty.l2 < _kernels.NEGLIGIBLE, 0.0, penalty.l2))
 
 
+def _in_units(coef, norm, scale):
+    """Where to start, as the solvers see it: zero where that overflows, and where it is zero in any units."""
+    found = coef / scale * norm
+    return np.where(np.isfinite(found), found, 0.0)
+
+
 def _fit_active_set(data, penalty, lams, max_iter, start, tol, watch, choice):
     targets, solutions = [], []
     for index in range(data.n_targets):
         source = data.source(index)
         units, scale = source.units, source.target.scale or 1.0
         in_units = _without_negligible(penalty.in_units(units, scale), lams[index])
-        coef = None if start is None else start[index] * (units.norm / scale)
+        coef = None if start is None else _in_units(start[index], units.norm, scale)
         solution = _active_set.solve_path(source, in_units, lams[index], max_iter, coef, tol, watch)
         if data.moments is not None:
             solution = _certified(data, index, in_units, lams[index], max_iter, solution, watch)
@@ -659,7 +665,7 @@ def _refit(source, factor, penalty, support, coef, max_iter):
         p = len(penalty.lower)
         lower, upper, start = np.zeros((3, p))
         lower[support], upper[support] = penalty.lower[support], penalty.upper[support]
-        start[support] = coef * (units.norm[support] / scale)
+        start[support] = _in_units(coef, units.norm[support], scale)
         free = make_penalty(p, 0.0, 0.0, None, lower, upper).in_units(units, scale)
         solution = _active_set.solve_path(source, free, np.zeros(1), max_iter, start).whole(p)[0]
         refit = solution[support] * (scale / units.norm[support])

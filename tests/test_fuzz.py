@@ -537,3 +537,15 @@ def test_penalties_that_are_finite_only_as_a_whole(l1_ratio):
     exact = oracles.problem(X, y, alpha=alpha, l1_ratio=l1_ratio, fit_intercept=False, standardize=True)
     assert model.coef_.any()
     assert model.objective_ == pytest.approx(float(exact.objective(model.coef_)), rel=1e-12)
+
+
+def test_a_start_where_units_overflow():
+    """Denormal targets: one unit of y is more than the largest number times one of X."""
+    X, _ = oracles.numbers(8, 3, seed=17)
+    X[:, 0] *= 1e-309
+    y = 1e-309 * X[:, 1]
+    model = sl.Lasso(1e-320, warm_start=True).fit(X, y)
+    first = model.coef_.copy()
+    np.testing.assert_allclose(model.fit(X, y).coef_, first, rtol=0, atol=1e-320)
+    model.coef_ = np.array([0.0, 1e300, 0.0])
+    np.testing.assert_allclose(model.fit(X, y).coef_, first, rtol=0, atol=1e-320)

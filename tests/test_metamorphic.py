@@ -24,8 +24,11 @@ def fitted(model, X, y, weights=None):
     """The model, if its certificate is tight: what is not solved to the end has no unique answer."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
-        model.fit(X, y, weights)
-    return model
+        try:
+            return model.fit(X, y, weights)
+        except ValueError as error:
+            assume("X must hold values below 1e150" not in str(error))
+            raise
 
 
 def estimator(l1_ratio, alpha, **keywords):
