@@ -504,6 +504,7 @@ class ElasticNetCV(LinearModel):
             store_fold_coefs=self.store_fold_coefs,
         )
         _validation.check_choice(self.selection, "selection", ("cyclic", "random"))
+        _validation.check_verbose(self.verbose)
         _selection.check_criterion(self.criterion)
         settings = Settings(
             self.fit_intercept,

@@ -803,13 +803,14 @@ class Ridge(StreamingModel, RidgeModel):
             fit_intercept=self.fit_intercept, positive=self.positive, standardize=self.standardize
         )
         _validation.check_choice(self.solver, "solver", _validation.SOLVERS)
-        if np.ndim(self.alpha) == 0:
+        if _validation.n_axes(self.alpha) == 0:
             _validation.check_real(self.alpha, "alpha", low=0.0)
         return tol, max_iter
 
     def _alphas(self, n_targets):
         """One alpha for each target."""
-        if np.ndim(self.alpha) == 0 or (isinstance(self.alpha, np.ndarray) and self.alpha.size == 1):
+        single = isinstance(self.alpha, np.ndarray) and self.alpha.size == 1
+        if single or _validation.n_axes(self.alpha) == 0:
             return np.full(n_targets, _validation.check_real(np.asarray(self.alpha).item(), "alpha", low=0.0))
         alphas = _validation.check_vector(self.alpha, "alpha", n_targets, "target")
         for value in alphas:

@@ -739,7 +739,7 @@ class RidgeCV(RidgeModel):
         """The alphas in the order given, or None for an automatic grid; and how many there are."""
         if isinstance(self.alphas, numbers.Integral) and not isinstance(self.alphas, (bool, np.bool_)):
             return None, _validation.check_count(self.alphas, "alphas")
-        given = [self.alphas] if np.ndim(self.alphas) == 0 else self.alphas
+        given = [self.alphas] if _validation.n_axes(self.alphas) == 0 else self.alphas
         alphas = _validation.check_alphas(given, positive=not folded)  # leave-one-out needs a penalty
         return alphas, len(alphas)
 

@@ -96,7 +96,7 @@ def _splits(cv, X, y, params):
                 f"cv must not be more folds than X has rows, got {given}, and n_samples={n}; {remedy}."
             )
         cv = check_cv(count)
-    elif isinstance(cv, str) or not (np.iterable(cv) or hasattr(cv, "split")):
+    elif isinstance(cv, (str, bytes)) or not (np.iterable(cv) or hasattr(cv, "split")):
         raise ValueError(f"cv must be a number of folds, a splitter or splits; got {cv!r:.60}.")
     if not hasattr(cv, "split"):
         yield from cv

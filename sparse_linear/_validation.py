@@ -6,6 +6,7 @@ The only module that imports `sklearn.utils`, and only its public part.
 import contextlib
 import functools
 import numbers
+import sys
 from collections.abc import Callable
 from typing import Any, TypeVar, cast
 
@@ -46,11 +47,27 @@ def atomic(fit: Method) -> Method:
 # ---------------------------------------------------------------------------------------------
 
 
+def n_axes(value):
+    """How many axes the array of some value has; -1 for lists of different lengths."""
+    try:
+        return np.ndim(value)
+    except ValueError:
+        return -1
+
+
+def _nearest_float(value):
+    """A real number as a float; infinity for integers that are too large."""
+    try:
+        return float(value)
+    except OverflowError:
+        return np.inf if value > 0 else -np.inf
+
+
 def check_real(value, name, *, low=None, high=None):
     """A finite real number in [low, high], as a float."""
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, numbers.Real):
         raise TypeError(f"{name} must be a number, got {value!r}.")
-    value = float(value)
+    value = _nearest_float(value)
     if not np.isfinite(value):
         raise ValueError(f"{name} must be finite, got {value}.")
     if low is not None and value < low:
@@ -76,7 +93,15 @@ def check_count(value, name):
         raise TypeError(f"{name} must be a positive integer, got {value!r}.")
     if value < 1:
         raise ValueError(f"{name} must be at least 1, got {value}.")
+    if int(value) > sys.maxsize:
+        raise ValueError(f"{name} must be at most {sys.maxsize}, got {value!r:.60}.")
     return int(value)
+
+
+def check_verbose(value):
+    """True, False or a whole number."""
+    if not isinstance(value, (numbers.Integral, np.bool_)) or int(value) < 0:
+        raise ValueError(f"verbose must be True, False or a whole number, got {value!r:.60}.")
 
 
 def check_flags(**flags):
@@ -100,7 +125,7 @@ def _real_numbers(values, name):
         if array.dtype.kind == "c":
             raise TypeError
         return np.array(array, dtype=np.float64)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise ValueError(f"{name} must hold real numbers, got {values!r:.60}.") from None
 
 
@@ -121,7 +146,7 @@ def check_vector(values, name, length, per, finite=False):
 
 def check_alphas(alphas, positive=False):
     """A one-dimensional array of finite alphas, in the order given: not negative, or even `positive`."""
-    if np.ndim(alphas) != 1 or isinstance(alphas, (str, bytes)) or len(alphas) == 0:
+    if n_axes(alphas) != 1 or isinstance(alphas, (str, bytes)) or len(alphas) == 0:
         raise ValueError(
             f"alphas must be a number of alphas or a non-empty list of them, got {alphas!r:.60}."
         )
@@ -132,7 +157,7 @@ def check_alphas(alphas, positive=False):
         if alpha < 0.0 or (positive and alpha == 0.0):
             # scikit-learn's words
             raise ValueError(f"alphas[{index}] == {alpha}, must be {'>' if positive else '>='} 0.0.")
-        if not np.isfinite(float(alpha)):
+        if not np.isfinite(_nearest_float(alpha)):
             raise ValueError(f"alphas[{index}] must be finite, got {alpha}.")
     return np.array(alphas, dtype=np.float64)
 
@@ -177,12 +202,10 @@ def check_bounds(bounds, positive, n_features):
         for name, given, target in (("lower", low, lower), ("upper", high, upper)):
             if given is None:
                 continue
-            if np.ndim(given) == 0:
-                given = [given]
-                checked = check_vector(given, f"the {name} bound", 1, "feature")[0]
-            else:
-                checked = check_vector(given, f"the {name} bound", n_features, "feature")
-            target[:] = checked
+            given = _real_numbers(given, f"the {name} bound")
+            some = given[None] if given.ndim == 0 else given
+            length = 1 if given.ndim == 0 else n_features
+            target[:] = check_vector(some, f"the {name} bound", length, "feature")
         crossed = lower > upper
         if crossed.any():
             at = int(np.argmax(crossed))
@@ -305,7 +328,7 @@ def _plain_words(X, y=NOTHING, caller="", single=False):
     """Say what scikit-learn's checks find in one sentence, with where it is and what to do."""
     try:
         yield
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         sentence = _complaint("X", X)
         if sentence is None and y is not NOTHING:
             sentence = _missing_y(caller) if y is None else _complaint("y", y)
@@ -342,8 +365,12 @@ def _complaint(name, given):
         for at, entry in np.ndenumerate(entries):
             try:
                 float(entry)
+            except OverflowError:
+                return _not_finite(name, given, np.array(at), "a number above 1e308")
             except TypeError:
-                return None  # the conversion says it best
+                missing = type(entry).__name__ == "NAType"  # pandas' own
+                # Of everything else the conversion says it best.
+                return _not_finite(name, given, np.array(at), "NaN") if missing else None
             except ValueError:
                 plain = entry.item() if isinstance(entry, np.generic) else entry
                 found = f"{plain!r}{_column(given, at)}"
@@ -352,9 +379,13 @@ def _complaint(name, given):
     if entries.dtype.kind == "f" and not np.isfinite(entries).all():
         at = np.argwhere(~np.isfinite(entries))[0]
         value = "NaN" if np.isnan(entries[tuple(at)]) else "infinity (inf)"
-        where = "" if sparse.issparse(given) else f" at {tuple(at.tolist())}{_column(given, at)}"
-        return f"Input {name} contains {value}{where}; impute it or drop its row."
+        return _not_finite(name, given, at, value)
     return None
+
+
+def _not_finite(name, given, at, value):
+    where = "" if sparse.issparse(given) or not len(at) else f" at {tuple(at.tolist())}{_column(given, at)}"
+    return f"Input {name} contains {value}{where}; impute it or drop its row."
 
 
 def _column(given, at):
@@ -397,7 +428,7 @@ def check_sample_weight(sample_weight, n_samples, some=True):
     if sample_weight is None:
         return None
     if isinstance(sample_weight, numbers.Real):
-        sample_weight = np.full(n_samples, sample_weight, dtype=np.float64)
+        sample_weight = np.full(n_samples, _nearest_float(sample_weight))
     sample_weight = _real_numbers(sample_weight, "sample_weight")
     if sample_weight.ndim > 1:
         raise ValueError(
@@ -452,7 +483,7 @@ def check_prediction_data(estimator, X):
 
 def check_scorer(owner, scoring):
     """The scorer of a name, or a callable, as scikit-learn makes it."""
-    if not callable(scoring) and scoring not in get_scorer_names():
+    if not callable(scoring) and not (isinstance(scoring, str) and scoring in get_scorer_names()):
         raise ValueError(
             f"scoring must be a callable or the name of one of scikit-learn's scorers, got {scoring!r:.60}; "
             "sklearn.metrics.get_scorer_names() lists them."

@@ -6,6 +6,7 @@ The structure is what Hypothesis draws, and shrinks; the digits come from a seed
 from dataclasses import dataclass, field
 
 import numpy as np
+import pandas as pd
 from hypothesis import strategies as st
 from scipy import sparse
 
@@ -260,7 +261,7 @@ def folds(draw, n_rows):
 
 
 WORDS = st.sampled_from(
-    ["", "many", b"0", None, [], {}, (), object(), 1j, np.nan, np.inf, -np.inf, -1, -1e-300]
+    ["", "many", b"0", None, [], {}, (), object(), 1j, np.nan, np.inf, -np.inf, -1, -1e-300, 10**400]
 )
 ARRAYS = st.sampled_from(
     [
@@ -271,6 +272,9 @@ ARRAYS = st.sampled_from(
         np.array([None]),
         np.full(5, np.nan),
         [1, [2]],
+        [[1], [2, 3]],
+        pd.Series([1, 2]),
+        pd.NA,
     ]
 )
 NONSENSE = st.one_of(WORDS, ARRAYS, st.integers(-3, 3), st.floats(), st.booleans())

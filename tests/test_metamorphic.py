@@ -63,6 +63,7 @@ class Given:
         X = self.data.stored if X is None else X
         y = self.data.y if y is None else y
         weights = self.data.weights if weights is None else weights
+        assume(np.abs(y).max() < 1e150)  # beyond, the objective is no number
         keywords = self.keywords | keywords
         return fitted(
             estimator(self.l1_ratio, self.alpha if alpha is None else alpha, **keywords), X, y, weights

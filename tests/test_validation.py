@@ -759,3 +759,32 @@ def test_lists_of_lists_are_no_weights(weights):
     for model in (Lasso(), Ridge(), LassoCV(), RidgeCV(), LassoIC()):
         with pytest.raises(ValueError, match="sample_weight must hold real numbers, got "):
             model.fit(X, y, sample_weight=weights)
+
+
+@pytest.mark.parametrize(
+    ("value", "sentence"),
+    [
+        ([1.0] * (N - 1) + [10**400], "Input y contains a number above 1e308 at \\(11,\\)"),
+        (pd.Series([pd.NA] + [1.0] * (N - 1), dtype=object), "Input y contains NaN at \\(0,\\); impute it"),
+    ],
+)
+def test_values_that_are_no_floats_are_found(value, sentence):
+    X, _ = data()
+    with pytest.raises(ValueError, match=sentence):
+        Lasso().fit(X, value)
+
+
+@pytest.mark.parametrize("name", ["alphas", "eps", "tol", "max_iter", "relax", "penalty_weights"])
+@pytest.mark.parametrize("value", [10**400, [[1], [2, 3]], np.array([])])
+def test_parameters_are_named_whatever_they_hold(name, value):
+    X, y = data()
+    with pytest.raises((ValueError, TypeError), match=name):
+        LassoCV(cv=3, **{name: value}).fit(X, y)
+
+
+@pytest.mark.parametrize("scoring", [np.array([]), np.ones(2), pd.Series([1, 2]), pd.NA, b"r2"])
+def test_scoring_is_named_whatever_it_holds(scoring):
+    X, y = data()
+    for model in (LassoCV(cv=3, scoring=scoring), RidgeCV(scoring=scoring), RidgeCV(cv=3, scoring=scoring)):
+        with pytest.raises(ValueError, match="scoring must be a callable or the name"):
+            model.fit(X, y)
