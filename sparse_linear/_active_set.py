@@ -16,7 +16,7 @@ nothing to screen, and a path is a few compiled calls.
 """
 
 import math
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -206,7 +206,7 @@ def solve_path(source, penalty, lams, max_rounds, coef=None, tol=0.0, watch=unwa
     working, corrs = begin(source, penalty, lams[0], max_rounds, coef, tol)
     lam_before = _kernels.first_threshold(corrs, working.rules) if coef is None else lams[0]
     sequence, answers = _with_steps(lam_before, lams)
-    solutions: list[Any] = [None] * len(lams)  # features and coefficients
+    solutions = []  # of every batch, the lambdas it answers, features, and their coefficients
     gaps, rss = np.empty(len(lams)), np.empty(len(lams))
     rounds = np.zeros(len(sequence), dtype=np.int64)
     if source.all_at_once:
@@ -227,27 +227,23 @@ def solve_path(source, penalty, lams, max_rounds, coef=None, tol=0.0, watch=unwa
         coefs, counts = working.solve(batch, max_rounds, answers[position] < 0, watch)
         keep = np.flatnonzero(wanted)
         batch_corrs, batch_rss, batch_gaps, lacking = working.verify(coefs[keep], batch[keep])
-        failed = None
-        for at, index in enumerate(keep):
-            answer = answers[position + index]
-            lacks = lacking[at] > 0 and answer >= 0
-            inexact = not batch_gaps[at] <= working.goal and answer >= 0 and counts[index] < max_rounds
-            if lacks or (inexact and tries < _kernels.REFINEMENTS):
-                failed = at
-                tries = 0 if lacks else tries + 1
-                break
-            tries = 0
-            if answer >= 0:
-                support = np.flatnonzero(coefs[index])
-                solutions[answer] = working.features[support], coefs[index, support]
-                gaps[answer], rss[answer] = batch_gaps[at], batch_rss[at]
-            lam_before = batch[index]
-        solved = len(batch) if failed is None else keep[failed]
-        watch(int(np.count_nonzero(answers[position : position + solved] >= 0)))
+        answer = answers[position + keep]
+        lacks = (lacking > 0) & (answer >= 0)
+        inexact = ~(batch_gaps <= working.goal) & (answer >= 0) & (counts[keep] < max_rounds)
+        if tries == _kernels.REFINEMENTS:
+            inexact[0] = False
+        failures = np.flatnonzero(lacks | inexact)
+        failed = int(failures[0]) if len(failures) else None
+        right = np.flatnonzero(answer[:failed] >= 0)  # those before the first that failed
+        answer, found = answer[right], coefs[keep[right]]
+        gaps[answer], rss[answer] = batch_gaps[right], batch_rss[right]
+        used = found.any(axis=0)
+        solutions.append((answer, working.features[used], found[:, used]))
+        watch(len(answer))
         counted = len(batch) if failed is None else keep[failed] + 1
         rounds[position : position + counted] += counts[:counted]
         if failed is None:
-            corrs = batch_corrs[-1]
+            corrs, lam_before, tries = batch_corrs[-1], batch[-1], 0
             position = stop
             look = min(LOOK_AHEAD, 2 * look)
             if position < len(sequence):
@@ -257,18 +253,20 @@ def solve_path(source, penalty, lams, max_rounds, coef=None, tol=0.0, watch=unwa
         corrs = batch_corrs[failed]
         lam_before = batch[done]
         working.restart(coefs[done], corrs)
-        if not lacks:
+        if not lacks[failed]:
+            tries = 1 if failed > 0 else tries + 1
             working.solve_more_closely()
         else:
+            tries = 0
             candidates = working.candidates(corrs, batch[done])
             working = with_room(working, len(candidates), tol)
             working.extend(candidates, corrs)
             look = max(2, failed + 1)
         position += done
     working.leave()
-    features = np.unique(np.concatenate([support for support, _ in solutions]))
+    features = np.unique(np.concatenate([some for _, some, _ in solutions]))
     coefs = np.zeros((len(lams), len(features)))
-    for row, (support, values) in zip(coefs, solutions, strict=True):
-        row[np.searchsorted(features, support)] = values
+    for answer, some, found in solutions:
+        coefs[answer[:, None], np.searchsorted(features, some)] = found
     descent = isinstance(working, DescentSet)
     return Solutions(features, coefs, gaps, rss, _summed(rounds, np.flatnonzero(answers >= 0)), descent)
