@@ -19,6 +19,10 @@ from sparse_linear._penalty import make_penalty
 
 # A relative gap below this is rounding: a smaller `tol` cannot be told from it.
 ROUNDING = 1e-13
+# An l1 penalty, in the units of correlations, below which these may be wrong by a share of it that counts.
+FAINT = 1e-9
+# Rounding of a correlation.
+UNSURE = 4.0 * np.finfo(np.float64).eps
 # A feature whose correlation with the residual, both of unit length, is below this is at rest.
 SETTLED = 1e-17
 # Normal equations with more unknowns than this are not formed (they would take 3 GB).
@@ -489,24 +493,45 @@ def _doubt(penalty, lams, lengths, rss, gaps):
 
 
 def _with_slip(data, index, penalty, lams, solution):
-    """Gaps for a dual point that is orthogonal to the features that nothing holds back.
+    """Gaps for a dual point that is orthogonal to the features that nothing holds back, or next to nothing.
 
-    Such a feature has no penalty, and no bound on the side it is pulled to. For one of them
+    The former have no penalty, and no bound on the side they are pulled to. For one of them
     `_kernels.duality_gaps` will do; several that are nearly dependent can hide a direction of descent in
-    which each of them seems settled. The dual point is the residual without its projection on their span,
-    and what the projection explains adds to the gap. "Dependent" means to working precision, as in the rank
-    of a matrix: directions in which X has nothing but rounding are not those of descent.
+    which each of them seems settled.
+
+    Next to nothing is an l1 penalty so small that rounding decides whether a correlation exceeds it. By
+    ``UNSURE / l1`` the residual may have to shrink to be a dual point, which costs half its square times that
+    of the residual; or the point is orthogonal to such features too, whichever costs less.
     """
-    if penalty.l1.all() and lams.all():
+    weakest = penalty.l1.min(initial=1.0, where=~penalty.excluded)
+    if lams.min() * weakest >= FAINT:
         return solution
     with np.errstate(invalid="ignore"):  # an infinite penalty times 0
         l1, l2 = lams[:, None] * penalty.l1, lams[:, None] * penalty.l2
-    flat = (l1 == 0.0) & (l2 < _kernels.NEGLIGIBLE) & ~penalty.excluded
-    flat &= np.isinf(np.maximum(-penalty.lower, penalty.upper))
-    some = np.flatnonzero(flat.sum(axis=1) > 1)
-    if len(some) == 0:
-        return solution
-    flat, lams, coefs = flat[some], lams[some], solution.whole(data.n_features)[some]
+    loose = ~penalty.excluded & (l2 < _kernels.NEGLIGIBLE)
+    loose &= np.isinf(np.maximum(-penalty.lower, penalty.upper))
+    flat, faint = loose & (l1 == 0.0), loose & (l1 < FAINT)
+    gaps = solution.gaps.copy()
+    several = np.flatnonzero(flat.sum(axis=1) > 1)
+    if len(several):
+        gaps[several] = _gaps_beside(data, index, penalty, lams, solution, flat, several)
+    hidden = np.flatnonzero((faint & ~flat).any(axis=1))
+    if len(hidden):
+        share = np.minimum(UNSURE / np.where(faint & ~flat, l1, np.inf)[hidden].min(axis=1), 1.0)
+        known = gaps[hidden] + 0.5 * share * share * solution.rss[hidden]
+        gaps[hidden] = np.fmin(known, _gaps_beside(data, index, penalty, lams, solution, faint, hidden))
+    return solution._replace(gaps=gaps)
+
+
+def _gaps_beside(data, index, penalty, lams, solution, loose, some):
+    """Gaps of some solutions for dual points that are orthogonal to features (b, p) as far as is needed.
+
+    The dual point is the residual without its projection on the span of those that are in use, or without any
+    penalty, or pulled by it beyond their penalty; what the projection explains adds to the gap. "Dependent"
+    means to working precision, as in the rank of a matrix: directions in which X has nothing but rounding are
+    not those of descent.
+    """
+    loose, lams, coefs = loose[some], lams[some], solution.whole(data.n_features)[some]
     if data.design is None:
         source = data.source(index)
         rest = _RestOfMoments(source.gram, source.start - coefs @ source.gram, solution.rss[some])
@@ -514,18 +539,19 @@ def _with_slip(data, index, penalty, lams, solution):
         with np.errstate(over="ignore", invalid="ignore"):  # where rounding has driven a solution away
             target = data.design.target(data.Y[:, index])[1]
             rest = _RestOfData(data.design, target - data.design.apply(coefs))
-    loose = np.zeros_like(flat)
-    more = flat & (coefs > penalty.lower) & (coefs < penalty.upper)
+    with np.errstate(invalid="ignore"):  # an infinite penalty times 0
+        l1 = lams[:, None] * penalty.l1
+    gone = np.zeros_like(loose)
+    more = loose & ((l1 == 0.0) | (coefs != 0.0)) & (coefs > penalty.lower) & (coefs < penalty.upper)
     while True:
-        loose |= more
-        corrs, rss, slip = rest.without(loose)
+        gone |= more
+        corrs, rss, slip = rest.without(gone)
         pulled = np.isinf(np.where(corrs > 0.0, penalty.upper, penalty.lower))
-        more = flat & pulled & (np.abs(corrs) > SETTLED) & ~loose
+        more = loose & pulled & (np.abs(corrs) > np.maximum(SETTLED, l1)) & ~gone
         if not more.any():
             break
-    gaps = solution.gaps.copy()
-    gaps[some] = _gaps_from(corrs, penalty, lams, coefs, rss) + 0.5 * slip
-    return solution._replace(gaps=gaps)
+    corrs[gone & (l1 > 0.0) & (np.abs(corrs) < UNSURE)] = 0.0  # rounding of what was taken away
+    return _gaps_from(corrs, penalty, lams, coefs, rss) + 0.5 * slip
 
 
 class _RestOfData(NamedTuple):

@@ -549,3 +549,15 @@ def test_a_start_where_units_overflow():
     np.testing.assert_allclose(model.fit(X, y).coef_, first, rtol=0, atol=1e-320)
     model.coef_ = np.array([0.0, 1e300, 0.0])
     np.testing.assert_allclose(model.fit(X, y).coef_, first, rtol=0, atol=1e-320)
+
+
+@pytest.mark.parametrize("seed", [7, 274, 298, 317, 323, 353])
+def test_penalties_nearly_as_small_as_rounding(seed):
+    """Of two near copies one has no penalty: what remains at rest may still be no minimum."""
+    rng = np.random.default_rng(seed)
+    x = rng.normal(size=2)
+    X, y = np.column_stack([x, x * (1.0 + 4e-12 * rng.normal(size=2))]), rng.normal(size=2)
+    alpha = 6.5e-13 * 10.0 ** rng.uniform(-1, 2)
+    how = {"fit_intercept": False, "penalty_weights": np.array([1.0, 0.0])}
+    model = sl.Lasso(alpha, **how).fit(X, y)
+    oracles.assert_certified(oracles.problem(X, y, alpha=alpha, l1_ratio=1.0, **how), *answer_of(model))
