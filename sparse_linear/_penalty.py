@@ -37,19 +37,14 @@ class Penalty(NamedTuple):
     def in_units(self, units, scale, standardize=False):
         """The same penalty on ``v_j = w_j norm_j / scale``; constant columns are held at zero.
 
-        With `standardize`, the penalty that this asks for (`per_standard_deviation`).
+        With `standardize` the penalty is on ``w_j norm_j`` already.
         """
-        if standardize:
-            return self.per_standard_deviation(units.norm).in_units(units, scale)
+        size = 1.0 if standardize else units.norm
         with np.errstate(over="ignore"):  # an infinite penalty holds its feature at zero
             unit = np.minimum(units.norm / scale, LARGEST)  # a bound of 0 remains one
             lower, upper = self.lower * unit, self.upper * unit
             lower[units.constant] = upper[units.constant] = 0.0
-            return Penalty(self.l1 / units.norm / scale, self.l2 / units.norm / units.norm, lower, upper)
-
-    def per_standard_deviation(self, norm):
-        """The penalty that `standardize` asks for: the same factors, on ``w_j norm_j``."""
-        return self._replace(l1=self.l1 * norm, l2=self.l2 * norm * norm)
+            return Penalty(self.l1 / size / scale, self.l2 / size / size, lower, upper)
 
     def ridge_in_units(self, units, weight=1.0, standardize=False):
         """Ridge factors (p,) on ``v_j = w_j norm_j``, over `weight`; infinite for features held at zero."""

@@ -378,16 +378,15 @@ def fit(
     choice = data.choose(penalty, lams, wish)
     if choice.moments:
         data.reduce()
-    bounded = penalty.bounded
-    if standardize:
-        penalty = penalty.per_standard_deviation(data.units.norm)
     if choice.solver == "active set":
-        solved, choice = _fit_active_set(data, penalty, lams, max_iter, start, tol, watch, choice)
+        solved, choice = _fit_active_set(
+            data, penalty, standardize, lams, max_iter, start, tol, watch, choice
+        )
     else:
         moments = data.moments if choice.moments else None
-        solved, choice = _fit_quadratic(data, moments, penalty, lams, max_iter, choice)
+        solved, choice = _fit_quadratic(data, moments, penalty, standardize, lams, max_iter, choice)
     factor = 2.0 * data.weight if sum_scaled else 1.0
-    return _report(data.units, solved, lams, penalty, bounded, choice, factor, max_iter, tol)
+    return _report(data.units, solved, lams, penalty, standardize, choice, factor, max_iter, tol)
 
 
 class _Solved(NamedTuple):
@@ -410,12 +409,12 @@ def _in_units(coef, norm, scale):
     return np.where(np.isfinite(found), found, 0.0)
 
 
-def _fit_active_set(data, penalty, lams, max_iter, start, tol, watch, choice):
+def _fit_active_set(data, penalty, standardize, lams, max_iter, start, tol, watch, choice):
     targets, solutions = [], []
     for index in range(data.n_targets):
         source = data.source(index)
         units, scale = source.units, source.target.scale or 1.0
-        in_units = _without_negligible(penalty.in_units(units, scale), lams[index])
+        in_units = _without_negligible(penalty.in_units(units, scale, standardize), lams[index])
         coef = None if start is None else _in_units(start[index], units.norm, scale)
         solution = _active_set.solve_path(source, in_units, lams[index], max_iter, coef, tol, watch)
         if data.moments is not None:
@@ -707,14 +706,14 @@ def _refit(source, factor, penalty, support, coef, max_iter):
     return solution * (scale / units.norm[support])
 
 
-def _fit_quadratic(data, moments, penalty, lams, max_iter, choice):
+def _fit_quadratic(data, moments, penalty, standardize, lams, max_iter, choice):
     """Quadratic problems: one factorisation for all targets that share a lambda, or for all lambdas.
 
     Targets are solved in batches of at most `BATCH` elements, whatever their number.
     """
     design, Y = data.design, data.Y
     q, n_lams = lams.shape
-    rules = _without_negligible(penalty.in_units(design.units, 1.0), lams)
+    rules = _without_negligible(penalty.in_units(design.units, 1.0, standardize), lams)
     l2 = np.where(rules.excluded, np.inf, rules.l2)
     p = len(l2)
     coefs = np.zeros((q, n_lams, p))
@@ -894,9 +893,10 @@ class _QuadraticSolver:
         return _ridge.iterate(design, values, diagonal, norm, self.max_iter)
 
 
-def _report(units, solved, lams, penalty, bounded, choice, factor, max_iter, tol):
+def _report(units, solved, lams, penalty, standardize, choice, factor, max_iter, tol):
     """Back to the original scale."""
     q, n_lams = lams.shape
+    bounded = penalty.bounded
     parts = []
     intercepts = np.empty((q, n_lams))
     objectives = np.empty((q, n_lams))
@@ -914,7 +914,7 @@ def _report(units, solved, lams, penalty, bounded, choice, factor, max_iter, tol
             coef = np.clip(coef, penalty.lower[used], penalty.upper[used])  # the change of scale rounds
         parts.append(Coefs(used, coef.T))
         intercepts[index] = target.mean - coef @ units.mean[used]
-        magnitude = np.abs(coef)
+        magnitude = np.abs(coef) * units.norm[used] if standardize else np.abs(coef)
         with np.errstate(over="ignore"):  # the square of a huge y is infinite, its coefficients are not
             # In an order in which nothing overflows that is not too large in the end.
             roots = np.sqrt(lams[index])[:, None] * (magnitude * np.sqrt(penalty.l2[used]))

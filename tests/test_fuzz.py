@@ -561,3 +561,13 @@ def test_penalties_nearly_as_small_as_rounding(seed):
     how = {"fit_intercept": False, "penalty_weights": np.array([1.0, 0.0])}
     model = sl.Lasso(alpha, **how).fit(X, y)
     oracles.assert_certified(oracles.problem(X, y, alpha=alpha, l1_ratio=1.0, **how), *answer_of(model))
+
+
+def test_standardised_penalties_keep_their_digits():
+    """A column so small that its square times its penalty weight is denormal."""
+    X, y = np.array([[0.1, 6.2e-151]]), np.array([-2.2])
+    how = {"fit_intercept": False, "standardize": True, "penalty_weights": np.array([7.6e1, 2.4e-6])}
+    weights = np.array([3.5e11])
+    model = sl.Ridge(7.3e18, **how).fit(X, y, weights)
+    problem = oracles.problem(X, y, alpha=7.3e18, sample_weight=weights, ridge=True, **how)
+    oracles.assert_certified(problem, *answer_of(model))

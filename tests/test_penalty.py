@@ -69,12 +69,12 @@ def test_units_hold_constant_columns_at_zero():
     np.testing.assert_array_equal(penalty.lower, [0.0, -0.5, -0.5])
 
 
-def test_per_standard_deviation_is_the_penalty_of_standardised_columns():
-    """The same penalty, of the coefficients times the columns' norms; bounds stay on the original scale."""
-    rng = np.random.default_rng(0)
-    norm = np.array([1e-3, 1.0, 5.0, 0.2, 30.0])
-    plain = make_penalty(5, 0.4, 0.6, np.array([1.0, 0.0, 3.0, 0.5, 2.0]))
-    bounded = plain._replace(lower=np.full(5, -0.1))
-    w = rng.standard_normal(5)
-    assert value(plain.per_standard_deviation(norm), 0.7, w) == pytest.approx(value(plain, 0.7, w * norm))
-    np.testing.assert_array_equal(bounded.per_standard_deviation(norm).lower, bounded.lower)
+def test_standardised_penalties_are_those_of_columns_of_unit_norm():
+    """The same factors, digit by digit, of coefficients times norms; bounds stay on the scale of X."""
+    norm = np.array([1e-3, 1.0, 5.0, 0.2, 6e-151])
+    plain = make_penalty(5, 0.4, 0.6, np.array([1.0, 0.0, 3.0, 0.5, 1e-18]), -0.1, np.inf)
+    units = Units(np.zeros(5), norm, np.zeros(5, dtype=bool))
+    inside = plain.in_units(units, 0.5, standardize=True)
+    np.testing.assert_array_equal(inside.l1, plain.l1 / 0.5)
+    np.testing.assert_array_equal(inside.l2, plain.l2)
+    np.testing.assert_array_equal(inside.lower, plain.in_units(units, 0.5).lower)
