@@ -191,12 +191,16 @@ def first_threshold(corr, rules):
 
 
 @kernel
-def thresholds(corr, rules):
-    """`threshold` of every feature."""
-    result = np.empty(corr.shape[0])
+def proposals(corr, rules, member, least):
+    """The features that are no members and have at least some positive `threshold`; and their thresholds."""
+    features, found, count = np.empty(corr.shape[0], dtype=np.int64), np.empty(corr.shape[0]), 0
     for j in range(corr.shape[0]):
-        result[j] = threshold(corr[j], rules[j])
-    return result
+        if not member[j]:
+            lam = threshold(corr[j], rules[j])
+            if lam >= least and lam > 0.0:
+                features[count], found[count] = j, lam
+                count += 1
+    return features[:count], found[:count]
 
 
 @inner

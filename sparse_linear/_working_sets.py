@@ -109,13 +109,11 @@ class FeatureSet:
 
     def candidates(self, corrs, threshold):
         """Features outside with at least this threshold: the most pulled, about as many as are active."""
-        score = _kernels.thresholds(corrs, self.rules)
-        score[self.member] = -1.0
-        found = np.flatnonzero((score >= threshold) & (score > 0.0))
+        found, score = _kernels.proposals(corrs, self.rules, self.member, threshold)
         used = np.count_nonzero(self.coef)  # type: ignore[attr-defined]  # both kinds have it
         budget = max(2 * used - self.size + 50, 30, used // 4)
         if len(found) > budget:
-            found = found[np.argpartition(-score[found], budget)[:budget]]
+            found = found[np.argpartition(-score, budget)[:budget]]
         return found
 
 

@@ -140,7 +140,17 @@ def test_thresholds_follow_the_bounds():
     corr = np.array([0.5, -0.5, 0.5, -0.5, 0.4, 0.0, -0.3])
     l1 = np.array([1.0, 2.0, 1.0, 1.0, 0.0, 0.0, 1.0])
     base = rules(7, l1, 0.7, [-1, -INF, -1, 0, -1, -1, -1], [1, 1, 0, 1, 1, 1, 1])
-    np.testing.assert_array_equal(_kernels.thresholds(corr, base), [0.5, 0.25, 0.0, 0.0, INF, 0.0, 0.3])
+    for least, places, lams in (
+        (0.0, [0, 1, 4, 6], [0.5, 0.25, INF, 0.3]),
+        (0.3, [0, 4, 6], [0.5, INF, 0.3]),
+        (0.5, [0, 4], [0.5, INF]),
+    ):
+        for out in ([], [0], [0, 1, 4, 6]):
+            member = np.isin(np.arange(7), out)
+            found = _kernels.proposals(corr, base, member, least)
+            stay = ~np.isin(places, out)
+            np.testing.assert_array_equal(found[0], np.array(places)[stay])
+            np.testing.assert_array_equal(found[1], np.array(lams)[stay])
     for count, first in ((0, 0.0), (1, 0.5), (4, 0.5), (7, 0.5)):
         assert _kernels.first_threshold(corr[:count], base[:count]) == first
         assert _kernels.first_threshold(corr[:count][::-1], base[:count][::-1]) == first
