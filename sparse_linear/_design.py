@@ -22,6 +22,8 @@ from sparse_linear import _compiled as _kernels
 
 # Elements of X that are copied to float64, or centred, at a time: 2 MB, which stays in the cache of one core.
 TILE = 1 << 18
+# Columns from which a product with their transpose takes longer than to add it to a sum.
+PANEL = 512
 # Arrays that are to grow and take more bytes than this get pages of the usual size.
 HUGE = 1 << 23
 # Up to this many features may enter the working set at once.
@@ -410,8 +412,8 @@ class DenseDesign(_Design):
             result *= self.root[:, None]
             return result
         result = np.zeros((self.n, self.n))
-        # A tile takes a quarter of the memory of the result: with fewer columns, adding to it costs most.
-        width = max(1, TILE // self.n, self.n // 4)
+        # With few columns in a tile, adding to the result costs most; a tile is no more than a quarter of it.
+        width = max(1, TILE // self.n, min(PANEL, self.n // 4))
         for left in range(0, self.p, width):
             columns = slice(left, left + width)
             tile = self.X[:, columns] - mean[columns]

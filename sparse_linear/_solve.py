@@ -513,16 +513,16 @@ def _with_slip(data, index, penalty, lams, solution):
     gaps = solution.gaps.copy()
     several = np.flatnonzero(flat.sum(axis=1) > 1)
     if len(several):
-        gaps[several] = _gaps_beside(data, index, penalty, lams, solution, flat, several)
+        gaps[several] = _gaps_beside(data, index, penalty, l1, lams, solution, flat, several)
     hidden = np.flatnonzero((faint & ~flat).any(axis=1))
     if len(hidden):
         share = np.minimum(UNSURE / np.where(faint & ~flat, l1, np.inf)[hidden].min(axis=1), 1.0)
         known = gaps[hidden] + 0.5 * share * share * solution.rss[hidden]
-        gaps[hidden] = np.fmin(known, _gaps_beside(data, index, penalty, lams, solution, faint, hidden))
+        gaps[hidden] = np.fmin(known, _gaps_beside(data, index, penalty, l1, lams, solution, faint, hidden))
     return solution._replace(gaps=gaps)
 
 
-def _gaps_beside(data, index, penalty, lams, solution, loose, some):
+def _gaps_beside(data, index, penalty, l1, lams, solution, loose, some):
     """Gaps of some solutions for dual points that are orthogonal to features (b, p) as far as is needed.
 
     The dual point is the residual without its projection on the span of those that are in use, or without any
@@ -530,7 +530,7 @@ def _gaps_beside(data, index, penalty, lams, solution, loose, some):
     means to working precision, as in the rank of a matrix: directions in which X has nothing but rounding are
     not those of descent.
     """
-    loose, lams, coefs = loose[some], lams[some], solution.whole(data.n_features)[some]
+    loose, l1, lams, coefs = loose[some], l1[some], lams[some], solution.whole(data.n_features)[some]
     if data.design is None:
         source = data.source(index)
         rest = _RestOfMoments(source.gram, source.start - coefs @ source.gram, solution.rss[some])
@@ -538,8 +538,6 @@ def _gaps_beside(data, index, penalty, lams, solution, loose, some):
         with np.errstate(over="ignore", invalid="ignore"):  # where rounding has driven a solution away
             target = data.design.target(data.Y[:, index])[1]
             rest = _RestOfData(data.design, target - data.design.apply(coefs))
-    with np.errstate(invalid="ignore"):  # an infinite penalty times 0
-        l1 = lams[:, None] * penalty.l1
     gone = np.zeros_like(loose)
     more = loose & ((l1 == 0.0) | (coefs != 0.0)) & (coefs > penalty.lower) & (coefs < penalty.upper)
     while True:

@@ -50,7 +50,7 @@ def atomic(fit: Method) -> Method:
 def n_axes(value):
     """How many axes the array of some value has; -1 for lists of different lengths."""
     try:
-        return np.ndim(value)
+        return np.asarray(value).ndim
     except ValueError:
         return -1
 
@@ -118,20 +118,15 @@ def check_choice(value, name, choices):
     return value
 
 
-def _real_numbers(values, name):
-    """A new float64 array."""
+def check_vector(values, name, length, per, finite=False):
+    """A float64 array of shape (length,); NaN is an error, infinity only if it must be `finite`."""
     try:
         array = np.asarray(values)
         if array.dtype.kind == "c":
             raise TypeError
-        return np.array(array, dtype=np.float64)
+        array = np.array(array, dtype=np.float64)
     except (TypeError, ValueError, OverflowError):
         raise ValueError(f"{name} must hold real numbers, got {values!r:.60}.") from None
-
-
-def check_vector(values, name, length, per, finite=False):
-    """A float64 array of shape (length,); NaN is an error, infinity only if it must be `finite`."""
-    array = _real_numbers(values, name)
     if array.shape != (length,):
         raise ValueError(f"{name} must have shape ({length},), one entry per {per}; got shape {array.shape}.")
     if np.isnan(array).any():
@@ -202,9 +197,8 @@ def check_bounds(bounds, positive, n_features):
         for name, given, target in (("lower", low, lower), ("upper", high, upper)):
             if given is None:
                 continue
-            given = _real_numbers(given, f"the {name} bound")
-            some = given[None] if given.ndim == 0 else given
-            length = 1 if given.ndim == 0 else n_features
+            single = n_axes(given) == 0
+            some, length = ([given], 1) if single else (given, n_features)
             target[:] = check_vector(some, f"the {name} bound", length, "feature")
         crossed = lower > upper
         if crossed.any():
@@ -429,10 +423,10 @@ def check_sample_weight(sample_weight, n_samples, some=True):
         return None
     if isinstance(sample_weight, numbers.Real):
         sample_weight = np.full(n_samples, _nearest_float(sample_weight))
-    sample_weight = _real_numbers(sample_weight, "sample_weight")
-    if sample_weight.ndim > 1:
+    if n_axes(sample_weight) > 1:
+        shape = np.asarray(sample_weight).shape
         raise ValueError(
-            f"Sample weights must be 1D array or scalar; sample_weight has shape {sample_weight.shape}, "
+            f"Sample weights must be 1D array or scalar; sample_weight has shape {shape}, "
             "give one entry per row of X."
         )
     weights = check_vector(sample_weight, "sample_weight", n_samples, "row of X", finite=True)

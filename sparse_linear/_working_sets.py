@@ -153,7 +153,7 @@ class FactorSet(FeatureSet):
             return
         start, total = self.size, self.size + len(features)
         if total > len(self.work.coef):
-            self._move(slice(0, start), start, max(total, min(max(2 * start, SMALLEST), LARGEST_FACTOR)))
+            self._move(slice(0, start), max(total, min(max(2 * start, SMALLEST), LARGEST_FACTOR)))
         work = self.work
         cross = self.source.extend(features)
         work.gram[:total, start:total] = cross
@@ -161,9 +161,9 @@ class FactorSet(FeatureSet):
         self._add(features)
         self._begin(start, corrs, coef)
 
-    def _move(self, places, m, capacity):
-        """Take the features at `m` places to arrays of another capacity, and the factor as it is."""
-        old, work, k = self.work, allocate(capacity), self.free
+    def _move(self, places, capacity):
+        """Take the features of the set from their places to arrays of another capacity; the factor stays."""
+        old, work, m, k = self.work, allocate(capacity), self.size, self.free
         work.gram[:m, :m] = old.gram[places][:, places]
         for name in ("target", "grad", "coef", "base", "rule", "held"):
             getattr(work, name)[:m] = getattr(old, name)[places]
@@ -197,7 +197,7 @@ class FactorSet(FeatureSet):
         self.member[self.features[stale]] = False
         self.features = self.features[places]
         self.source.keep(places)
-        self._move(places, len(places), len(places))
+        self._move(places, len(places))
         order = self.work.order[: self.free]
         order[:] = np.searchsorted(places, order)
 
