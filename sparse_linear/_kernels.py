@@ -62,7 +62,7 @@ from sparse_linear._penalty import LARGEST
 kernel = partial(njit, nogil=True, error_model="numpy")
 # Called by other kernels only: without the wrappers for Python, which take a third of the time to compile.
 inner = partial(kernel, no_cpython_wrapper=True, no_cfunc_wrapper=True)
-# Called in one place only: compiled there, rather than once more by itself.
+# Compiled where it is called: in one place only, or too short for a call.
 part = partial(inner, inline="always")
 # Leaf reductions may be reassociated, so that they vectorise; NaN and infinity keep their meaning.
 leaf = partial(inner, fastmath={"reassoc", "contract", "nsz", "arcp"}, inline="never")
@@ -87,8 +87,6 @@ LANES = 8
 ROWS = 1024
 # How many columns are appended to the factor in one pass over it.
 BLOCK = 32
-# Up to this many, one after the other is faster.
-FEW = 3
 # A factor of more features than this serves the next lambdas, too, down to a share 1 / STALE of its own.
 QUICK = 100
 STALE = 1.5
@@ -195,11 +193,12 @@ def proposals(corr, rules, member, least):
     """The features that are no members and have at least some positive `threshold`; and their thresholds."""
     features, found, count = np.empty(corr.shape[0], dtype=np.int64), np.empty(corr.shape[0]), 0
     for j in range(corr.shape[0]):
-        if not member[j]:
-            lam = threshold(corr[j], rules[j])
-            if lam >= least and lam > 0.0:
-                features[count], found[count] = j, lam
-                count += 1
+        if abs(corr[j]) < least * rules[j, 0] or member[j]:
+            continue  # nearly all; a division takes longer
+        lam = threshold(corr[j], rules[j])
+        if lam >= least and lam > 0.0:
+            features[count], found[count] = j, lam
+            count += 1
     return features[:count], found[:count]
 
 
@@ -216,23 +215,54 @@ def _is_missing(corr, rule, lam, size):
 
 # ---------------------------------------------------------------------------------------------
 # Leaves: the loops over memory
+#
+# They run from 0 over slices. Numba lets a signed index below zero count from the end; where the compiler
+# cannot rule that out, as from an arbitrary start, it gathers single elements rather than vectors of them.
 # ---------------------------------------------------------------------------------------------
 
 
 @leaf
 def dot_row(matrix, i, x, start, stop):
     """Sum of ``matrix[i, c] * x[c]`` for ``start <= c < stop``."""
+    row, x = matrix[i, start:stop], x[start:stop]
     total = 0.0
-    for c in range(start, stop):
-        total += matrix[i, c] * x[c]
+    for c in range(len(row)):
+        total += row[c] * x[c]
     return total
+
+
+@leaf
+def dot_four_rows(matrix, i, x, start, stop):
+    """`dot_row` of rows ``i`` to ``i + 3``: x is fetched once for all."""
+    x = x[start:stop]
+    p, q = matrix[i, start:stop], matrix[i + 1, start:stop]
+    r, s = matrix[i + 2, start:stop], matrix[i + 3, start:stop]
+    a = b = c = d = 0.0
+    for at in range(len(x)):
+        a += p[at] * x[at]
+        b += q[at] * x[at]
+        c += r[at] * x[at]
+        d += s[at] * x[at]
+    return a, b, c, d
 
 
 @leaf
 def add_row(scale, matrix, i, x, start, stop):
     """``x[c] += scale * matrix[i, c]`` for ``start <= c < stop``."""
-    for c in range(start, stop):
-        x[c] += scale * matrix[i, c]
+    row, x = matrix[i, start:stop], x[start:stop]
+    for c in range(len(row)):
+        x[c] += scale * row[c]
+
+
+@leaf
+def subtract_four_rows(matrix, rows, scales, x, start, stop):
+    """``x[c] -= scales @ matrix[rows, c]`` for ``start <= c < stop``, of four: x is fetched once for all."""
+    x = x[start:stop]
+    p, q = matrix[rows[0], start:stop], matrix[rows[1], start:stop]
+    r, s = matrix[rows[2], start:stop], matrix[rows[3], start:stop]
+    a, b, c, d = scales
+    for at in range(len(x)):
+        x[at] -= (a * p[at] + b * q[at]) + (c * r[at] + d * s[at])
 
 
 @leaf
@@ -259,38 +289,38 @@ def update_grad(change, gram, j, grad, m):
 
 
 @leaf
-def subtract_four(factors, panel, i, target, start, stop, width):
-    """``target[r] -= factors[i:i+4, r] @ panel[i:i+4]`` for rows ``start <= r < stop``, `width` columns."""
-    for r in range(start, stop):
-        a, b, c, d = factors[i, r], factors[i + 1, r], factors[i + 2, r], factors[i + 3, r]
-        for col in range(width):
-            target[r, col] -= (
-                a * panel[i, col] + b * panel[i + 1, col] + c * panel[i + 2, col] + d * panel[i + 3, col]
-            )
-
-
-@leaf
 def combine_rows(scale, matrix, source, target, start, stop):
     """``matrix[target, c] += scale * matrix[source, c]`` for ``start <= c < stop``."""
-    for c in range(start, stop):
-        matrix[target, c] += scale * matrix[source, c]
+    row, changed = matrix[source, start:stop], matrix[target, start:stop]
+    for c in range(len(row)):
+        changed[c] += scale * row[c]
 
 
 @leaf
 def scale_row(scale, matrix, i, start, stop):
     """``matrix[i, c] *= scale`` for ``start <= c < stop``."""
-    for c in range(start, stop):
-        matrix[i, c] *= scale
+    row = matrix[i, start:stop]
+    for c in range(len(row)):
+        row[c] *= scale
 
 
 @leaf
 def rotate_rows(cosine, sine, matrix, i, start, stop):
     """Apply a plane rotation to rows ``i`` and ``i + 1``, in place."""
-    for c in range(start, stop):
-        a = matrix[i, c]
-        b = matrix[i + 1, c]
-        matrix[i, c] = cosine * a + sine * b
-        matrix[i + 1, c] = cosine * b - sine * a
+    upper, lower = matrix[i, start:stop], matrix[i + 1, start:stop]
+    for c in range(len(upper)):
+        a = upper[c]
+        b = lower[c]
+        upper[c] = cosine * a + sine * b
+        lower[c] = cosine * b - sine * a
+
+
+@leaf
+def shift_row(matrix, i, start, stop):
+    """``matrix[i, c] = matrix[i, c + 1]`` for ``start <= c < stop``."""
+    row = matrix[i, start : stop + 1]
+    for c in range(len(row) - 1):
+        row[c] = row[c + 1]
 
 
 # ---------------------------------------------------------------------------------------------
@@ -300,17 +330,41 @@ def rotate_rows(cosine, sine, matrix, i, start, stop):
 
 @kernel
 def _back_substitute(factor, k, x):
-    """Solve ``U x = x`` in place."""
-    for i in range(k - 1, -1, -1):
+    """Solve ``U x = x`` in place, four rows at a time."""
+    whole = k - k % 4
+    for i in range(k - 1, whole - 1, -1):
         x[i] = (x[i] - dot_row(factor, i, x, i + 1, k)) / factor[i, i]
+    for first in range(whole - 4, -1, -4):
+        a, b, c, d = dot_four_rows(factor, first, x, first + 4, k)
+        x[first] -= a
+        x[first + 1] -= b
+        x[first + 2] -= c
+        x[first + 3] -= d
+        for i in range(first + 3, first - 1, -1):
+            for at in range(i + 1, first + 4):
+                x[i] -= factor[i, at] * x[at]
+            x[i] /= factor[i, i]
 
 
 @kernel
 def _forward_substitute(factor, k, x):
-    """Solve ``U^T x = x`` in place."""
-    for i in range(k):
+    """Solve ``U^T x = x`` in place, four rows at a time."""
+    for first in range(0, k, 4):
+        _forward_four(factor, first, k, x)
+
+
+@inner
+def _forward_four(factor, first, k, x):
+    """Up to four rows of `_forward_substitute`, from row `first` on."""
+    stop = min(first + 4, k)
+    for i in range(first, stop):
         x[i] /= factor[i, i]
-        add_row(-x[i], factor, i, x, i + 1, k)
+        for c in range(i + 1, stop):
+            x[c] -= x[i] * factor[i, c]
+    if stop < k:
+        rows = first, first + 1, first + 2, first + 3
+        scales = x[first], x[first + 1], x[first + 2], x[first + 3]
+        subtract_four_rows(factor, rows, scales, x, stop, k)
 
 
 @inner
@@ -347,30 +401,25 @@ def _append(work, k, j, column):
 def _append_all(work, k, features, count):
     """Append the first `count` of some features, all but those that depend on the factor; returns its size.
 
-    Blocked: `BLOCK` features share one pass over the factor, four of its rows at a time. Those left out stay
-    marked as held.
+    `BLOCK` features share one pass over the factor. Those left out stay marked as held.
     """
     factor, order = work.factor, work.order
-    panel = np.empty((k + count + 3, BLOCK))
-    square = np.empty((BLOCK, BLOCK))
+    panel = np.empty((min(count, BLOCK), k + count))  # U^{-T} H_Aj of every newcomer j of a block
+    square = np.empty((len(panel), len(panel)))  # what is left of their Gram matrix, then its factor
     for first in range(0, count, BLOCK):
         width = min(BLOCK, count - first)
         for c in range(width):
             j = features[first + c]
             for i in range(k):
-                panel[i, c] = work.gram[j, order[i]]
-            for i in range(k, k + 3):  # the last group of four rows may be incomplete
-                panel[i, c] = 0.0
-            for r in range(width):
-                square[r, c] = work.gram[j, features[first + r]]
-            square[c, c] += _ridge_in_factor(work, j)
+                panel[c, i] = work.gram[j, order[i]]
         for i in range(0, k, 4):
-            for r in range(i, min(i + 4, k)):
-                for above in range(i, r):
-                    combine_rows(-factor[above, r], panel, above, r, 0, width)
-                scale_row(1.0 / factor[r, r], panel, r, 0, width)
-            subtract_four(factor, panel, i, panel, i + 4, k, width)
-            subtract_four(panel, panel, i, square, 0, width, width)
+            for c in range(width):
+                _forward_four(factor, i, k, panel[c])
+        for c in range(width):
+            j = features[first + c]
+            for r in range(c + 1):
+                square[r, c] = work.gram[j, features[first + r]] - dot_row(panel, r, panel[c], 0, k)
+            square[c, c] += _ridge_in_factor(work, j)
         size = k
         for r in range(width):
             j = features[first + r]
@@ -379,13 +428,14 @@ def _append_all(work, k, features, count):
             scale_row(1.0 / np.sqrt(square[r, r]), square, r, r, width)
             for below in range(r + 1, width):
                 combine_rows(-square[r, below], square, r, below, below, width)
-            for i in range(k):
-                factor[i, size] = panel[i, r]
-            for i in range(k, size):
-                factor[i, size] = square[order[i], r]
-            factor[size, size] = square[r, r]
             order[size] = r  # its place in the block, until the block is done
             size += 1
+        for i in range(k):
+            for place in range(k, size):
+                factor[i, place] = panel[order[place], i]
+        for place in range(k, size):
+            for i in range(k, place + 1):
+                factor[i, place] = square[order[i], order[place]]
         for i in range(k, size):
             order[i] = features[first + order[i]]
             work.held[order[i]] = False
@@ -400,12 +450,12 @@ def _remove(work, k, position):
     work.held[order[position]] = True
     for i in range(position, k - 1):
         order[i] = order[i + 1]
-    # Without the column the factor is upper Hessenberg from `position` on ...
-    for i in range(k):
-        for c in range(max(position, i - 1), k - 1):
-            factor[i, c] = factor[i, c + 1]
-    # ... and rotating neighbouring rows makes it triangular again.
+    # Without the column the factor is upper Hessenberg from `position` on, and rotating neighbouring rows
+    # makes it triangular again.
+    for i in range(min(position + 1, k - 1)):
+        shift_row(factor, i, position, k - 1)
     for i in range(position, k - 1):
+        shift_row(factor, i + 1, i, k - 1)
         length = np.sqrt(factor[i, i] ** 2 + factor[i + 1, i] ** 2)
         cosine, sine = factor[i, i] / length, factor[i + 1, i] / length
         factor[i, i] = length
@@ -517,11 +567,21 @@ def _newton(work, m, k, step, force, pull):
 @inner
 def _refresh(work, m):
     """Compute the correlations with the residual from those with the target: ``grad = c - G w``."""
+    gram, coef, grad = work.gram, work.coef, work.grad
+    some = np.empty(4, dtype=np.int64)  # features in use, four of which are taken away at a time
+    count = 0
     for j in range(m):
-        work.grad[j] = work.target[j]
+        grad[j] = work.target[j]
     for j in range(m):
-        if work.coef[j] != 0.0:
-            update_grad(work.coef[j], work.gram, j, work.grad, m)
+        if coef[j] != 0.0:
+            some[count] = j
+            count += 1
+            if count == 4:
+                a, b, c, d = some[0], some[1], some[2], some[3]
+                subtract_four_rows(gram, (a, b, c, d), (coef[a], coef[b], coef[c], coef[d]), grad, 0, m)
+                count = 0
+    for i in range(count):
+        update_grad(coef[some[i]], gram, some[i], grad, m)
 
 
 @inner
@@ -647,7 +707,7 @@ def _join_all(work, m, k, entering, column):
         if work.held[j] and is_free(work.coef[j], work.rule[j]):
             entering[count] = j
             count += 1
-    if count > FEW:
+    if count:
         k = _append_all(work, k, entering, count)
     for i in range(count):
         if work.held[entering[i]]:
@@ -937,12 +997,13 @@ def _row_and_column(matrix, major, minor):
     return lambda matrix, major, minor: (major, minor)
 
 
-@inner
+@part
 def _entry_dot(data, indices, start, stop, x):
     """Sum of ``data[place] * x[indices[place]]`` for ``start <= place < stop``.
 
     Four sums side by side, since an addition takes several cycles. Not a `leaf`: there the compiler makes
-    vectors of single entries of x, which takes twice the time.
+    vectors of single entries of x, which takes twice the time; and many columns are so short that a call
+    takes longer than its work.
     """
     a = b = c = d = 0.0
     full = stop - (stop - start) % 4
