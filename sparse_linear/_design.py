@@ -16,7 +16,7 @@ from functools import cached_property
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
-from scipy import sparse
+from scipy import linalg, sparse
 
 from sparse_linear import _compiled as _kernels
 
@@ -229,10 +229,10 @@ class _Design:
         values /= top
         mean = 0.0
         if self.fit_intercept:
-            mean = self.share @ values
+            mean = np.einsum("i,i->", self.share, values)
             values -= mean
         values *= self.root
-        length = np.sqrt(values @ values)
+        length = np.sqrt(np.einsum("i,i->", values, values))
         mean = first + mean * top
         if length * top <= CONSTANT * abs(mean):
             length = 0.0
@@ -411,16 +411,22 @@ class DenseDesign(_Design):
             result *= self.root
             result *= self.root[:, None]
             return result
-        result = np.zeros((self.n, self.n))
+        # SciPy's BLAS adds to one triangle, without a product in between. NumPy has a BLAS of its own, whose
+        # threads go on waiting for work while those of SciPy's factor the result.
+        result = np.zeros((self.n, self.n), order="F")
         # With few columns in a tile, adding to the result costs most; a tile is no more than a quarter of it.
         width = max(1, TILE // self.n, min(PANEL, self.n // 4))
+        if self.even:
+            factor *= self.root[0]
         for left in range(0, self.p, width):
             columns = slice(left, left + width)
             tile = self.X[:, columns] - mean[columns]
-            tile *= self.root[:, None]  # first, for the sake of rows without weight
+            if not self.even:
+                tile *= self.root[:, None]  # first, for the sake of rows without weight
             tile *= factor[columns]
-            result += tile @ tile.T
-        return result
+            result = linalg.blas.dsyrk(1.0, tile.T, 1.0, result, trans=1, overwrite_c=1)
+        result += np.triu(result, 1).T
+        return result.T
 
 
 class _DenseBlock:

@@ -1216,6 +1216,25 @@ def entry_combination(matrix, columns, n_rows):
 
 
 @kernel
+def add_curve(data, indices, indptr, shift, scale, level, x, result):
+    r"""Add :math:`\sum_k c_k a_k (a_k^T x - h_k o)` to `result`; returns the same sum of ``h_k`` for ``a_k``.
+
+    The ``a_k`` are compressed rows or columns, each read once, ``h`` their shifts, ``c`` their scales and
+    ``o`` the level.
+    """
+    total = 0.0
+    for k in range(indptr.shape[0] - 1):
+        start, stop = indptr[k], indptr[k + 1]
+        if scale[k] == 0.0:
+            continue  # whatever a row without weight holds
+        along = scale[k] * (_entry_dot(data, indices, start, stop, x) - shift[k] * level)
+        for place in range(start, stop):
+            result[indices[place]] += along * data[place]
+        total += shift[k] * along
+    return total
+
+
+@kernel
 def cross_gram(first, second, result):
     """Add ``A^T B``, of two matrices in CSR form, to `result`; B should have the longer rows."""
     for i in range(first.indptr.shape[0] - 1):

@@ -10,7 +10,8 @@ eigendecomposition every lambda (`graded`, from the data, where the matrix has l
 
 ``Primal``      ``A^T A``, from `Moments` or from columns, for tall data;
 ``Dual``        ``A A^T``, for wide data;
-``Conjugate``   conjugate gradients, for large sparse data, with the centring implicit.
+``Conjugate``, ``DualConjugate``
+                the same by conjugate gradients, for large sparse data, with the centring implicit.
 
 Their `refined` solves for some targets and lambdas, and corrects the solutions until the gradient, computed
 anew from the data each time, vanishes: so the error is that of the data (cond(X) eps), not that of the normal
@@ -22,14 +23,17 @@ normal equations have lost the answer, or nothing is penalised, there remain
 ``lsmr``        Krylov iterations (Fong and Saunders 2011) on sparse X.
 """
 
+import itertools
 from typing import Any, NamedTuple
 
 import numpy as np
 from scipy import linalg, sparse
 from scipy.sparse.linalg import LinearOperator, lsmr
 
+from sparse_linear import _compiled as _kernels
+from sparse_linear import _design
 from sparse_linear._penalty import LARGEST
-from sparse_linear._threads import in_order
+from sparse_linear._threads import MOST, blas_limit, in_order, side_by_side
 
 # Corrections are made until the last one is below this share of the solution, at most REFINEMENTS times.
 ACCURATE = 1e-14
@@ -47,6 +51,11 @@ SINGULAR = 1e-13
 FAINT = 1e-8
 # Conjugate gradients stop at this share of the first gradient; corrections, at the second.
 REDUCED = (1e-14, 3e-14)
+# Dual coefficients are iterated on up to this ratio of the squared size of A to lambda: they may be as many
+# times as long as the others, and so is their rounding.
+LONG = 1e6
+# Entries from which on threads share a pass over sparse X.
+SHARED = 1 << 19
 # Below this share of the largest eigenvalue, the smallest one (with its penalty) has lost half its digits to
 # the Gram matrix.
 POOR = 1e-8
@@ -536,49 +545,31 @@ class Primal:
         return _conditioning(self, len(self.free), True)
 
 
-class Dual:
-    """``A A^T`` for wide data; columns without penalty are projected out exactly.
+class _Wide:
+    """What `Dual` and `DualConjugate` share: ``u = A^T a`` where ``(A A^T + lambda I) a = t``.
 
     Parameters
     ----------
     design : DenseDesign or SparseDesign
     l2 : ndarray of shape (p,)
         As in `Primal`.
-    kernel : ndarray of shape (n, n) or None
-        ``Z_P D_P^{-1} Z_P^T`` of the columns with a penalty, where it is known; not modified.
-
-    Attributes
-    ----------
-    matrix : ndarray of shape (n, n)
-        ``A A^T``.
     """
 
-    iterative = False
+    # Each has its own: the solution of the equations, and ``A A^T`` times rows (b, n).
+    inverse: Any
+    _product: Any
+    loose: np.ndarray  # (f, n) the columns without penalty, if there are any
 
-    def __init__(self, design, l2, kernel=None):
+    def __init__(self, design, l2):
         self.design = design
         self.l2 = l2
-        self.inverse: Any = None
         held = (l2 > 0.0) & np.isfinite(l2)
         with np.errstate(divide="ignore"):
             self.scale = np.where(held, 1.0 / l2, 0.0)
-        self.matrix = design.outer_gram(self.scale) if kernel is None else kernel
-        self.before = self.matrix.diagonal().copy()
         self.free = np.flatnonzero(l2 == 0.0)
         # What the intercept and the unpenalised columns explain is nobody else's: P K P with P = I - Q Q^T.
         # Centred columns are orthogonal to the intercept already; but for rounding, so is the solution.
         self.explained = design.root[:, None] if design.fit_intercept else np.empty((design.n, 0))
-        self.eliminated = 0
-        if len(self.free):
-            self.loose = columns_of(design, self.free)
-            explained = basis(self.loose)
-            self.eliminated = explained.shape[1]
-            self.explained = np.hstack([self.explained, explained])
-            half = self.matrix - explained @ (explained.T @ self.matrix)
-            self.matrix = half - (half @ explained) @ explained.T
-
-    prepare = Primal.prepare
-    diagonalise = Primal.diagonalise
 
     def _project(self, rows):
         return rows - (rows @ self.explained) @ self.explained.T if self.explained.size else rows
@@ -613,6 +604,65 @@ class Dual:
         corrs = self._correlations(coefs, rest, np.sqrt(np.einsum("ij,ij->i", slip, slip)), lams)
         return Refined(coefs, corrs, np.einsum("ij,ij->i", rest, rest), step)
 
+    def _start(self, targets, lams):
+        """Dual coefficients as exact as the product is, and what they leave of the targets."""
+        goal = self._project(targets)
+        shares = self._project(self.inverse(goal, lams))
+        left = goal - self._product(shares) - lams[:, None] * shares
+        shares = shares + self._project(self.inverse(left, lams))
+        return shares, goal - self._product(shares) - lams[:, None] * shares
+
+    def _correlations(self, coefs, rest, slip, lams):
+        """Correlations (b, p) of all columns with residuals: lambda times the shares, up to `slip` (b,).
+
+        Those with the shares are the coefficients, and columns have unit length: `slip` bounds the rest. If
+        that is too little for a certificate to see, it is given the worst case, which saves a pass over X.
+        """
+        if not len(self.free) and (0.5 * slip * slip * self.scale.sum() <= ACCURATE * lams).all():
+            used = self.scale > 0.0
+            shared = np.divide(coefs, self.scale, out=np.zeros_like(coefs), where=used)
+            return lams[:, None] * shared + np.where(used, slip[:, None], 0.0)
+        return self.design.correlate(rest)
+
+
+class Dual(_Wide):
+    """``A A^T`` for wide data; columns without penalty are projected out exactly.
+
+    Parameters
+    ----------
+    design, l2
+        As in `_Wide`.
+    kernel : ndarray of shape (n, n) or None
+        ``Z_P D_P^{-1} Z_P^T`` of the columns with a penalty, where it is known; not modified.
+
+    Attributes
+    ----------
+    matrix : ndarray of shape (n, n)
+        ``A A^T``.
+    """
+
+    iterative = False
+
+    def __init__(self, design, l2, kernel=None):
+        super().__init__(design, l2)
+        self.inverse = None
+        self.matrix = design.outer_gram(self.scale) if kernel is None else kernel
+        self.before = self.matrix.diagonal().copy()
+        self.eliminated = 0
+        if len(self.free):
+            self.loose = columns_of(design, self.free)
+            explained = basis(self.loose)
+            self.eliminated = explained.shape[1]
+            self.explained = np.hstack([self.explained, explained])
+            half = self.matrix - explained @ (explained.T @ self.matrix)
+            self.matrix = half - (half @ explained) @ explained.T
+
+    prepare = Primal.prepare
+    diagonalise = Primal.diagonalise
+
+    def _product(self, shares):
+        return shares @ self.matrix
+
     def settled(self, targets, lams, corrs=None, which=None):
         """As `Primal.settled`: the residuals are lambda times the dual coefficients, up to rounding."""
         if len(self.free) or not self.inverse.well_posed(lams.min()):
@@ -627,46 +677,179 @@ class Dual:
         coefs = self.design.correlate(shares) * self.scale
         return Refined(coefs, self._correlations(coefs, rest, slip, lams), rss, 1)
 
-    def _start(self, targets, lams):
-        """Dual coefficients as exact as the matrix is, and what they leave of the targets."""
-        goal = self._project(targets)
-        shares = self._project(self.inverse(goal, lams))
-        left = goal - shares @ self.matrix - lams[:, None] * shares
-        shares = shares + self._project(self.inverse(left, lams))
-        return shares, goal - shares @ self.matrix - lams[:, None] * shares
-
-    def _correlations(self, coefs, rest, slip, lams):
-        """Correlations (b, p) of all columns with residuals: lambda times the shares, up to `slip` (b,).
-
-        Those with the shares are the coefficients, and columns have unit length: `slip` bounds the rest. If
-        that is too little for a certificate to see, it is given the worst case, which saves a pass over X.
-        """
-        if not len(self.free) and (0.5 * slip * slip * self.scale.sum() <= ACCURATE * lams).all():
-            used = self.scale > 0.0
-            shared = np.divide(coefs, self.scale, out=np.zeros_like(coefs), where=used)
-            return lams[:, None] * shared + np.where(used, slip[:, None], 0.0)
-        return self.design.correlate(rest)
-
     def conditioning(self):
         """As `Primal.conditioning`."""
         return _conditioning(self, self.eliminated, False)
 
 
-class Conjugate:
-    """Conjugate gradients on the normal equations (Hestenes and Stiefel 1952).
+class Effort:
+    """How long conjugate gradients go on, in all calls for the same targets.
 
-    All right-hand sides are iterated on at once, so that each pass over X serves them all. Unknowns are
-    scaled to a unit diagonal (Jacobi's preconditioner), or for wide data to the standard form, `_in_rows`.
+    Parameters
+    ----------
+    limit : int
+        Iterations, all calls together.
+    patient : bool
+        Whether the end of the iterations is an answer; else it raises `SlowError`.
+    """
+
+    def __init__(self, limit, patient):
+        self.left = limit
+        self.patient = patient
+        self.first = None  # squared size of the first residual
+
+    def iterate(self, product, right):
+        """Solve ``M x = right`` for rows (b, k) up to a share `REDUCED` of the first ones.
+
+        Conjugate gradients (Hestenes and Stiefel 1952); ``product`` maps rows to M times these. All
+        right-hand sides are iterated on at once, so that one product serves them all.
+        """
+        rest = right.copy()
+        solution = np.zeros_like(rest)
+        toward = rest.copy()
+        square = np.einsum("ij,ij->i", rest, rest)
+        share = REDUCED[1]
+        if self.first is None:
+            self.first, share = square, REDUCED[0]
+        goal = share**2 * self.first
+        while (square > goal).any():
+            if self.left <= 0:
+                if self.patient:
+                    break
+                raise SlowError
+            self.left -= 1
+            image = product(toward)
+            bend = np.einsum("ij,ij->i", toward, image)
+            step = np.divide(square, bend, out=np.zeros_like(square), where=bend > 0.0)[:, None]
+            solution += step * toward
+            image *= step
+            rest -= image
+            before, square = square, np.einsum("ij,ij->i", rest, rest)
+            growth = np.divide(square, before, out=np.zeros_like(square), where=before > 0.0)
+            toward *= growth[:, None]
+            toward += rest
+        return solution
+
+
+class OnePass:
+    """A product with X and one with its transpose, in one pass over compressed rows or columns of X.
+
+    Parameters
+    ----------
+    X : CSC or CSR container
+    shift, scale : ndarray of shape (k,)
+        Of the compressed vectors, as in `_kernels.add_curve`.
+    size : int
+        Length of these vectors.
+    """
+
+    def __init__(self, X, shift, scale, size):
+        data, indices, indptr = _design.entries_of(X)
+        self.n_threads = min(MOST, blas_limit.threads()) if X.nnz > SHARED else 1
+        cuts = np.searchsorted(indptr, np.linspace(0, X.nnz, self.n_threads + 1)[1:-1])
+        cuts = [0, *cuts.tolist(), len(shift)]
+        self.parts = [
+            (data, indices, indptr[first : last + 1], shift[first:last], scale[first:last])
+            for first, last in itertools.pairwise(cuts)
+        ]
+        self.size = size
+
+    def __call__(self, share, x, level):
+        """What `_kernels.add_curve` adds, and what it returns; `share` is a ``map`` of `side_by_side`."""
+
+        def work(part):
+            result = np.zeros(self.size)
+            return result, _kernels.add_curve(*part, level, x, result)
+
+        results, totals = zip(*share(work, self.parts), strict=True)
+        return sum(results[1:], results[0]), sum(totals)
+
+
+def conjugate(design, l2, lams, limit, patient):
+    """`Conjugate` or `DualConjugate`, whichever reads X once for an iteration; parameters as there."""
+    kind = Conjugate
+    if _is_plain(design) and design.X.format == "csc" and _in_rows(design, l2):
+        with np.errstate(over="ignore"):
+            squares = (1.0 / l2).sum()  # squared size of A
+        if squares <= LONG * lams.min():
+            kind = DualConjugate
+    return kind(design, l2, limit, patient)
+
+
+def _is_plain(design):
+    """Whether the stored entries of X can be multiplied themselves."""
+    return sparse.issparse(design.X) and design.X.dtype == np.float64 and not len(design.far)
+
+
+class DualConjugate(_Wide):
+    """As `Dual`, by conjugate gradients: ``A A^T a`` is the sum of the columns times their products with a.
+
+    For compressed columns, all with a penalty that is not too small: dual coefficients are the residual
+    divided by lambda, and what rounding leaves of it outside the span of the columns goes with them.
+
+    Parameters
+    ----------
+    design : SparseDesign
+    l2 : ndarray of shape (p,)
+    limit, patient
+        As in `Effort`.
+    """
+
+    iterative = True
+
+    def __init__(self, design, l2, limit, patient):
+        super().__init__(design, l2)
+        mean, norm, _ = design.units
+        self.columns = OnePass(design.X, mean, self.scale / (norm * norm), design.n)
+        self.effort = Effort(limit, patient)
+
+    def prepare(self, lams):
+        """Nothing is factored."""
+
+    def refined(self, targets, lams, corrs=None, which=None):
+        """As `Primal.refined`."""
+        self.effort.first = None
+        return super().refined(targets, lams, corrs, which)
+
+    def _product(self, shares):
+        with side_by_side(self.columns.n_threads) as share:
+            return self._curve(share, shares)
+
+    def _curve(self, share, rows):
+        """``A A^T`` times rows (b, n)."""
+        if len(rows) > 1:  # which share a pass
+            return self.design.apply(self.design.correlate(rows) * self.scale)
+        weighted = rows[0] * self.design.root
+        found, level = self.columns(share, weighted, weighted.sum())
+        return self.design.rooted((found - level)[None])
+
+    def inverse(self, rows, lams):
+        """Solve for right-hand sides (b, n) with a lambda each, (b,)."""
+        with side_by_side(self.columns.n_threads) as share:
+
+            def product(toward):
+                return self._curve(share, toward) + lams[:, None] * toward
+
+            return self.effort.iterate(product, rows)
+
+    def conditioning(self):
+        """Not known: X has only been iterated on."""
+        return UNKNOWN
+
+
+class Conjugate:
+    """Conjugate gradients on the normal equations.
+
+    Unknowns are scaled to a unit diagonal (Jacobi's preconditioner), or for wide data to the standard form,
+    `_in_rows`.
 
     Parameters
     ----------
     design : SparseDesign
     l2 : ndarray of shape (p,)
         As in `Primal`.
-    limit : int
-        Iterations, all calls together.
-    patient : bool
-        Whether the end of the iterations is an answer; else it raises `SlowError`.
+    limit, patient
+        As in `Effort`.
     """
 
     iterative = True
@@ -678,18 +861,18 @@ class Conjugate:
         self.used = slice(None) if used.all() else np.flatnonzero(used)
         # The stored entries themselves, where they allow it; without the columns that are left out, such as
         # the empty ones, of which text may have many.
-        self.entries = None
-        if sparse.issparse(design.X) and design.X.dtype == np.float64 and not len(design.far):
+        self.entries = self.rows = None
+        if _is_plain(design):
             self.entries = design.X if used.all() else design.X[:, self.used]
+            if self.entries.format == "csr":
+                self.rows = OnePass(self.entries, np.ones(design.n), design.share, self.entries.shape[1])
         self.in_rows = _in_rows(design, l2)
-        self.left = limit
-        self.patient = patient
-        self.first = None  # squared size of the first gradient
+        self.effort = Effort(limit, patient)
 
     def prepare(self, lams):
         """Nothing is factored."""
 
-    def _curve(self, rows):
+    def _curve(self, share, rows):
         """``Z^T Z`` times rows (b, k) for the columns in use."""
         design = self.design
         if self.entries is None:
@@ -698,13 +881,16 @@ class Conjugate:
             return design.correlate(design.apply(whole))[:, self.used]
         mean, norm = design.units.mean[self.used], design.units.norm[self.used]
         scaled = rows / norm
+        if self.rows is not None and len(rows) == 1:
+            found, total = self.rows(share, scaled[0], mean @ scaled[0])
+            return ((found - total * mean) / norm)[None]
         columns = scaled.T if len(rows) > 1 else scaled[0]  # SciPy is faster with a vector
         weighted = (self.entries @ columns - columns.T @ mean).T * design.share
         curved = (self.entries.T @ weighted.T).T - np.multiply.outer(weighted.sum(axis=-1), mean)
         return np.reshape(curved, rows.shape) / norm
 
     def solve(self, right, lams):
-        """As `Primal.solve`, up to a share `REDUCED` of the first right-hand sides."""
+        """As `Primal.solve`, as far as `Effort` goes."""
         penalty = self.l2[self.used]
         diagonal = lams[:, None] * penalty
         weight = 1.0 + diagonal  # columns of Z have unit length
@@ -713,39 +899,20 @@ class Conjugate:
             weight = (1.0 + lams[:, None] * least) * (penalty / least)  # of the size of the diagonal
         scale = 1.0 / np.sqrt(weight)
         diagonal *= scale * scale
-        rest = right[:, self.used] * scale
-        solution = np.zeros_like(rest)
-        toward = rest.copy()
-        square = np.einsum("ij,ij->i", rest, rest)
-        if self.first is None:
-            self.first = square
-            goal = REDUCED[0] ** 2 * square
-        else:
-            goal = REDUCED[1] ** 2 * self.first
-        while (square > goal).any():
-            if self.left <= 0:
-                if self.patient:
-                    break
-                raise SlowError
-            self.left -= 1
-            image = scale * self._curve(scale * toward)
+
+        def product(toward):
+            image = scale * self._curve(share, scale * toward)
             image += diagonal * toward
-            bend = np.einsum("ij,ij->i", toward, image)
-            step = np.divide(square, bend, out=np.zeros_like(square), where=bend > 0.0)[:, None]
-            solution += step * toward
-            image *= step
-            rest -= image
-            before, square = square, np.einsum("ij,ij->i", rest, rest)
-            growth = np.divide(square, before, out=np.zeros_like(square), where=before > 0.0)
-            toward *= growth[:, None]
-            toward += rest
+            return image
+
         result = np.zeros_like(right)
-        result[:, self.used] = solution * scale
+        with side_by_side(self.rows.n_threads if self.rows is not None else 1) as share:
+            result[:, self.used] = scale * self.effort.iterate(product, right[:, self.used] * scale)
         return result
 
     def refined(self, targets, lams, corrs=None, which=None):
         """As `Primal.refined`."""
-        self.first = None
+        self.effort.first = None
         return _refined_on_data(self, targets, lams, corrs, which)
 
     def conditioning(self):
@@ -859,7 +1026,7 @@ def left_out_tall(factor, design, Y, levels, corrs, lams):
 
     @np.errstate(over="ignore", invalid="ignore")  # rows without weight may hold anything
     def look(top):
-        """Some rows, what is left of their targets, their components and their slack."""
+        """`LeftOut` of some rows."""
         rows = np.arange(top, min(top + height, design.n))
         some = design.X[rows[0] : rows[-1] + 1]
         apart = some @ turn.T - turn @ mean if is_sparse else (some - mean) @ turn.T
@@ -872,11 +1039,13 @@ def left_out_tall(factor, design, Y, levels, corrs, lams):
             y -= loose @ start.T
             slack -= (share * np.einsum("ij,ij->i", loose, factor.loose(loose, None)))[:, None]
         slack[share == 0.0] = 1.0
-        return rows, y, apart, slack
+        parts = _left_out(rows, y, apart, turned, shrink, slack)
+        return list(parts) if few else parts  # of many targets, only some are in memory at a time
 
+    few = shrink.shape[1] * len(turned) <= PAIRS
     tops = range(0, design.n, height)
-    for rows, y, apart, slack in in_order(look, tops) if len(tops) > 1 else map(look, tops):
-        yield from _left_out(rows, y, apart, turned, shrink, slack)
+    for parts in in_order(look, tops) if len(tops) > 1 else map(look, tops):
+        yield from parts
 
 
 def _left_out(rows, y, apart, turned, shrink, slack):

@@ -771,7 +771,7 @@ class _QuadraticSolver:
     ----------
     choice : Choice
         What ran in the end.
-    factor : Primal, Dual, Conjugate or None
+    factor : Primal, Dual, Conjugate, DualConjugate or None
     """
 
     def __init__(self, data, moments, l2, lams, max_iter, choice):
@@ -792,8 +792,9 @@ class _QuadraticSolver:
             if self.choice.solver == "dual" and self._hardly_penalised():
                 raise _ridge.SingularError
             if self.choice.solver == "cg":
-                self.factor = _ridge.Conjugate(
-                    design, self.l2, min(self.max_iter, self.choice.limit), self.choice.limit >= self.max_iter
+                limit = self.choice.limit
+                self.factor = _ridge.conjugate(
+                    design, self.l2, self.lams, min(self.max_iter, limit), limit >= self.max_iter
                 )
             elif self.factor is None and self.choice.solver == "dual":
                 self.factor = _ridge.Dual(design, self.l2)

@@ -132,6 +132,16 @@ def in_threads(work, items, n_threads, watch):
     return results
 
 
+@contextlib.contextmanager
+def side_by_side(n_threads):
+    """A ``map`` that several threads share, inside a ``with`` statement; for compiled work without BLAS."""
+    if n_threads <= 1:
+        yield map
+        return
+    with ThreadPoolExecutor(n_threads) as threads:
+        yield threads.map
+
+
 def in_order(work, items):
     """Yield what `work` returns for every item, in order, several items ahead.
 

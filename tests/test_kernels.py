@@ -887,6 +887,24 @@ def test_sparse_products(kind, storage, dtype, index):
         np.testing.assert_allclose(combination, exact @ columns, rtol=0, atol=1e-13)
 
 
+def test_the_sum_of_vectors_times_their_products():
+    """Each less its shift times the level; vectors of scale 0 are not looked at."""
+    rng = np.random.default_rng(0)
+    A = rng.standard_normal((6, 9)) * (rng.random((6, 9)) < 0.5)
+    shift, scale, x = rng.standard_normal(6), rng.random(6), rng.standard_normal(9)
+    along = scale * (A @ x - 0.7 * shift)
+    result = np.ones(9)
+    data, indices, indptr = entries_of(sparse.csr_array(A))
+    total = _kernels.add_curve(data, indices, indptr, shift, scale, 0.7, x, result)
+    np.testing.assert_allclose(result, 1.0 + along @ A, rtol=1e-13)
+    np.testing.assert_allclose(total, along @ shift, rtol=1e-13)
+    bad = np.where(indptr[:-1].searchsorted(np.arange(len(data)), side="right") == 3, np.nan, data)
+    again = np.ones(9)
+    scale[2] = 0.0
+    _kernels.add_curve(bad, indices, indptr, shift, scale, 0.7, x, again)
+    assert np.isfinite(again).all()
+
+
 def test_storages_in_turn():
     """Any order of storages, dtypes and indices: Numba before 0.61 mixes them up at random."""
     rng = np.random.default_rng(0)

@@ -353,6 +353,47 @@ def test_the_dual_is_orthogonal_to_the_intercept_at_once():
     np.testing.assert_allclose(found.coefs[0], expected, rtol=0, atol=1e-13)
 
 
+@pytest.mark.parametrize("kind", [sparse.csr_array, sparse.csc_array])
+@pytest.mark.parametrize("shape", [(20, 6), (15, 40)])
+@pytest.mark.parametrize("n_targets", [1, 2])
+@pytest.mark.parametrize("shared", [0, 1 << 19])
+def test_conjugate_gradients_read_what_is_compressed_once(kind, shape, n_targets, shared, monkeypatch):
+    """Rows, or the columns of wide data, in threads or not, with weights of zero and excluded columns."""
+    monkeypatch.setattr(_ridge, "SHARED", shared)
+    rng = np.random.default_rng(0)
+    X = sparse.random(*shape, density=0.5, random_state=rng).toarray() + (rng.random(shape[1]) < 0.3)
+    weights = rng.uniform(0.5, 2.0, shape[0])
+    weights[3] = 0.0
+    X[3, 0] = 1e300
+    design = make_design(kind(X), weights, True)
+    targets = np.array([design.target(rng.standard_normal(shape[0]))[1] for _ in range(n_targets)])
+    l2 = rng.uniform(0.01, 0.5, shape[1])
+    l2[2] = np.inf
+    lams = np.array([1e-2, 3.0])[:n_targets]
+    factor = _ridge.conjugate(design, l2, lams, 1000, True)
+    by_columns = kind is sparse.csc_array and shape[0] < shape[1]
+    assert isinstance(factor, _ridge.DualConjugate if by_columns else _ridge.Conjugate)
+    found = factor.refined(targets, lams)
+    used = np.isfinite(l2)
+    Z = design.apply(np.eye(shape[1])).T[:, used]
+    for row, (target, lam) in enumerate(zip(targets, lams, strict=True)):
+        expected = np.linalg.solve(Z.T @ Z + lam * np.diag(l2[used]), Z.T @ target)
+        np.testing.assert_allclose(
+            found.coefs[row, used], expected, rtol=0, atol=1e-12 * np.abs(expected).max()
+        )
+        rest = target - Z @ found.coefs[row, used]
+        np.testing.assert_allclose(found.corrs[row, used], rest @ Z, rtol=0, atol=1e-13)
+        np.testing.assert_allclose(found.rss[row], rest @ rest, rtol=1e-12)
+    assert not found.coefs[:, 2].any()
+
+
+def test_dual_coefficients_are_not_iterated_on_where_they_would_be_long():
+    """Below, rounding of the residual divided by lambda would show in the coefficients."""
+    design = make_design(sparse.random(20, 60, density=0.4, random_state=0, format="csc"), None, True)
+    for lam, kind in ((1e-3, _ridge.DualConjugate), (1e-6, _ridge.Conjugate), (1e-320, _ridge.Conjugate)):
+        assert type(_ridge.conjugate(design, np.ones(60), np.full(1, lam), 10, True)) is kind
+
+
 def test_iterations_stop_where_they_are_told():
     """Neither kind of iteration uses more than it is given; an impatient one says so."""
     design, targets, diagonal, *_ = setting(sparse.csc_array, (20, 15), 0)
