@@ -179,6 +179,11 @@ class _Design:
         return columns - self.units.mean[features]
 
     @property
+    def stored(self):
+        """Number of entries of X that a pass over it reads."""
+        return self.X.nnz if sparse.issparse(self.X) else self.X.size
+
+    @property
     def effective_rows(self):
         """Number of rows with positive weight."""
         return int(np.count_nonzero(self.share))
@@ -744,13 +749,21 @@ class ColumnSource:
         rss : ndarray of shape (b,)
         """
         used = np.flatnonzero(coefs.any(axis=0))
-        if self.shortcut and 2 * len(used) <= len(coefs):
+        if self.shortcut and self._is_short(used, len(coefs)):
             corrs, rss = self._from_products(coefs[:, used], used)
             # Sums over the coefficients round with their size, and differences with what they cancel.
             if np.abs(coefs).sum(axis=1).max() <= SHORT and rss.min() >= LEFT:
                 return corrs, rss
         residuals = self.values - self.block.combine(coefs)
         return self.design.correlate(residuals), np.einsum("ij,ij->i", residuals, residuals)
+
+    def _is_short(self, used, count):
+        """Whether `_from_products` takes less than half the work of passing over X for so many solutions."""
+        if len(used) > 2 * count:
+            return False
+        new = sum(feature not in self.images for feature in self.features[used].tolist())
+        design = self.design
+        return 2 * (new * design.stored + count * len(used) * design.p) <= count * design.stored
 
     def _from_products(self, coefs, used):
         """`correlate` with one pass over X for each column in use, rather than for each solution."""
