@@ -66,7 +66,7 @@ class Judged(NamedTuple):
     """How the candidates do on the rows that one fold leaves out."""
 
     errors: np.ndarray  # (q, b) mean squared errors
-    scores: np.ndarray  # (g, b); g is q, or 1 if the targets share their alpha
+    scores: Any  # (g, b); g is q, or 1 if the targets share their alpha
     fit: object  # the fold's _solve.Fit, or None where no solver ran
 
 
@@ -223,9 +223,23 @@ class _Engine:
         self.sums = FoldSums.read(self.X, self.Y, self.weights / self.weights.max(), folds)
         self.data.use(self.sums.whole, self.sums.unit_y)
 
-    @np.errstate(over="ignore", invalid="ignore")  # `_selection.summarise` says what to do about them
     def judge(self, number, fold, route, alphas, judgement, watch):
         """Errors and scores of all alphas on the rows that a fold leaves out."""
+        judged = self._judge_errors(number, fold, route, alphas, judgement, watch)
+        if judgement.scoring is None:
+            return judged
+        held, fit, scores = self.X[fold.test], judged.fit, []
+        for at in range(len(alphas)):  # one at a time, so that memory does not grow with their number
+            coefs = _solve.whole([part._replace(values=part.values[:, [at]]) for part in fit.parts], fit.p)
+            level = fit.intercepts[:, at]
+            with np.errstate(over="ignore", invalid="ignore"):  # what a scorer has to say is for the user
+                found = np.asarray(held @ coefs[:, :, 0].T + level).T[:, :, None]
+            scores.append(judgement.scoring(number, fold, coefs, level[:, None], found, watch))
+        return judged._replace(scores=np.concatenate(scores, axis=1))
+
+    @np.errstate(over="ignore", invalid="ignore")  # `_selection.summarise` says what to do about them
+    def _judge_errors(self, number, fold, route, alphas, judgement, watch):
+        """`judge` by errors; what scores need more than these comes later."""
         closed = route == "wide" or (route == "tall" and self.sums is not None)
         if judgement.scoring is None and closed:
             try:
@@ -246,22 +260,14 @@ class _Engine:
         if self.sums is not None and route == "tall":
             self._share_factor(number, data, alphas)
         fit = self.fit(data, np.tile(alphas, (self.Y.shape[1], 1)), watch)
-        level, scores = fit.intercepts, []
         errors = np.array(
             [
                 squared_errors(self.X, y, self.weights, fold.test, *parts)
-                for y, *parts in zip(self.Y.T, fit.parts, level, strict=True)
+                for y, *parts in zip(self.Y.T, fit.parts, fit.intercepts, strict=True)
             ]
         )
-        if judgement.scoring is None:
-            return Judged(errors, judgement(errors, self._spread(number, fold)), fit)
-        held = self.X[fold.test]
-        for at in range(len(alphas)):  # one at a time, so that memory does not grow with their number
-            coefs = _solve.whole([part._replace(values=part.values[:, [at]]) for part in fit.parts], fit.p)
-            found = held @ coefs[:, :, 0].T + level[:, at]
-            some, found = level[:, at : at + 1], np.asarray(found).T[:, :, None]
-            scores.append(judgement.scoring(number, fold, coefs, some, found, watch))
-        return Judged(errors, np.concatenate(scores, axis=1), fit)
+        scores = judgement(errors, self._spread(number, fold)) if judgement.scoring is None else None
+        return Judged(errors, scores, fit)
 
     def _share_factor(self, number, data, alphas):
         """Give the data of a fold one factorisation for all alphas, from its rows where its moments fail."""
