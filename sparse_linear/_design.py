@@ -16,7 +16,7 @@ from functools import cached_property
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
-from scipy import linalg, sparse
+from scipy import sparse
 
 from sparse_linear import _compiled as _kernels
 
@@ -234,7 +234,7 @@ class _Design:
         values /= top
         mean = 0.0
         if self.fit_intercept:
-            mean = np.einsum("i,i->", self.share, values)
+            mean = np.einsum("i,i->", self.share, values)  # BLAS would start threads, which wait on for work
             values -= mean
         values *= self.root
         length = np.sqrt(np.einsum("i,i->", values, values))
@@ -416,9 +416,7 @@ class DenseDesign(_Design):
             result *= self.root
             result *= self.root[:, None]
             return result
-        # SciPy's BLAS adds to one triangle, without a product in between. NumPy has a BLAS of its own, whose
-        # threads go on waiting for work while those of SciPy's factor the result.
-        result = np.zeros((self.n, self.n), order="F")
+        result = np.zeros((self.n, self.n))
         # With few columns in a tile, adding to the result costs most; a tile is no more than a quarter of it.
         width = max(1, TILE // self.n, min(PANEL, self.n // 4))
         if self.even:
@@ -429,9 +427,8 @@ class DenseDesign(_Design):
             if not self.even:
                 tile *= self.root[:, None]  # first, for the sake of rows without weight
             tile *= factor[columns]
-            result = linalg.blas.dsyrk(1.0, tile.T, 1.0, result, trans=1, overwrite_c=1)
-        result += np.triu(result, 1).T
-        return result.T
+            result += tile @ tile.T
+        return result
 
 
 class _DenseBlock:
@@ -759,7 +756,7 @@ class ColumnSource:
 
     def _is_short(self, used, count):
         """Whether `_from_products` takes less than half the work of passing over X for so many solutions."""
-        if len(used) > 2 * count:
+        if len(used) > 2 * count:  # nor so much memory
             return False
         new = sum(feature not in self.images for feature in self.features[used].tolist())
         design = self.design

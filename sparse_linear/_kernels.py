@@ -405,7 +405,7 @@ def _append_all(work, k, features, count):
     """
     factor, order = work.factor, work.order
     panel = np.empty((min(count, BLOCK), k + count))  # U^{-T} H_Aj of every newcomer j of a block
-    square = np.empty((len(panel), len(panel)))  # what is left of their Gram matrix, then its factor
+    square = np.empty((len(panel), len(panel)))  # the upper half of what is left of their Gram matrix
     for first in range(0, count, BLOCK):
         width = min(BLOCK, count - first)
         for c in range(width):
@@ -453,7 +453,7 @@ def _remove(work, k, position):
     # Without the column the factor is upper Hessenberg from `position` on, and rotating neighbouring rows
     # makes it triangular again.
     for i in range(min(position + 1, k - 1)):
-        shift_row(factor, i, position, k - 1)
+        shift_row(factor, i, position, k - 1)  # nothing, if it was the last one
     for i in range(position, k - 1):
         shift_row(factor, i + 1, i, k - 1)
         length = np.sqrt(factor[i, i] ** 2 + factor[i + 1, i] ** 2)
@@ -1217,10 +1217,10 @@ def entry_combination(matrix, columns, n_rows):
 
 @kernel
 def add_curve(data, indices, indptr, shift, scale, level, x, result):
-    r"""Add :math:`\sum_k c_k a_k (a_k^T x - h_k o)` to `result`; returns the same sum of ``h_k`` for ``a_k``.
+    r"""Add the sum of :math:`c_k t_k a_k` to `result`, and return that of ``c_k t_k h_k``.
 
-    The ``a_k`` are compressed rows or columns, each read once, ``h`` their shifts, ``c`` their scales and
-    ``o`` the level.
+    The ``a_k`` are compressed rows or columns, each read once, ``h`` their shifts, ``c`` their scales,
+    :math:`t_k = a_k^T x - h_k o`, and ``o`` is the level.
     """
     total = 0.0
     for k in range(indptr.shape[0] - 1):

@@ -23,6 +23,7 @@ normal equations have lost the answer, or nothing is penalised, there remain
 ``lsmr``        Krylov iterations (Fong and Saunders 2011) on sparse X.
 """
 
+import functools
 import itertools
 from typing import Any, NamedTuple
 
@@ -33,7 +34,7 @@ from scipy.sparse.linalg import LinearOperator, lsmr
 from sparse_linear import _compiled as _kernels
 from sparse_linear import _design
 from sparse_linear._penalty import LARGEST
-from sparse_linear._threads import MOST, blas_limit, in_order, side_by_side
+from sparse_linear._threads import available, in_order, side_by_side
 
 # Corrections are made until the last one is below this share of the solution, at most REFINEMENTS times.
 ACCURATE = 1e-14
@@ -49,12 +50,12 @@ SINGULAR = 1e-13
 # Penalties below this, for columns of unit length, say little about directions in which these are dependent:
 # the coefficients there would be rounding divided by the penalty.
 FAINT = 1e-8
-# Conjugate gradients stop at this share of the first gradient; corrections, at the second.
+# Conjugate gradients stop at this share of the first residual of their equations; corrections, at the second.
 REDUCED = (1e-14, 3e-14)
 # Dual coefficients are iterated on up to this ratio of the squared size of A to lambda: they may be as many
 # times as long as the others, and so is their rounding.
 LONG = 1e6
-# Entries from which on threads share a pass over sparse X.
+# Threads share a pass over a sparse X with more entries than this.
 SHARED = 1 << 19
 # Below this share of the largest eigenvalue, the smallest one (with its penalty) has lost half its digits to
 # the Gram matrix.
@@ -683,20 +684,26 @@ class Dual(_Wide):
 
 
 class Effort:
-    """How long conjugate gradients go on, in all calls for the same targets.
+    """How long conjugate gradients go on.
 
     Parameters
     ----------
     limit : int
-        Iterations, all calls together.
+        Iterations: for the same targets, or for all targets if that is not `patient`.
     patient : bool
         Whether the end of the iterations is an answer; else it raises `SlowError`.
     """
 
     def __init__(self, limit, patient):
-        self.left = limit
+        self.limit = self.left = limit
         self.patient = patient
-        self.first = None  # squared size of the first residual
+        self.begin()
+
+    def begin(self):
+        """Turn to other targets."""
+        self.first = None  # squared size of their first residual
+        if self.patient:
+            self.left = self.limit
 
     def iterate(self, product, right):
         """Solve ``M x = right`` for rows (b, k) up to a share `REDUCED` of the first ones.
@@ -745,7 +752,7 @@ class OnePass:
 
     def __init__(self, X, shift, scale, size):
         data, indices, indptr = _design.entries_of(X)
-        self.n_threads = min(MOST, blas_limit.threads()) if X.nnz > SHARED else 1
+        self.n_threads = available() if X.nnz > SHARED else 1
         cuts = np.searchsorted(indptr, np.linspace(0, X.nnz, self.n_threads + 1)[1:-1])
         cuts = [0, *cuts.tolist(), len(shift)]
         self.parts = [
@@ -754,24 +761,25 @@ class OnePass:
         ]
         self.size = size
 
-    def __call__(self, share, x, level):
-        """What `_kernels.add_curve` adds, and what it returns; `share` is a ``map`` of `side_by_side`."""
+    def __call__(self, each, x, level):
+        """What `_kernels.add_curve` adds, and what it returns; `each` is a ``map`` of `side_by_side`."""
 
         def work(part):
             result = np.zeros(self.size)
             return result, _kernels.add_curve(*part, level, x, result)
 
-        results, totals = zip(*share(work, self.parts), strict=True)
-        return sum(results[1:], results[0]), sum(totals)
+        results, totals = zip(*each(work, self.parts), strict=True)
+        return functools.reduce(np.add, results), sum(totals)
 
 
 def conjugate(design, l2, lams, limit, patient):
-    """`Conjugate` or `DualConjugate`, whichever reads X once for an iteration; parameters as there."""
+    """`DualConjugate` where it applies to all lambdas (b,), else `Conjugate`; the rest as there."""
     kind = Conjugate
     if _is_plain(design) and design.X.format == "csc" and _in_rows(design, l2):
         with np.errstate(over="ignore"):
-            squares = (1.0 / l2).sum()  # squared size of A
-        if squares <= LONG * lams.min():
+            squares = 1.0 / l2  # of the columns of A
+            finite = np.isfinite(squares / design.units.norm / design.units.norm).all()
+        if finite and squares.sum() <= LONG * lams.min():
             kind = DualConjugate
     return kind(design, l2, limit, patient)
 
@@ -784,8 +792,8 @@ def _is_plain(design):
 class DualConjugate(_Wide):
     """As `Dual`, by conjugate gradients: ``A A^T a`` is the sum of the columns times their products with a.
 
-    For compressed columns, all with a penalty that is not too small: dual coefficients are the residual
-    divided by lambda, and what rounding leaves of it outside the span of the columns goes with them.
+    For compressed columns, none without a penalty, and none with a very small one: dual coefficients are the
+    residual divided by lambda, and what rounding leaves of it outside the span of the columns goes with them.
 
     Parameters
     ----------
@@ -808,27 +816,28 @@ class DualConjugate(_Wide):
 
     def refined(self, targets, lams, corrs=None, which=None):
         """As `Primal.refined`."""
-        self.effort.first = None
+        self.effort.begin()
         return super().refined(targets, lams, corrs, which)
 
     def _product(self, shares):
-        with side_by_side(self.columns.n_threads) as share:
-            return self._curve(share, shares)
+        with side_by_side(self.columns.n_threads) as each:
+            return self._curve(each, shares)
 
-    def _curve(self, share, rows):
+    @np.errstate(over="ignore", invalid="ignore")  # in rows without weight
+    def _curve(self, each, rows):
         """``A A^T`` times rows (b, n)."""
-        if len(rows) > 1:  # which share a pass
+        if len(rows) > 1:  # two passes over X, but for all of them together
             return self.design.apply(self.design.correlate(rows) * self.scale)
         weighted = rows[0] * self.design.root
-        found, level = self.columns(share, weighted, weighted.sum())
-        return self.design.rooted((found - level)[None])
+        found, total = self.columns(each, weighted, weighted.sum())
+        return self.design.rooted((found - total)[None])
 
     def inverse(self, rows, lams):
         """Solve for right-hand sides (b, n) with a lambda each, (b,)."""
-        with side_by_side(self.columns.n_threads) as share:
+        with side_by_side(self.columns.n_threads) as each:
 
             def product(toward):
-                return self._curve(share, toward) + lams[:, None] * toward
+                return self._curve(each, toward) + lams[:, None] * toward
 
             return self.effort.iterate(product, rows)
 
@@ -872,7 +881,7 @@ class Conjugate:
     def prepare(self, lams):
         """Nothing is factored."""
 
-    def _curve(self, share, rows):
+    def _curve(self, each, rows):
         """``Z^T Z`` times rows (b, k) for the columns in use."""
         design = self.design
         if self.entries is None:
@@ -882,7 +891,7 @@ class Conjugate:
         mean, norm = design.units.mean[self.used], design.units.norm[self.used]
         scaled = rows / norm
         if self.rows is not None and len(rows) == 1:
-            found, total = self.rows(share, scaled[0], mean @ scaled[0])
+            found, total = self.rows(each, scaled[0], np.einsum("i,i->", mean, scaled[0]))
             return ((found - total * mean) / norm)[None]
         columns = scaled.T if len(rows) > 1 else scaled[0]  # SciPy is faster with a vector
         weighted = (self.entries @ columns - columns.T @ mean).T * design.share
@@ -899,20 +908,20 @@ class Conjugate:
             weight = (1.0 + lams[:, None] * least) * (penalty / least)  # of the size of the diagonal
         scale = 1.0 / np.sqrt(weight)
         diagonal *= scale * scale
-
-        def product(toward):
-            image = scale * self._curve(share, scale * toward)
-            image += diagonal * toward
-            return image
-
         result = np.zeros_like(right)
-        with side_by_side(self.rows.n_threads if self.rows is not None else 1) as share:
+        with side_by_side(self.rows.n_threads if self.rows is not None else 1) as each:
+
+            def product(toward):
+                image = scale * self._curve(each, scale * toward)
+                image += diagonal * toward
+                return image
+
             result[:, self.used] = scale * self.effort.iterate(product, right[:, self.used] * scale)
         return result
 
     def refined(self, targets, lams, corrs=None, which=None):
         """As `Primal.refined`."""
-        self.effort.first = None
+        self.effort.begin()
         return _refined_on_data(self, targets, lams, corrs, which)
 
     def conditioning(self):
@@ -1022,6 +1031,7 @@ def left_out_tall(factor, design, Y, levels, corrs, lams):
     start = factor.loose(corrs[:, free], None) if len(free) else np.empty((len(corrs), 0))
     shrink = 1.0 / (values[:, None] + lams)
     height = max(64, TILE // (2 * max(design.p, len(lams))))  # several are in work at a time
+    few = height * len(lams) * len(corrs) <= TILE
     is_sparse = sparse.issparse(design.X)
 
     @np.errstate(over="ignore", invalid="ignore")  # rows without weight may hold anything
@@ -1040,9 +1050,8 @@ def left_out_tall(factor, design, Y, levels, corrs, lams):
             slack -= (share * np.einsum("ij,ij->i", loose, factor.loose(loose, None)))[:, None]
         slack[share == 0.0] = 1.0
         parts = _left_out(rows, y, apart, turned, shrink, slack)
-        return list(parts) if few else parts  # of many targets, only some are in memory at a time
+        return list(parts) if few else parts  # here, in a thread; of many targets, only some at a time
 
-    few = shrink.shape[1] * len(turned) <= PAIRS
     tops = range(0, design.n, height)
     for parts in in_order(look, tops) if len(tops) > 1 else map(look, tops):
         yield from parts

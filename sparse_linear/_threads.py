@@ -17,7 +17,7 @@ from sparse_linear import _compiled
 
 # Seconds after which the thread that waits for others looks for an interrupt.
 LISTEN = 0.1
-# Threads that work on a stream of items, at most.
+# Threads that work side by side at most, since what they work on takes memory.
 MOST = 8
 
 
@@ -132,6 +132,11 @@ def in_threads(work, items, n_threads, watch):
     return results
 
 
+def available():
+    """How many threads of ours may work now: as many as BLAS would have, up to `MOST`."""
+    return min(MOST, blas_limit.threads())
+
+
 @contextlib.contextmanager
 def side_by_side(n_threads):
     """A ``map`` that several threads share, inside a ``with`` statement; for compiled work without BLAS."""
@@ -145,11 +150,10 @@ def side_by_side(n_threads):
 def in_order(work, items):
     """Yield what `work` returns for every item, in order, several items ahead.
 
-    It takes as many threads as BLAS would have, which gets one meanwhile: many small products are faster in
-    threads of ours, and its own, waiting for work, would take the core of a thread that reads. Not more than
-    `MOST`, since the items in work take memory.
+    BLAS gets one thread meanwhile: many small products are faster in threads of ours, and its own, waiting
+    for work, would take the core of a thread that reads.
     """
-    n_threads = min(MOST, blas_limit.threads())
+    n_threads = available()
     with blas_limit(1) as limit, limit():
         if n_threads == 1:
             yield from map(work, items)

@@ -66,6 +66,7 @@ def _fit_everything(hold):
         target = y[: X.shape[0]]
         Lasso(alpha=0.01).fit(X, target)
         Ridge(alpha=0.1).fit(X, target, weights[: X.shape[0]])
+        Ridge(alpha=0.1, solver="sparse_cg").fit(X, target)
         lasso_path(X, target, n_alphas=20)
     alpha_grid(hold(narrow), y)
     largest = _working_sets.LARGEST_FACTOR

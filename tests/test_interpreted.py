@@ -77,6 +77,11 @@ def problems():
             kind = type(model).__name__
             yield f"{kind}, {name}", lambda m=model, Z=Z: m.fit(Z, y)
             yield f"{kind}, {name}, weights", lambda m=model, Z=Z: m.fit(Z, y, weights)
+    for container in (sparse.csc_array, sparse.csr_array):
+        yield (
+            f"conjugate gradients, {container.__name__}",
+            lambda c=container: Ridge(alpha=0.1, solver="sparse_cg").fit(c(sparser), target),
+        )
     for Estimator in (Lasso, ElasticNet, Ridge):
         kind = Estimator.__name__
         for option in (

@@ -200,6 +200,7 @@ def test_features_are_appended_in_blocks(p):
     twins = np.arange(0, p, 5)
     Z = np.column_stack([Z, Z[:, twins]])
     m = Z.shape[1]
+    Z = Z[:, np.random.default_rng(p).permutation(m)]  # others come after those that are left out
     _coefs, rounds, work, k = solve(Z.T @ Z, Z.T @ y, rules(m), [0.1, 1e-9, 1e-12])
     assert k == p
     assert rounds.max() < 10
@@ -227,15 +228,16 @@ def test_factor_refuses_a_dependent_column():
         assert_factor(work, 5, k)
 
 
-def test_substitutions_invert_the_factor():
-    """The two triangular solves against `numpy.linalg.solve`."""
+@pytest.mark.parametrize("k", range(10))
+def test_substitutions_invert_the_factor(k):
+    """The two triangular solves against `numpy.linalg.solve`; rows go four at a time."""
     rng = np.random.default_rng(0)
-    U = np.triu(rng.standard_normal((6, 6))) + 4 * np.eye(6)
-    b = rng.standard_normal(6)
+    U = np.triu(rng.standard_normal((k, k))) + 4 * np.eye(k)
+    b = rng.standard_normal(k)
     for kernel, matrix in ((_kernels._back_substitute, U), (_kernels._forward_substitute, U.T)):
         x = np.append(b, np.nan)
-        kernel(np.pad(U, (0, 1), constant_values=np.nan), 6, x)
-        np.testing.assert_allclose(x[:6], np.linalg.solve(matrix, b), rtol=1e-12)
+        kernel(np.pad(U, (0, 1), constant_values=np.nan), k, x)
+        np.testing.assert_allclose(x[:k], np.linalg.solve(matrix, b), rtol=1e-12)
 
 
 @pytest.mark.parametrize("duplicate", [False, True])

@@ -356,15 +356,17 @@ def test_the_dual_is_orthogonal_to_the_intercept_at_once():
 @pytest.mark.parametrize("kind", [sparse.csr_array, sparse.csc_array])
 @pytest.mark.parametrize("shape", [(20, 6), (15, 40)])
 @pytest.mark.parametrize("n_targets", [1, 2])
-@pytest.mark.parametrize("shared", [0, 1 << 19])
-def test_conjugate_gradients_read_what_is_compressed_once(kind, shape, n_targets, shared, monkeypatch):
+@pytest.mark.parametrize("n_threads", [1, 3])
+@pytest.mark.filterwarnings("error")
+def test_conjugate_gradients_read_what_is_compressed_once(kind, shape, n_targets, n_threads, monkeypatch):
     """Rows, or the columns of wide data, in threads or not, with weights of zero and excluded columns."""
-    monkeypatch.setattr(_ridge, "SHARED", shared)
+    monkeypatch.setattr(_ridge, "SHARED", 0)
+    monkeypatch.setattr(_ridge, "available", lambda: n_threads)
     rng = np.random.default_rng(0)
     X = sparse.random(*shape, density=0.5, random_state=rng).toarray() + (rng.random(shape[1]) < 0.3)
     weights = rng.uniform(0.5, 2.0, shape[0])
     weights[3] = 0.0
-    X[3, 0] = 1e300
+    X[3, [0, -1]] = 1e308
     design = make_design(kind(X), weights, True)
     targets = np.array([design.target(rng.standard_normal(shape[0]))[1] for _ in range(n_targets)])
     l2 = rng.uniform(0.01, 0.5, shape[1])
@@ -401,11 +403,22 @@ def test_iterations_stop_where_they_are_told():
         found, n_iter = _ridge.iterate(design, targets[:1], diagonal, design.units.norm, limit)
         assert n_iter <= limit
         assert np.isfinite(found).all()
-        assert np.isfinite(
-            _ridge.Conjugate(design, diagonal, limit, True).refined(targets, np.ones(2))[0]
-        ).all()
-        with pytest.raises(_ridge.SlowError):
-            _ridge.Conjugate(design, diagonal, limit, False).refined(targets, np.ones(2))
+        for kind in (_ridge.Conjugate, _ridge.DualConjugate):
+            factor = kind(design, diagonal, limit, True)
+            for _ in range(2):  # one batch of targets after another
+                assert np.isfinite(factor.refined(targets, np.ones(2)).coefs).all()
+                assert factor.effort.left == 0
+            with pytest.raises(_ridge.SlowError):
+                kind(design, diagonal, limit, False).refined(targets, np.ones(2))
+
+
+def test_every_batch_of_targets_is_given_all_iterations():
+    """What one batch has used is not taken from the next."""
+    design, targets, diagonal, Z, _ = setting(sparse.csr_array, (20, 15), 0)
+    factor = _ridge.Conjugate(design, diagonal, 60, True)
+    expected = np.linalg.solve(Z.T @ Z + np.diag(diagonal), (targets @ Z).T).T
+    for _ in range(5):
+        np.testing.assert_allclose(factor.refined(targets, np.ones(2)).coefs, expected, rtol=0, atol=1e-11)
 
 
 @pytest.mark.parametrize("shape", [(30, 8), (8, 30), (60, 40)])
