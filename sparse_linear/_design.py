@@ -10,6 +10,8 @@ of some columns, and the correlations of all columns with some residuals; for ta
 `_moments.MomentSource` has the Gram matrix of all of them.
 """
 
+import functools
+import itertools
 import math
 import mmap
 from functools import cached_property
@@ -19,9 +21,12 @@ import numpy as np
 from scipy import sparse
 
 from sparse_linear import _compiled as _kernels
+from sparse_linear._threads import available, side_by_side
 
 # Elements of X that are copied to float64, or centred, at a time: 2 MB, which stays in the cache of one core.
 TILE = 1 << 18
+# Threads share a pass over a sparse X with more entries than this.
+SHARED = 1 << 19
 # Columns from which a product with their transpose takes longer than to add it to a sum.
 PANEL = 512
 # Arrays that are to grow and take more bytes than this get pages of the usual size.
@@ -107,6 +112,21 @@ def entries_of(X):
     storage = _kernels.CSC if X.format == "csc" else _kernels.CSR
     indices = X.indices.view(f"u{X.indices.itemsize}")
     return storage(*(read_only(part) for part in (X.data, indices, X.indptr)))
+
+
+def cut(entries, n_parts):
+    """Cut a CSC or CSR container into parts with about as many entries each.
+
+    Yields
+    ------
+    some : slice
+        The columns (rows) of a part.
+    part : CSC or CSR
+    """
+    indptr = entries.indptr
+    cuts = np.searchsorted(indptr, np.linspace(0, indptr[-1], n_parts + 1)[1:-1])
+    for first, last in itertools.pairwise([0, *cuts.tolist(), len(indptr) - 1]):
+        yield slice(first, last), entries._replace(indptr=indptr[first : last + 1])
 
 
 def tiles(shape, strides):
@@ -532,13 +552,30 @@ class SparseDesign(_Design):
         for first in range(0, len(residuals), _kernels.LANES):
             some = slice(first, first + _kernels.LANES)
             weighted = np.ascontiguousarray((residuals[some] * self.root).T)
-            result[some] = _kernels.entry_product(self.entries, weighted, self.p).T
+            result[some] = self._product(weighted).T
             if self.fit_intercept:
                 result[some] -= np.outer(weighted.sum(axis=0), mean)
         result /= norm
         if len(self.far):
             result[:, self.far] = residuals @ self.far_columns.T
         return result
+
+    def _product(self, weighted):
+        """``X^T`` times columns (n, b), in threads if X is large."""
+        n_threads = available() if self.stored > SHARED else 1
+        by_columns = self.X.format == "csc"
+
+        def work(item):
+            some, part = item
+            if by_columns:
+                return _kernels.entry_product(part, weighted, some.stop - some.start)
+            return _kernels.entry_product(part, weighted[some], self.p)
+
+        with side_by_side(n_threads) as each:
+            found = list(each(work, cut(self.entries, n_threads)))
+        if len(found) == 1:
+            return found[0]
+        return np.concatenate(found) if by_columns else functools.reduce(np.add, found)
 
     @np.errstate(over="ignore", invalid="ignore")  # in rows without weight
     def apply(self, coefs):
@@ -632,7 +669,9 @@ class _SparseBlock:
         columns = columns.tocsr()
         joined = columns
         while self.pieces and self.pieces[-1].shape[1] <= 2 * joined.shape[1]:
-            joined = sparse.hstack([self.pieces.pop(), joined], format="csr")
+            before = self.pieces.pop()
+            if before.shape[1]:
+                joined = sparse.hstack([before, joined], format="csr")
         self.pieces.append(joined)
         self.shift = np.concatenate([self.shift, shift])
         return columns, shift

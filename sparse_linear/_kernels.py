@@ -1311,6 +1311,18 @@ def _share_of(share, i):
 def _moments_of_columns(data, indices, indptr, share, centred, mean, square, stored, count):
     for j in range(indptr.shape[0] - 1):
         start, stop = indptr[j], indptr[j + 1]
+        if share.shape[0] == 1:  # which needs no index, and makes vectors
+            values, part = data[start:stop], share[0]
+            middle = 0.0
+            if centred:
+                for place in range(len(values)):
+                    middle += values[place]
+                middle *= part
+            total = 0.0
+            for place in range(len(values)):
+                total += (values[place] - middle) ** 2
+            mean[j], square[j], stored[j], count[j] = middle, part * total, part * len(values), len(values)
+            continue
         middle = 0.0
         if centred:
             for place in range(start, stop):

@@ -24,7 +24,6 @@ normal equations have lost the answer, or nothing is penalised, there remain
 """
 
 import functools
-import itertools
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -55,8 +54,6 @@ REDUCED = (1e-14, 3e-14)
 # Dual coefficients are iterated on up to this ratio of the squared size of A to lambda: they may be as many
 # times as long as the others, and so is their rounding.
 LONG = 1e6
-# Threads share a pass over a sparse X with more entries than this.
-SHARED = 1 << 19
 # Below this share of the largest eigenvalue, the smallest one (with its penalty) has lost half its digits to
 # the Gram matrix.
 POOR = 1e-8
@@ -751,14 +748,9 @@ class OnePass:
     """
 
     def __init__(self, X, shift, scale, size):
-        data, indices, indptr = _design.entries_of(X)
-        self.n_threads = available() if X.nnz > SHARED else 1
-        cuts = np.searchsorted(indptr, np.linspace(0, X.nnz, self.n_threads + 1)[1:-1])
-        cuts = [0, *cuts.tolist(), len(shift)]
-        self.parts = [
-            (data, indices, indptr[first : last + 1], shift[first:last], scale[first:last])
-            for first, last in itertools.pairwise(cuts)
-        ]
+        self.n_threads = available() if X.nnz > _design.SHARED else 1
+        parts = _design.cut(_design.entries_of(X), self.n_threads)
+        self.parts = [(*part, shift[some], scale[some]) for some, part in parts]
         self.size = size
 
     def __call__(self, each, x, level):
