@@ -10,7 +10,6 @@ of some columns, and the correlations of all columns with some residuals; for ta
 `_moments.MomentSource` has the Gram matrix of all of them.
 """
 
-import functools
 import itertools
 import math
 import mmap
@@ -21,12 +20,9 @@ import numpy as np
 from scipy import sparse
 
 from sparse_linear import _compiled as _kernels
-from sparse_linear._threads import available, side_by_side
 
 # Elements of X that are copied to float64, or centred, at a time: 2 MB, which stays in the cache of one core.
 TILE = 1 << 18
-# Threads share a pass over a sparse X with more entries than this.
-SHARED = 1 << 19
 # Columns from which a product with their transpose takes longer than to add it to a sum.
 PANEL = 512
 # Arrays that are to grow and take more bytes than this get pages of the usual size.
@@ -552,30 +548,13 @@ class SparseDesign(_Design):
         for first in range(0, len(residuals), _kernels.LANES):
             some = slice(first, first + _kernels.LANES)
             weighted = np.ascontiguousarray((residuals[some] * self.root).T)
-            result[some] = self._product(weighted).T
+            result[some] = _kernels.entry_product(self.entries, weighted, self.p).T
             if self.fit_intercept:
                 result[some] -= np.outer(weighted.sum(axis=0), mean)
         result /= norm
         if len(self.far):
             result[:, self.far] = residuals @ self.far_columns.T
         return result
-
-    def _product(self, weighted):
-        """``X^T`` times columns (n, b), in threads if X is large."""
-        n_threads = available() if self.stored > SHARED else 1
-        by_columns = self.X.format == "csc"
-
-        def work(item):
-            some, part = item
-            if by_columns:
-                return _kernels.entry_product(part, weighted, some.stop - some.start)
-            return _kernels.entry_product(part, weighted[some], self.p)
-
-        with side_by_side(n_threads) as each:
-            found = list(each(work, cut(self.entries, n_threads)))
-        if len(found) == 1:
-            return found[0]
-        return np.concatenate(found) if by_columns else functools.reduce(np.add, found)
 
     @np.errstate(over="ignore", invalid="ignore")  # in rows without weight
     def apply(self, coefs):
@@ -814,7 +793,7 @@ class ColumnSource:
         products = np.array([self.images[feature] for feature in features]).reshape(-1, self.design.p)
         corrs = self.start - coefs @ products
         fitted = np.einsum("ij,ij->i", coefs, self.start[features] + corrs[:, features])
-        return corrs, self.values @ self.values - fitted
+        return corrs, np.einsum("i,i->", self.values, self.values) - fitted
 
 
 def make_design(X, sample_weight, fit_intercept):

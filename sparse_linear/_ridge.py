@@ -54,6 +54,8 @@ REDUCED = (1e-14, 3e-14)
 # Dual coefficients are iterated on up to this ratio of the squared size of A to lambda: they may be as many
 # times as long as the others, and so is their rounding.
 LONG = 1e6
+# Threads share a pass over a sparse X with more entries than this.
+SHARED = 1 << 19
 # Below this share of the largest eigenvalue, the smallest one (with its penalty) has lost half its digits to
 # the Gram matrix.
 POOR = 1e-8
@@ -748,7 +750,7 @@ class OnePass:
     """
 
     def __init__(self, X, shift, scale, size):
-        self.n_threads = available() if X.nnz > _design.SHARED else 1
+        self.n_threads = available() if X.nnz > SHARED else 1
         parts = _design.cut(_design.entries_of(X), self.n_threads)
         self.parts = [(*part, shift[some], scale[some]) for some, part in parts]
         self.size = size

@@ -390,22 +390,6 @@ def test_tiles_cover_a_matrix_exactly_once(n, p, order, size):
         assert len({columns.start for columns in seen}) == len(seen)
 
 
-@pytest.mark.parametrize("container", [sparse.csc_array, sparse.csr_array])
-@pytest.mark.parametrize("n_threads", [1, 3, 8])
-@pytest.mark.parametrize("shape", [(30, 7), (7, 30), (5, 1)])
-def test_threads_share_a_pass_over_sparse_data(container, n_threads, shape, monkeypatch):
-    """In parts of columns or of rows, some of them empty; also if X has no entries."""
-    monkeypatch.setattr(_design, "SHARED", -1)
-    monkeypatch.setattr(_design, "available", lambda: n_threads)
-    rng = np.random.default_rng(0)
-    for X in (rng.standard_normal(shape) * (rng.random(shape) < 0.3), np.zeros(shape)):
-        held, dense = (_design.make_design(kind(X), None, True) for kind in (container, np.asarray))
-        residuals = rng.standard_normal((2, shape[0]))
-        expected = dense.correlate(residuals)
-        np.testing.assert_allclose(held.correlate(residuals), expected, rtol=0, atol=1e-14)
-        np.testing.assert_allclose(held.correlate(residuals[:1]), expected[:1], rtol=0, atol=1e-14)
-
-
 @pytest.mark.parametrize("container", [np.asarray, np.asfortranarray, sparse.csc_array, sparse.csr_array])
 @pytest.mark.parametrize("fit_intercept", [True, False])
 def test_correlations_from_products_of_few_columns(container, fit_intercept, monkeypatch):

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from scipy import sparse
 
-from sparse_linear import Lasso, Ridge, _design, _ridge, _solve
+from sparse_linear import Lasso, Ridge, _ridge, _solve
 from sparse_linear._design import make_design
 from tests import oracles
 
@@ -360,7 +360,7 @@ def test_the_dual_is_orthogonal_to_the_intercept_at_once():
 @pytest.mark.filterwarnings("error")
 def test_conjugate_gradients_read_what_is_compressed_once(kind, shape, n_targets, n_threads, monkeypatch):
     """Rows, or the columns of wide data, in threads or not, with weights of zero and excluded columns."""
-    monkeypatch.setattr(_design, "SHARED", 0)
+    monkeypatch.setattr(_ridge, "SHARED", 0)
     monkeypatch.setattr(_ridge, "available", lambda: n_threads)
     rng = np.random.default_rng(0)
     X = sparse.random(*shape, density=0.5, random_state=rng).toarray() + (rng.random(shape[1]) < 0.3)
