@@ -10,6 +10,7 @@ of some columns, and the correlations of all columns with some residuals; for ta
 `_moments.MomentSource` has the Gram matrix of all of them.
 """
 
+import functools
 import itertools
 import math
 import mmap
@@ -20,6 +21,7 @@ import numpy as np
 from scipy import sparse
 
 from sparse_linear import _compiled as _kernels
+from sparse_linear._threads import available, in_order
 
 # Elements of X that are copied to float64, or centred, at a time: 2 MB, which stays in the cache of one core.
 TILE = 1 << 18
@@ -432,19 +434,28 @@ class DenseDesign(_Design):
             result *= self.root
             result *= self.root[:, None]
             return result
-        result = np.zeros((self.n, self.n))
         # With few columns in a tile, adding to the result costs most; a tile is no more than a quarter of it.
         width = max(1, TILE // self.n, min(PANEL, self.n // 4))
         if self.even:
             factor *= self.root[0]
-        for left in range(0, self.p, width):
-            columns = slice(left, left + width)
-            tile = self.X[:, columns] - mean[columns]
-            if not self.even:
-                tile *= self.root[:, None]  # first, for the sake of rows without weight
-            tile *= factor[columns]
-            result += tile @ tile.T
-        return result
+
+        def work(some):
+            result = np.zeros((self.n, self.n))
+            for left in range(some.start, some.stop, width):
+                columns = slice(left, min(left + width, some.stop))
+                tile = self.X[:, columns] - mean[columns]
+                if not self.even:
+                    tile *= self.root[:, None]  # first, for the sake of rows without weight
+                tile *= factor[columns]
+                result += tile @ tile.T
+            return result
+
+        # A share of the columns for each thread of ours: those of BLAS would wait for one another at every
+        # tile, and go on waiting for work while the result is factored.
+        count = available() if self.X.size > 2 * TILE else 1
+        ends = np.linspace(0, self.p, count + 1).astype(int).tolist()
+        shares = [slice(*pair) for pair in itertools.pairwise(ends)]
+        return functools.reduce(np.add, in_order(work, shares) if count > 1 else map(work, shares))
 
 
 class _DenseBlock:

@@ -33,7 +33,7 @@ from scipy.sparse.linalg import LinearOperator, lsmr
 from sparse_linear import _compiled as _kernels
 from sparse_linear import _design
 from sparse_linear._penalty import LARGEST
-from sparse_linear._threads import available, in_order, side_by_side
+from sparse_linear._threads import available, in_order, one_by_one, side_by_side
 
 # Corrections are made until the last one is below this share of the solution, at most REFINEMENTS times.
 ACCURATE = 1e-14
@@ -231,7 +231,8 @@ def eigen(matrix):
     driver = "evr" if len(matrix) < 200 else "evd"  # the latter is faster, but starts threads for little
     if len(matrix) == 0:
         return np.zeros(0), np.zeros((0, 0))
-    values, vectors = linalg.eigh(matrix, driver=driver, check_finite=False)
+    with one_by_one(len(matrix)):
+        values, vectors = linalg.eigh(matrix, driver=driver, check_finite=False)
     return np.maximum(values, 0.0), vectors
 
 
@@ -267,10 +268,11 @@ def _factor(matrix):
     if len(matrix) == 0:
         return matrix, 1.0  # which LAPACK would not take
     norm = np.abs(matrix).sum(axis=0).max()
-    factor, failed = linalg.lapack.dpotrf(matrix.T, lower=1, overwrite_a=1, clean=0)
-    if failed or not np.isfinite(norm):
-        raise SingularError
-    rcond, _ = linalg.lapack.dpocon(factor, norm, uplo="L")
+    with one_by_one(len(matrix)):
+        factor, failed = linalg.lapack.dpotrf(matrix.T, lower=1, overwrite_a=1, clean=0)
+        if failed or not np.isfinite(norm):
+            raise SingularError
+        rcond, _ = linalg.lapack.dpocon(factor, norm, uplo="L")
     if not rcond >= SINGULAR:
         raise SingularError
     return factor, rcond
@@ -289,7 +291,8 @@ class Conditioning(NamedTuple):
 
     def spectrum(self):
         """`Spectrum` of A."""
-        return _spectrum(*self)
+        with one_by_one(len(self.matrix)):
+            return _spectrum(*self)
 
     def soon(self):
         """Itself if it is small, else its spectrum."""

@@ -19,6 +19,8 @@ from sparse_linear import _compiled
 LISTEN = 0.1
 # Threads that work side by side at most, since what they work on takes memory.
 MOST = 8
+# Sizes of matrices that are factored by one thread of BLAS; it has no more for smaller ones.
+SMALLEST, LARGEST = 128, 1024
 
 
 class BlasLimit:
@@ -79,6 +81,12 @@ class BlasLimit:
                     thread.submit(undo.close)
                     thread.shutdown()
 
+    @contextlib.contextmanager
+    def in_this_thread(self, n_threads):
+        """Hold the limit for work of the caller alone."""
+        with self(n_threads) as limit, limit():
+            yield
+
 
 blas_limit = BlasLimit()
 if hasattr(os, "register_at_fork"):
@@ -135,6 +143,16 @@ def in_threads(work, items, n_threads, watch):
 def available():
     """How many threads of ours may work now: as many as BLAS would have, up to `MOST`."""
     return min(MOST, blas_limit.threads())
+
+
+def one_by_one(size):
+    """A context in which BLAS has one thread, if it would have more for matrices of this size for no gain.
+
+    Where other work wants the cores, they wait for one another: a factor takes a hundred times as long.
+    """
+    if not SMALLEST < size <= LARGEST or available() == 1:
+        return contextlib.nullcontext()
+    return blas_limit.in_this_thread(1)
 
 
 @contextlib.contextmanager

@@ -390,6 +390,23 @@ def test_tiles_cover_a_matrix_exactly_once(n, p, order, size):
         assert len({columns.start for columns in seen}) == len(seen)
 
 
+@pytest.mark.parametrize("order", ["C", "F"])
+@pytest.mark.parametrize("n_threads", [1, 3, 8])
+@pytest.mark.parametrize("p", [1, 5, 40])
+@pytest.mark.parametrize("weighted", [False, True])
+def test_threads_share_the_columns_of_an_outer_product(order, n_threads, p, weighted, monkeypatch):
+    """Some of the shares may be empty."""
+    monkeypatch.setattr(_design, "TILE", 10)
+    monkeypatch.setattr(_design, "available", lambda: n_threads)
+    rng = np.random.default_rng(0)
+    X = np.array(rng.standard_normal((24, p)), order=order)
+    weights = rng.integers(0, 3, 24).astype(np.float64) if weighted else None
+    design = _design.make_design(X, weights, True)
+    scale = rng.random(p)
+    Z = design.apply(np.eye(p)).T
+    np.testing.assert_allclose(design.outer_gram(scale), Z * scale @ Z.T, rtol=0, atol=1e-14 * p)
+
+
 @pytest.mark.parametrize("container", [np.asarray, np.asfortranarray, sparse.csc_array, sparse.csr_array])
 @pytest.mark.parametrize("fit_intercept", [True, False])
 def test_correlations_from_products_of_few_columns(container, fit_intercept, monkeypatch):

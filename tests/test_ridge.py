@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from scipy import sparse
 
-from sparse_linear import Lasso, Ridge, _ridge, _solve
+from sparse_linear import Lasso, Ridge, _ridge, _solve, _threads
 from sparse_linear._design import make_design
 from tests import oracles
 
@@ -387,6 +387,25 @@ def test_conjugate_gradients_read_what_is_compressed_once(kind, shape, n_targets
         np.testing.assert_allclose(found.corrs[row, used], rest @ Z, rtol=0, atol=1e-13)
         np.testing.assert_allclose(found.rss[row], rest @ rest, rtol=1e-12)
     assert not found.coefs[:, 2].any()
+
+
+def test_small_matrices_are_factored_by_one_thread_of_blas(monkeypatch):
+    """Which would be slow where other work wants the cores; afterwards all is as before."""
+    seen = []
+    dpotrf = _ridge.linalg.lapack.dpotrf
+
+    def look(*args, **options):
+        seen.append(_threads.blas_limit.threads())
+        return dpotrf(*args, **options)
+
+    monkeypatch.setattr(_ridge.linalg.lapack, "dpotrf", look)
+    before = _threads.blas_limit.threads()
+    for size in (20, 300):
+        _ridge._factor(np.eye(size))
+        with pytest.raises(_ridge.SingularError):
+            _ridge._factor(np.ones((size, size)))
+    assert seen == [before, before, 1, 1]
+    assert _threads.blas_limit.threads() == before
 
 
 def test_dual_coefficients_are_not_iterated_on_where_they_would_be_long():
