@@ -226,34 +226,32 @@ def solve_path(source, penalty, lams, max_rounds, coef=None, tol=0.0, watch=unwa
         watch(0)
         coefs, counts = working.solve(batch, max_rounds, answers[position] < 0, watch)
         keep = np.flatnonzero(wanted)
-        batch_corrs, batch_rss, batch_gaps, lacking = working.verify(coefs[keep], batch[keep])
         answer = answers[position + keep]
-        lacks = (lacking > 0) & (answer >= 0)
-        inexact = ~(batch_gaps <= working.goal) & (answer >= 0) & (counts[keep] < max_rounds)
-        if tries == _kernels.REFINEMENTS:
-            inexact[0] = False
-        failures = np.flatnonzero(lacks | inexact)
-        failed = int(failures[0]) if len(failures) else None
-        right = np.flatnonzero(answer[:failed] >= 0)  # those before the first that failed
+        corrs_of, batch_rss, batch_gaps, lacking = working.verify(coefs[keep], batch[keep])
+        forgiving = tries == _kernels.REFINEMENTS
+        failed = _kernels.first_failure(
+            batch_gaps, lacking, counts[keep], answer >= 0, working.goal, max_rounds, forgiving
+        )
+        right = np.flatnonzero(answer[:failed] >= 0)
         answer, found = answer[right], coefs[keep[right]]
         gaps[answer], rss[answer] = batch_gaps[right], batch_rss[right]
         used = found.any(axis=0)
         solutions.append((answer, working.features[used], found[:, used]))
         watch(len(answer))
-        counted = len(batch) if failed is None else keep[failed] + 1
-        rounds[position : position + counted] += counts[:counted]
-        if failed is None:
-            corrs, lam_before, tries = batch_corrs[-1], batch[-1], 0
+        if failed == len(keep):
+            rounds[position:stop] += counts
+            corrs, lam_before, tries = corrs_of(-1), batch[-1], 0
             position = stop
             look = min(LOOK_AHEAD, 2 * look)
             if position < len(sequence):
                 working.restart(coefs[-1], corrs)
             continue
         done = keep[failed]
-        corrs = batch_corrs[failed]
+        rounds[position : position + done + 1] += counts[: done + 1]
+        corrs = corrs_of(failed)
         lam_before = batch[done]
         working.restart(coefs[done], corrs)
-        if not lacks[failed]:
+        if not lacking[failed]:
             tries = 1 if failed > 0 else tries + 1
             working.solve_more_closely()
         else:

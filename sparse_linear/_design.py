@@ -44,6 +44,15 @@ LOSSY = 1e-4
 SHORT = 10.0
 LEFT = 1e-6
 NO_FEATURES = np.empty(0, dtype=np.int64)
+# Up to so many rows are multiplied with long columns without BLAS.
+FEW = 8
+# Directions in which residuals are known to lie when a batch begins, at most, and those that it may add.
+KNOWN, NEW = 4, 8
+# What they may leave of a residual, in units of the l1 penalty of an ordinary feature: the less, the more of
+# them; the more, the more features whose correlations are computed one by one.
+CLOSE = 0.2
+# The largest share of all features that are.
+MOST = 0.1
 # Columns whose mean is this many times their spread are centred before they are multiplied, not afterwards.
 OFFSET = 1e4
 
@@ -311,6 +320,10 @@ class DenseDesign(_Design):
             square[columns] += share @ tile
         return make_units(mean, square, self.effective_rows if self.fit_intercept else 2)
 
+    def pays(self, count):
+        """Whether passes over X for a few directions of so many residuals take less time than for all."""
+        return count > 1
+
     @property
     def _contiguous(self):
         """Whether X lies in memory without gaps."""
@@ -347,7 +360,12 @@ class DenseDesign(_Design):
         """
         weighted = residuals * self.root
         if self._direct:
-            return self._centred(weighted @ self.X, weighted.sum(axis=1))
+            if 2 < len(weighted) <= FEW and self.X.flags.f_contiguous:
+                products = np.empty((len(weighted), self.p))
+                _kernels.few_products(read_only(self.X.T), weighted, products)
+            else:
+                products = weighted @ self.X
+            return self._centred(products, weighted.sum(axis=1))
         mean, _norm, _ = self.units
         result = np.zeros((len(weighted), self.p))
         for rows, columns in tiles(self.X.shape, self.X.strides):
@@ -402,14 +420,12 @@ class DenseDesign(_Design):
                 result[:, rows] += scaled[:, columns] @ tile.T
         return self.rooted(result)
 
-    def take(self, features):
-        """Columns of Z as a (k, n) array, one feature per row."""
+    def take(self, features, result=None):
+        """Columns of Z as a (k, n) array, one feature per row; written to `result` if it is given."""
         mean, norm, _ = self.units
-        block = np.array(self.X.T[features], dtype=np.float64, order="C")
-        block -= mean[features, None]
-        block *= self.root  # before the division, which may overflow in a row without weight
-        block /= norm[features, None]
-        return block
+        result = np.empty((len(features), self.n)) if result is None else result
+        _kernels.take_columns(read_only(self.X), features, mean, norm, self.root, result)
+        return result
 
     def block(self):
         """An empty, growing set of columns of Z."""
@@ -479,7 +495,7 @@ class _DenseBlock:
             grown = room(max(total, 2 * self.size), self.design.n)
             grown[: self.size] = self.columns[: self.size]
             self.columns = grown
-        self.columns[self.size : total] = self.design.take(features)
+        self.design.take(features, self.columns[self.size : total])
         self.size = total
 
     def keep(self, places):
@@ -495,16 +511,13 @@ class _DenseBlock:
         """The multiple of the root weights in the residual of some coefficients: none, all is centred."""
         return 0.0
 
-    def products(self, residual, offset):
-        """Inner products of the columns with a residual of that form, (m,)."""
-        return self.columns[: self.size] @ residual
+    def products(self, residuals, offset=0.0):
+        """Inner products of the columns with a residual of that form, (m,), or with several."""
+        return residuals @ self.columns[: self.size].T
 
     def combine(self, coefs):
         """Linear combinations of the columns: coefs of shape (b, m) -> (b, n)."""
-        used = np.flatnonzero(coefs.any(axis=0))
-        if 2 * len(used) > self.size:
-            return coefs @ self.columns[: self.size]
-        return coefs[:, used] @ self.columns[used]
+        return coefs @ self.columns[: self.size]
 
 
 class SparseDesign(_Design):
@@ -551,6 +564,10 @@ class SparseDesign(_Design):
                 absent[j] = np.delete(self.share, columns.indices[start:stop]).sum()
         square += absent * mean * mean
         return make_units(mean, square, self.effective_rows if self.fit_intercept else 2)
+
+    def pays(self, count):
+        """As for dense X, but a pass costs the same for `_kernels.LANES` residuals as for one."""
+        return count > _kernels.LANES and 16 * count * self.n < self.stored
 
     def correlate(self, residuals):
         """Inner products of all columns of Z with residuals (b, n), best in Fortran order -> (b, p)."""
@@ -674,9 +691,9 @@ class _SparseBlock:
         """The multiple of the root weights in the residual of some coefficients (m,)."""
         return float(self.shift @ coef)
 
-    def products(self, residual, offset):
-        """Inner products of the columns with a residual of that form, (m,)."""
-        return np.concatenate([piece.T @ residual for piece in self.pieces]) + offset * self.shift
+    def products(self, residuals, offset=0.0):
+        """Inner products of the columns with a residual of that form, (m,), or with several."""
+        return np.concatenate([piece.T @ residuals.T for piece in self.pieces]).T + offset * self.shift
 
     def combine(self, coefs):
         """Linear combinations of the columns: coefs of shape (b, m) -> (b, n), in Fortran order."""
@@ -689,6 +706,79 @@ class _SparseBlock:
         if self.design.fit_intercept:
             result -= np.multiply.outer(self.design.root, coefs @ self.shift)
         return result.T
+
+
+class Screened(NamedTuple):
+    """Correlations with some residuals of all features that may exceed their threshold at zero.
+
+    Attributes
+    ----------
+    features : ndarray of shape (k,), int64, or slice
+        These features, those of the working set among them.
+    places : ndarray of shape (m,), int64
+        Where in `features` those of the working set are.
+    corrs : ndarray of shape (b, k)
+    rss : ndarray of shape (b,)
+        Squared norms of the residuals.
+    shares, images : ndarray of shape (b, d) and (d, p), or None
+        Their product is close to the correlations of all features, and that of the last residual exact.
+    """
+
+    features: Any
+    places: np.ndarray
+    corrs: np.ndarray
+    rss: np.ndarray
+    shares: Any = None
+    images: Any = None
+
+    def row(self, at):
+        """Correlations (p,) of all features with one of the residuals, exact where it matters."""
+        if self.images is None:
+            return self.corrs[at]
+        corrs = self.shares[at] @ self.images
+        corrs[self.features] = self.corrs[at]
+        return corrs
+
+
+class Directions:
+    """A few directions in which the residuals of a path lie, and the inner products of all columns with them.
+
+    Attributes
+    ----------
+    basis : ndarray of shape (KNOWN + NEW, n)
+        The first `size` rows are orthonormal.
+    images : ndarray of shape (KNOWN + NEW, p)
+        Their inner products with the columns of Z.
+    """
+
+    def __init__(self, design):
+        self.design = design
+        self.basis = np.empty((KNOWN + NEW, design.n))
+        self.images = np.empty((KNOWN + NEW, design.p))
+        self.size = 0
+        self.last = np.empty(0)  # the last residual, in this basis
+
+    def span(self, target, fits, limits):
+        """Add directions as they are needed; turns `fits` into residuals. See `_kernels.span`.
+
+        Returns
+        -------
+        shares : ndarray of shape (b, size)
+        left : ndarray of shape (b,)
+        rss : ndarray of shape (b,)
+        """
+        if self.size > KNOWN:  # the next batch begins where the last one has ended
+            length = np.sqrt(self.last @ self.last)
+            for part in (self.basis, self.images):
+                part[0] = (self.last / length) @ part[: self.size]
+            self.size = 1
+        before, shares = self.size, np.empty((len(fits), KNOWN + NEW))
+        self.size, left, rss = _kernels.span(target, fits, limits, self.basis, before, shares)
+        new = slice(before, self.size)
+        if self.size > before:
+            self.images[new] = self.design.correlate(self.basis[new])
+        self.last = shares[-1, : self.size]
+        return shares[:, : self.size], left, rss
 
 
 class ColumnSource:
@@ -715,12 +805,18 @@ class ColumnSource:
         self.features = np.empty(0, dtype=np.int64)  # those of the block
         self.left = None  # features and solver's state, Gram matrix included, of the path solved before
         self.images = {}  # feature -> inner products of its column with all columns
+        self.directions = Directions(design)
         self.shortcut = True  # whether correlations may be computed from these
 
     @cached_property
     def start(self):
         """Correlations of all features with the target, (p,)."""
         return self.design.correlate(self.values[None])[0]
+
+    @cached_property
+    def square(self):
+        """Squared norm of the target: one, or zero, up to rounding."""
+        return float(np.einsum("i,i->", self.values, self.values))
 
     def gather(self, features):
         """Add features to the working set, for descent."""
@@ -754,7 +850,7 @@ class ColumnSource:
         block = self.design.block()
         block.gather(features)
         residual = self.values - block.combine(coef[None])[0]
-        return block.products(residual, 0.0)  # the residual is centred
+        return block.products(residual)  # which is centred
 
     def products(self, features, coefs):
         """Inner products of all columns with linear combinations (b, k) of some of them: (b, p)."""
@@ -783,6 +879,48 @@ class ColumnSource:
         residuals = self.values - self.block.combine(coefs)
         return self.design.correlate(residuals), np.einsum("ij,ij->i", residuals, residuals)
 
+    def screen(self, coefs, lams, l1, ordinary, member):
+        """Correlations with the residuals of some solutions, as far as a certificate needs them.
+
+        The residuals of a batch lie nearly in a space of few dimensions: they are ``S Q + E``, with the rows
+        of Q orthonormal. Passes over X are made for Q alone. Columns of Z have unit length, so no correlation
+        is farther from those in ``S Q Z`` than the norm of its row of E, which rules out all but a few
+        features; theirs come from their columns.
+
+        Parameters
+        ----------
+        coefs : ndarray of shape (b, m)
+            On the working set.
+        lams : ndarray of shape (b,)
+        l1 : ndarray of shape (p,)
+            The l1 penalties for ``lambda = 1``.
+        ordinary : float
+            That of an ordinary feature.
+        member : ndarray of shape (p,), bool
+            The features of the working set, and those held at zero.
+
+        Returns
+        -------
+        Screened
+        """
+        if not self.design.pays(len(coefs)):
+            return self._all(*self.correlate(coefs))
+        rows, m = self.block.combine(coefs), len(self.features)
+        shares, left, rss = self.directions.span(self.values, rows, CLOSE * ordinary * lams)
+        images = self.directions.images[: shares.shape[1]]
+        found = _kernels.undecided(shares, images, left, lams, l1, member)
+        if len(found) > MOST * len(l1):
+            return self._all(self.design.correlate(rows), rss)
+        corrs = self.block.products(rows)
+        if len(found):
+            block = self.design.block()
+            block.gather(found)
+            corrs = np.concatenate([corrs, block.products(rows)], axis=1)
+        return Screened(np.concatenate([self.features, found]), np.arange(m), corrs, rss, shares, images)
+
+    def _all(self, corrs, rss):
+        return Screened(slice(None), self.features, corrs, rss)
+
     def _is_short(self, used, count):
         """Whether `_from_products` takes less than half the work of passing over X for so many solutions."""
         if len(used) > 2 * count:  # nor so much memory
@@ -804,7 +942,7 @@ class ColumnSource:
         products = np.array([self.images[feature] for feature in features]).reshape(-1, self.design.p)
         corrs = self.start - coefs @ products
         fitted = np.einsum("ij,ij->i", coefs, self.start[features] + corrs[:, features])
-        return corrs, np.einsum("i,i->", self.values, self.values) - fitted
+        return corrs, self.square - fitted
 
 
 def make_design(X, sample_weight, fit_intercept):

@@ -83,6 +83,8 @@ EXACT = 1e-12
 REFINEMENTS = 3
 # How many right-hand sides share a pass over sparse entries.
 LANES = 8
+# How many features are looked at together: what is known of them stays in the cache.
+STRIP = 512
 # How many rows of compressed columns are gathered at a time.
 ROWS = 1024
 # How many columns are appended to the factor in one pass over it.
@@ -795,6 +797,45 @@ def solve_sequence(work, m, k, square, lams, max_rounds, coefs, gaps, rss, round
 
 
 @kernel
+def begin(work, start, features, rules, lam, target, corrs):
+    """Set up the features from place `start` on, at zero: all but the Gram matrix.
+
+    Parameters
+    ----------
+    work : Working
+        Updated in place.
+    start : int
+    features : ndarray of shape (m,), int64
+        Which ones all of them are.
+    rules : ndarray of shape (p, 4)
+        For ``lambda = 1``.
+    lam : float
+    target, corrs : ndarray of shape (p,)
+        Correlations with the target, and with the present residual.
+    """
+    for j in range(start, features.shape[0]):
+        feature = features[j]
+        work.target[j], work.grad[j], work.coef[j] = target[feature], corrs[feature], 0.0
+        for c in range(4):
+            work.base[j, c] = rules[feature, c]
+            # An infinite penalty holds its feature at zero.
+            work.rule[j, c] = rules[feature, c] * lam if c < 2 else rules[feature, c]
+
+
+@kernel
+def first_failure(gaps, lacking, counts, wanted, goal, max_rounds, forgiving):
+    """The first wanted solution that lacks a feature, or is not exact although it could be.
+
+    That of all solutions if there is none. With `forgiving`, the first solution may be inexact.
+    """
+    for at in range(gaps.shape[0]):
+        inexact = not gaps[at] <= goal and counts[at] < max_rounds and not (forgiving and at == 0)
+        if wanted[at] and (lacking[at] > 0 or inexact):
+            return at
+    return gaps.shape[0]
+
+
+@kernel
 def restart(work, m, k, coef, grad):
     """Put the solver on given coefficients, whose correlations are known better than from the Gram matrix.
 
@@ -958,6 +999,158 @@ def duality_gaps(corrs, features, coefs, lams, rules, rss):
                 lacking[step] += _is_missing(corr[j], rules[j], lam, size)
         gaps[step] = _gap(corr, touched, count, coef, lam, rules, rss[step])
     return gaps, lacking
+
+
+@kernel
+def take_columns(X, features, mean, norm, root, result):
+    """Columns of Z, ``root (x_j - mean_j) / norm_j``, as the rows of `result`."""
+    for at in range(features.shape[0]):
+        j = features[at]
+        middle, size = mean[j], norm[j]
+        for i in range(X.shape[0]):
+            # The root before the division, which may overflow in a row without weight.
+            result[at, i] = (X[i, j] - middle) * root[i] / size
+
+
+# ---------------------------------------------------------------------------------------------
+# Residuals of a batch lie nearly in a space of few dimensions
+# ---------------------------------------------------------------------------------------------
+
+
+@kernel
+def few_products(columns, rows, result):
+    """``rows @ columns.T`` for long columns, stored one per row, and few rows: four of them share a column.
+
+    BLAS packs the columns first, which for so few rows takes longer than the products.
+    """
+    width = max(1, STRIP * LANES // max(1, columns.shape[1]))  # of columns that stay in the cache meanwhile
+    last = rows.shape[0] - 1
+    for start in range(0, columns.shape[0], width):
+        some, found = columns[start : start + width], result[:, start : start + width]
+        for first in range(0, last + 1, 4):
+            # Where fewer than four are left, the last one is done more than once.
+            f, g, h = min(first + 1, last), min(first + 2, last), min(first + 3, last)
+            _four_products(some, rows[first], rows[f], rows[g], rows[h], found, first, f, g, h)
+
+
+@leaf
+def _four_products(columns, p, q, r, s, result, e, f, g, h):
+    for j in range(columns.shape[0]):
+        x = columns[j]
+        a = b = c = d = 0.0
+        for i in range(len(x)):
+            a += p[i] * x[i]
+            b += q[i] * x[i]
+            c += r[i] * x[i]
+            d += s[i] * x[i]
+        result[e, j] = a
+        result[f, j] = b
+        result[g, j] = c
+        result[h, j] = d
+
+
+@kernel
+def span(target, rows, limits, basis, size, shares):
+    """Turn fits into residuals, and extend an orthonormal basis until it spans them, up to a distance each.
+
+    The last residual comes first, so that it lies there but for rounding; then whichever is farthest beyond
+    its limit.
+
+    Parameters
+    ----------
+    target : ndarray of shape (n,)
+    rows : ndarray of shape (b, n)
+        Fits; replaced by the residuals.
+    limits : ndarray of shape (b,)
+    basis : ndarray of shape (capacity, n)
+        The first `size` rows are there; more are filled in, as long as there is room.
+    size : int
+    shares : ndarray of shape (b, capacity)
+        Filled: residuals are ``shares @ basis`` and what is left of them, however orthogonal rounding has
+        left the basis.
+
+    Returns
+    -------
+    size : int
+    left : ndarray of shape (b,)
+        Norms of what is left.
+    rss : ndarray of shape (b,)
+        Squared norms of the residuals.
+    """
+    b, n = rows.shape
+    rest, left, rss = np.empty((b, n)), np.empty(b), np.empty(b)
+    for r in range(b):
+        for c in range(n):
+            rows[r, c] = rest[r, c] = target[c] - rows[r, c]
+        rss[r] = dot(rows[r], rows[r], n)
+        for i in range(size):
+            shares[r, i] = dot(rest[r], basis[i], n)
+            add(-shares[r, i], basis[i], rest[r], n)
+        left[r] = np.sqrt(dot(rest[r], rest[r], n))
+    at, worst = b - 1, np.inf
+    while size < basis.shape[0] and worst > 1.0 and left[at] > NOISE:
+        new = basis[size]
+        for c in range(n):
+            new[c] = rest[at, c] / left[at]
+        for i in range(size):  # once more, for what rounding has left of the others
+            add(-dot(new, basis[i], n), basis[i], new, n)
+        length = np.sqrt(dot(new, new, n))
+        for c in range(n):
+            new[c] /= length
+        worst = 1.0
+        for r in range(b):
+            shares[r, size] = dot(rest[r], new, n)
+            add(-shares[r, size], new, rest[r], n)
+            left[r] = np.sqrt(dot(rest[r], rest[r], n))
+            excess = left[r] / max(limits[r], NOISE)
+            if excess > worst:
+                worst, at = excess, r
+        size += 1
+    return size, left, rss
+
+
+@kernel
+def undecided(shares, images, left, lams, l1, member):
+    """The features that are no members and may exceed their threshold at zero, for all that is known of them.
+
+    Parameters
+    ----------
+    shares : ndarray of shape (b, k)
+    images : ndarray of shape (k, p)
+        ``shares @ images`` are the correlations of the features with some residuals, up to `left`, since
+        columns have unit length.
+    left : ndarray of shape (b,)
+    lams : ndarray of shape (b,)
+    l1 : ndarray of shape (p,)
+        Their l1 penalty for ``lambda = 1``.
+    member : ndarray of shape (p,), bool
+    """
+    features, count = np.empty(images.shape[1], dtype=np.int64), 0
+    corr, sure = np.empty(images.shape[1]), np.full(images.shape[1], True)
+    whole = shares.shape[1] - shares.shape[1] % 4
+    for start in range(0, images.shape[1], STRIP):
+        stop = min(start + STRIP, images.shape[1])
+        for row in range(shares.shape[0]):
+            share = shares[row]
+            corr[start:stop] = 0.0
+            for i in range(0, whole, 4):
+                four = share[i], share[i + 1], share[i + 2], share[i + 3]
+                subtract_four_rows(images, (i, i + 1, i + 2, i + 3), four, corr, start, stop)
+            for i in range(whole, shares.shape[1]):
+                add_row(-share[i], images, i, corr, start, stop)
+            _keep_sure(corr, left[row] + NOISE, lams[row], l1, sure, start, stop)
+        for j in range(start, stop):
+            if not (sure[j] or member[j]):
+                features[count] = j
+                count += 1
+    return features[:count]
+
+
+@leaf
+def _keep_sure(corr, slack, lam, l1, sure, start, stop):
+    corr, l1, sure = corr[start:stop], l1[start:stop], sure[start:stop]
+    for j in range(len(l1)):
+        sure[j] &= abs(corr[j]) + slack <= lam * l1[j]  # not NaN
 
 
 # ---------------------------------------------------------------------------------------------

@@ -87,6 +87,8 @@ class FeatureSet:
         self.rules = rules
         self.features = features
         self.member = member
+        self.l1 = np.ascontiguousarray(rules[:, 0])
+        self.ordinary = np.median(self.l1)
 
     @property
     def size(self):
@@ -103,9 +105,11 @@ class FeatureSet:
 
     def verify(self, coefs, lams):
         """Correlations, residual norms, gaps, and for each solution how many features outside are missing."""
-        corrs, rss = self.source.correlate(coefs)
-        gaps, lacking = _kernels.duality_gaps(corrs, self.features, coefs, lams, self.rules, rss)
-        return corrs, rss, gaps, lacking
+        found = self.source.screen(coefs, lams, self.l1, self.ordinary, self.member)
+        gaps, lacking = _kernels.duality_gaps(
+            found.corrs, found.places, coefs, lams, self.rules[found.features], found.rss
+        )
+        return found.row, found.rss, gaps, lacking
 
     def candidates(self, corrs, threshold):
         """Features outside with at least this threshold: the most pulled, about as many as are active."""
@@ -135,12 +139,12 @@ class FactorSet(FeatureSet):
         self.lam = lam  # the present lambda: that of the factor and of `work.rule`
         features, self.work = source.left or (np.empty(0, dtype=np.int64), allocate(0))
         source.left = None
-        super().__init__(source, np.column_stack(penalty), features, penalty.excluded)
+        rules = np.column_stack(penalty)
+        super().__init__(source, rules, features, penalty.excluded)
         self.member[features] = True
-        self.target, square = (part[0] for part in source.correlate(np.zeros((1, self.size))))
-        self.square = float(square)
+        self.target, self.square = source.start, source.square
         self.work.held[:] = True
-        self._begin(0, self.target)
+        _kernels.begin(self.work, 0, features, rules, lam, self.target, self.target)
 
     @property
     def coef(self):
@@ -159,7 +163,9 @@ class FactorSet(FeatureSet):
         work.gram[:total, start:total] = cross
         work.gram[start:total, :start] = cross[:start].T
         self._add(features)
-        self._begin(start, corrs, coef)
+        _kernels.begin(work, start, self.features, self.rules, self.lam, self.target, corrs)
+        if coef is not None:
+            work.coef[start:total] = coef[features]
 
     def _move(self, places, capacity):
         """Take the features of the set from their places to arrays of another capacity; the factor stays."""
@@ -172,18 +178,6 @@ class FactorSet(FeatureSet):
         work.order[:k] = old.order[:k]
         work.level[:] = old.level
         self.work = work
-
-    def _begin(self, start, corrs, coef=None):
-        """Everything but the Gram matrix, for the features from place `start` on."""
-        work, new = self.work, slice(start, self.size)
-        features = self.features[new]
-        work.target[new] = self.target[features]
-        work.grad[new] = corrs[features]
-        work.coef[new] = 0.0 if coef is None else coef[features]
-        rule = self.rules[features]
-        work.base[new] = rule
-        with np.errstate(over="ignore"):  # an infinite penalty holds its feature at zero
-            work.rule[new] = rule * (self.lam, self.lam, 1.0, 1.0)
 
     def leave(self):
         """Leave the Gram matrix to the next path on the same source."""

@@ -437,3 +437,58 @@ def test_correlations_from_products_of_few_columns(container, fit_intercept, mon
     corrs, rss = exact.correlate(np.ones((2, 1)))
     assert rss.max() < 1e-28
     assert np.abs(corrs).max() < 1e-14
+
+
+@pytest.mark.parametrize(
+    "container", [np.asfortranarray, np.ascontiguousarray, sparse.csc_array, sparse.csr_array]
+)
+@pytest.mark.parametrize("most", [1.0, 0.0])
+def test_screening_by_a_few_directions(container, most, monkeypatch):
+    """Every feature beyond its threshold is found with its exact correlation, in far fewer passes over X."""
+    X, y = oracles.holes(40, 300)
+    weights = np.linspace(0.0, 1.0, 40)
+    design = _design.make_design(container(X), weights, True)
+    monkeypatch.setattr(type(design), "pays", lambda self, count: True)
+    monkeypatch.setattr(_design, "MOST", most)
+    asked = []
+    correlate = type(design).correlate
+    monkeypatch.setattr(
+        type(design), "correlate", lambda self, rows: (asked.append(len(rows)), correlate(self, rows))[1]
+    )
+    source = _design.ColumnSource(design, y)
+    source.extend(np.array([7, 3, 11, 20, 150]))
+    member = np.zeros(300, dtype=bool)
+    member[source.features] = True
+    l1 = np.linspace(0.5, 1.5, 300)
+    l1[[30, 31]] = 0.0  # these are always looked at
+    start, slope = np.random.default_rng(0).standard_normal((2, 5)) / 10
+    for batch in range(4):
+        coefs = start + np.linspace(batch, batch + 1, 16, endpoint=False)[:, None] * slope
+        coefs[:, 4] = 0.02 * np.sin(np.arange(16))  # off the line
+        residuals = source.values - source.block.combine(coefs)
+        exact = correlate(design, residuals)
+        lams = np.quantile(np.abs(exact), 0.99, axis=1)
+        asked.clear()
+        found = source.screen(coefs, lams, l1, 1.0, member)
+        assert sum(asked) < 8 + 16 * (most == 0.0)
+        np.testing.assert_allclose(found.rss, (residuals**2).sum(axis=1), rtol=1e-12)
+        np.testing.assert_allclose(found.corrs, exact[:, found.features], rtol=0, atol=1e-14)
+        np.testing.assert_array_equal(np.arange(300)[found.features][found.places], source.features)
+        beyond = (np.abs(exact) > lams[:, None] * l1).any(axis=0)
+        assert beyond.any()
+        assert np.isin(np.flatnonzero(beyond), np.arange(300)[found.features]).all()
+        np.testing.assert_allclose(found.row(-1), exact[-1], rtol=0, atol=1e-13)
+        np.testing.assert_allclose(found.row(5)[found.features], exact[5, found.features], rtol=0, atol=1e-14)
+        if most:
+            assert len(found.features) < 100
+            assert {30, 31} <= set(found.features.tolist())
+
+
+def test_screening_looks_at_all_features_of_residuals_that_are_no_numbers():
+    """What nothing is known of is not ruled out."""
+    design = _design.make_design(np.asfortranarray(oracles.numbers(10, 30)[0]), None, True)
+    source = _design.ColumnSource(design, oracles.numbers(10, 1, seed=1)[1])
+    source.extend(np.array([2]))
+    found = source.screen(np.full((3, 1), np.nan), np.ones(3), np.ones(30), 1.0, np.zeros(30, dtype=bool))
+    assert found.features == slice(None)
+    assert np.isnan(found.corrs).all()

@@ -996,3 +996,36 @@ def test_a_tiny_box_is_left_where_the_gradient_points():
     base = rules(3, l1=0.1, lower=-1e-18, upper=1e-17)
     coefs, *_ = solve(gram, corr, base, [1.0])
     np.testing.assert_array_equal(coefs[0], [1e-17, -1e-18, 0.0])
+
+
+@pytest.mark.parametrize("k", range(1, 10))
+@pytest.mark.parametrize("n", [1, 3, 70, 5000])
+def test_few_products(k, n):
+    """Products of any number of rows with long columns; the last group of four is filled up."""
+    rng = np.random.default_rng(k)
+    columns, rows, result = rng.standard_normal((21, n)), rng.standard_normal((k, n)), np.empty((k, 21))
+    _kernels.few_products(columns, rows, result)
+    np.testing.assert_allclose(result, rows @ columns.T, rtol=0, atol=1e-13 * n)
+
+
+@pytest.mark.parametrize("limit", [0.0, 0.05, 0.5])
+def test_span(limit):
+    """Rows are what the basis makes of them and what is left, which is within the limits."""
+    rng = np.random.default_rng(0)
+    target = rng.standard_normal(30)
+    fits = np.linspace(0, 1, 10)[:, None] * rng.standard_normal(30) + 0.01 * rng.standard_normal((10, 30))
+    residuals = target - fits
+    basis, size = np.zeros((12, 30)), 0
+    for _ in range(2):
+        rows, shares, before = fits.copy(), np.empty((10, 12)), size
+        size, left, rss = _kernels.span(target, rows, np.full(10, limit), basis, size, shares)
+        np.testing.assert_allclose(basis[:size] @ basis[:size].T, np.eye(size), rtol=0, atol=1e-14)
+        np.testing.assert_array_equal(rows, residuals)
+        np.testing.assert_allclose(rss, (residuals**2).sum(axis=1), rtol=1e-14)
+        rest = residuals - shares[:, :size] @ basis[:size]
+        np.testing.assert_allclose(left, np.sqrt((rest**2).sum(axis=1)), rtol=0, atol=1e-13)
+        assert (left <= max(limit, 1e-13)).all()
+        assert left[-1] < 1e-13
+        assert size <= (2 if limit == 0.5 else 11)
+        assert size > before or before > 0
+    assert size == before  # all that there is is known
