@@ -279,7 +279,7 @@ class DenseDesign(_Design):
     def units(self):
         """`Units` of the columns, from products of X itself where that costs no digits.
 
-        Else in one pass over X: tiles are centred on their own means and merged.
+        Else by kernels, which centre first.
         """
         if self.even and self.X.dtype == np.float64 and self._contiguous:
             mean = self.share @ self.X if self.fit_intercept else np.zeros(self.p)
@@ -288,36 +288,12 @@ class DenseDesign(_Design):
                 near = 2.0 * mean * mean <= square
             if near.all():  # centring costs a digit at most
                 return make_units(mean, square - mean * mean, self.n if self.fit_intercept else 2)
-        mean = np.zeros(self.p)
-        square = np.zeros(self.p)
-        seen = np.zeros(self.p)
-        order: Literal["F", "C"] = "F" if abs(self.X.strides[0]) <= abs(self.X.strides[1]) else "C"
-        room = np.empty(min(TILE, self.X.size) + max(self.n, self.p))
-        for rows, columns in tiles(self.X.shape, self.X.strides):
-            share = self.share[rows]
-            weight = share.sum()
-            if weight == 0.0:
-                continue
-            given = self.X[rows, columns]
-            tile = room[: given.size].reshape(given.shape, order=order)
-            first = np.zeros(given.shape[1])
-            if self.fit_intercept:
-                first = given[np.argmax(share)].astype(np.float64)  # rows without weight may hold anything
-            np.subtract(given, first, out=tile, dtype=np.float64)
-            tile[share == 0.0] = 0.0
-            if self.fit_intercept:
-                shift = share @ tile / weight
-                tile -= shift
-                # Merge (mean, square) of the rows so far with those of the tile (Chan, Golub and LeVeque
-                # 1983, eq. 2.1).
-                before = seen[columns]
-                apart = first + shift - mean[columns]
-                total = before + weight
-                mean[columns] += apart * (weight / total)
-                square[columns] += apart * apart * (before * weight / total)
-                seen[columns] = total
-            tile *= tile
-            square[columns] += share @ tile
+        X = read_only(self.X)
+        if abs(X.strides[0]) <= abs(X.strides[1]):
+            mean, square = _kernels.moments_by_columns(X, self.share, self.fit_intercept)
+        else:
+            height = max(1, TILE // self.p)
+            mean, square = _kernels.moments_by_rows(X, self.share, self.fit_intercept, height)
         return make_units(mean, square, self.effective_rows if self.fit_intercept else 2)
 
     def pays(self, count):
@@ -360,7 +336,7 @@ class DenseDesign(_Design):
         """
         weighted = residuals * self.root
         if self._direct:
-            if 2 < len(weighted) <= FEW and self.X.flags.f_contiguous:
+            if 1 < len(weighted) <= FEW and self.X.flags.f_contiguous:
                 products = np.empty((len(weighted), self.p))
                 _kernels.few_products(read_only(self.X.T), weighted, products)
             else:

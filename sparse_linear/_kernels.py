@@ -1002,6 +1002,80 @@ def duality_gaps(corrs, features, coefs, lams, rules, rss):
 
 
 @kernel
+def moments_by_columns(X, share, centred):
+    """Weighted means (zeros unless `centred`) and mean squares about them, of columns that run along memory.
+
+    Rows without weight may hold anything.
+    """
+    mean, square = np.zeros(X.shape[1]), np.zeros(X.shape[1])
+    top = np.argmax(share)
+    for j in range(X.shape[1]):
+        first = np.float64(X[top, j]) if centred else 0.0  # a constant column has it for its mean, exactly
+        shift = _mean_square(X[:, j], share, first, 0.0)[0] if centred else 0.0
+        mean[j] = first + shift
+        square[j] = _mean_square(X[:, j], share, first, shift)[1]
+    return mean, square
+
+
+@leaf
+def _mean_square(column, share, first, shift):
+    """Sums of ``(x - first) - shift`` and of its square, over the rows with weight."""
+    total = square = 0.0
+    for i in range(len(share)):
+        apart = (column[i] - first) - shift if share[i] > 0.0 else 0.0
+        total += share[i] * apart
+        square += share[i] * apart * apart
+    return total, square
+
+
+@kernel
+def moments_by_rows(X, share, centred, height):
+    """As `moments_by_columns`, for rows that run along memory: `height` of them at a time.
+
+    Each block of rows is centred on its own mean, and merged with those before (Chan, Golub and LeVeque 1983,
+    eq. 2.1).
+    """
+    p = X.shape[1]
+    mean, square, seen = np.zeros(p), np.zeros(p), 0.0
+    first, shift, apart = np.empty(p), np.empty(p), np.empty(p)
+    for start in range(0, X.shape[0], height):
+        rows, part = X[start : start + height], share[start : start + height]
+        weight, top = part.sum(), np.argmax(part)
+        if weight == 0.0:
+            continue
+        first[:] = 0.0
+        shift[:] = 0.0
+        if centred:
+            first[:] = rows[top]
+            for i in range(rows.shape[0]):
+                if part[i] > 0.0:
+                    _add_apart(part[i] / weight, rows[i], first, shift)
+            total = seen + weight
+            for j in range(p):
+                apart[j] = first[j] + shift[j] - mean[j]
+                mean[j] += apart[j] * (weight / total)
+                square[j] += apart[j] * apart[j] * (seen * weight / total)
+            seen = total
+        for i in range(rows.shape[0]):
+            if part[i] > 0.0:
+                _add_squares(part[i], rows[i], first, shift, square)
+    return mean, square
+
+
+@leaf
+def _add_apart(scale, row, first, total):
+    for j in range(len(total)):
+        total[j] += scale * (row[j] - first[j])
+
+
+@leaf
+def _add_squares(scale, row, first, shift, square):
+    for j in range(len(square)):
+        apart = (row[j] - first[j]) - shift[j]
+        square[j] += scale * apart * apart
+
+
+@kernel
 def take_columns(X, features, mean, norm, root, result):
     """Columns of Z, ``root (x_j - mean_j) / norm_j``, as the rows of `result`."""
     for at in range(features.shape[0]):
@@ -1019,7 +1093,7 @@ def take_columns(X, features, mean, norm, root, result):
 
 @kernel
 def few_products(columns, rows, result):
-    """``rows @ columns.T`` for long columns, stored one per row, and few rows: four of them share a column.
+    """``rows @ columns.T`` for long columns, stored one per row, and few rows: some of them share a column.
 
     BLAS packs the columns first, which for so few rows takes longer than the products.
     """
@@ -1027,10 +1101,25 @@ def few_products(columns, rows, result):
     last = rows.shape[0] - 1
     for start in range(0, columns.shape[0], width):
         some, found = columns[start : start + width], result[:, start : start + width]
-        for first in range(0, last + 1, 4):
-            # Where fewer than four are left, the last one is done more than once.
-            f, g, h = min(first + 1, last), min(first + 2, last), min(first + 3, last)
-            _four_products(some, rows[first], rows[f], rows[g], rows[h], found, first, f, g, h)
+        for e in range(0, last + 1, 4):
+            # Where there are not so many left, the last one is done more than once.
+            f, g, h = min(e + 1, last), min(e + 2, last), min(e + 3, last)
+            if f == g:
+                _two_products(some, rows[e], rows[f], found, e, f)
+            else:
+                _four_products(some, rows[e], rows[f], rows[g], rows[h], found, e, f, g, h)
+
+
+@leaf
+def _two_products(columns, p, q, result, e, f):
+    for j in range(columns.shape[0]):
+        x = columns[j]
+        a = b = 0.0
+        for i in range(len(x)):
+            a += p[i] * x[i]
+            b += q[i] * x[i]
+        result[e, j] = a
+        result[f, j] = b
 
 
 @leaf
