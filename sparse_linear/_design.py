@@ -306,11 +306,14 @@ class DenseDesign(_Design):
         return self.X.flags.c_contiguous or self.X.flags.f_contiguous
 
     @cached_property
+    def _plain(self):
+        """Whether X itself may be multiplied: contiguous, and no column is far from zero for its spread."""
+        return self._contiguous and not np.any(np.abs(self.units.mean) > OFFSET * self.units.norm)
+
+    @property
     def _direct(self):
-        """Whether BLAS may read X itself: float64, contiguous, and no column far from zero for its spread."""
-        if self.X.dtype != np.float64 or not self._contiguous:
-            return False
-        return not np.any(np.abs(self.units.mean) > OFFSET * self.units.norm)
+        """Whether BLAS may do so."""
+        return self.X.dtype == np.float64 and self._plain
 
     @cached_property
     def _tilt(self):
@@ -335,13 +338,13 @@ class DenseDesign(_Design):
         ndarray of shape (b, p)
         """
         weighted = residuals * self.root
-        if self._direct:
-            if 1 < len(weighted) <= FEW and self.X.flags.f_contiguous:
-                products = np.empty((len(weighted), self.p))
-                _kernels.few_products(read_only(self.X.T), weighted, products)
-            else:
-                products = weighted @ self.X
+        single = len(weighted) == 1 and self._direct  # for which BLAS is as fast
+        if self._plain and self.X.flags.f_contiguous and len(weighted) <= FEW and not single:
+            products = np.empty((len(weighted), self.p))
+            _kernels.few_products(read_only(self.X.T), weighted, products)
             return self._centred(products, weighted.sum(axis=1))
+        if self._direct:
+            return self._centred(weighted @ self.X, weighted.sum(axis=1))
         mean, _norm, _ = self.units
         result = np.zeros((len(weighted), self.p))
         for rows, columns in tiles(self.X.shape, self.X.strides):
