@@ -545,8 +545,8 @@ class SparseDesign(_Design):
         return make_units(mean, square, self.effective_rows if self.fit_intercept else 2)
 
     def pays(self, count):
-        """As for dense X, but a pass costs the same for `_kernels.LANES` residuals as for one."""
-        return count > _kernels.LANES and 16 * count * self.n < self.stored
+        """They never do: a pass costs the same for `_kernels.LANES` residuals as for one."""
+        return False
 
     def correlate(self, residuals):
         """Inner products of all columns of Z with residuals (b, n), best in Fortran order -> (b, p)."""
@@ -894,7 +894,7 @@ class ColumnSource:
         if len(found):
             block = self.design.block()
             block.gather(found)
-            corrs = np.concatenate([corrs, block.products(rows)], axis=1)
+            corrs = np.hstack([corrs, block.products(rows)])
         return Screened(np.concatenate([self.features, found]), np.arange(m), corrs, rss, shares, images)
 
     def _all(self, corrs, rss):

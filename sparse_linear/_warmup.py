@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -30,7 +31,12 @@ def warm_up(watch: Callable[[str, int, int], object]) -> str | None:
     str or None
         The folder that holds the compiled code; None if there is no place for it.
     """
-    kinds: list[tuple[str, Callable[[np.ndarray], object]]] = [("dense data", np.asarray)]
+    kinds: list[tuple[str, Callable[[np.ndarray], object]]] = [
+        (f"{words}, {dtype.__name__}", partial(np.array, dtype=dtype, order=order))
+        for (words, order), dtype in itertools.product(
+            (("dense rows", "C"), ("dense columns", "F")), (np.float64, np.float32)
+        )
+    ]
     for container, dtype, index in itertools.product(
         (sparse.csc_array, sparse.csr_array), (np.float64, np.float32), (np.int32, np.int64)
     ):
@@ -68,6 +74,7 @@ def _fit_everything(hold):
         Ridge(alpha=0.1).fit(X, target, weights[: X.shape[0]])
         Ridge(alpha=0.1, solver="sparse_cg").fit(X, target)
         lasso_path(X, target, n_alphas=20)
+        lasso_path(X, target, n_alphas=20, sample_weight=weights[: X.shape[0]])
     alpha_grid(hold(narrow), y)
     largest = _working_sets.LARGEST_FACTOR
     _working_sets.LARGEST_FACTOR = 5  # as if the data were too large for a factor

@@ -209,15 +209,16 @@ def test_the_second_process_compiles_nothing(processes):
 
 @pytest.mark.skipif(numba.config.DISABLE_JIT, reason="nothing is compiled")
 def test_a_warm_up_knows_all_kinds_of_data(monkeypatch):
-    """Dense X, and every sparse storage with every type of entries and of indices; each is announced."""
+    """Every order of dense X, every sparse storage with every type of indices; each is announced."""
     fitted, told = [], []
     monkeypatch.setattr(_warmup, "_fit_everything", lambda hold: fitted.append(hold(np.eye(3))))
     folder = _warmup.warm_up(lambda *what: told.append(what))
     assert Path(folder).is_dir()
-    assert [what[1:] for what in told] == [(number, 9) for number in range(1, 10)]
-    assert len({name for name, *_ in told}) == 9
-    dense, *others = fitted
-    assert isinstance(dense, np.ndarray)
+    assert [what[1:] for what in told] == [(number, 12) for number in range(1, 13)]
+    assert len({name for name, *_ in told}) == 12
+    dense, others = fitted[:4], fitted[4:]
+    layouts = {(X.dtype.name, X.flags.c_contiguous) for X in dense}
+    assert layouts == set(itertools.product(("float32", "float64"), (True, False)))
     found = {(X.format, X.dtype.name, X.indices.dtype.name, X.indptr.dtype.name) for X in others}
     storages = itertools.product(("csc", "csr"), ("float32", "float64"), ("int32", "int64"))
     assert found == {(storage, entries, index, index) for storage, entries, index in storages}
@@ -235,7 +236,7 @@ def test_a_warm_up_leaves_the_solvers_as_they_were(monkeypatch):
 
     monkeypatch.setattr(_warmup, "lasso_path", spied)
     _warmup._fit_everything(np.asarray)
-    assert limits == [before, before, 5]
+    assert limits == [before] * 4 + [5]
     assert before == _working_sets.LARGEST_FACTOR
 
     def failing(X, y, **keywords):

@@ -63,10 +63,17 @@ def problems():
     sparser = np.where(np.abs(broad) > 1.0, broad, 0.0)
     for name, Z in {
         "dense": broad,
+        "Fortran": np.asfortranarray(broad),
         "CSC": sparse.csc_array(sparser),
         "CSR": sparse.csr_array(sparser),
     }.items():
         yield f"screened path, {name}", lambda Z=Z: lasso_path(Z, target, n_alphas=40, eps=0.05)
+        yield (
+            f"screened path, {name}, weights",
+            lambda Z=Z: lasso_path(
+                Z, target, n_alphas=40, eps=0.05, sample_weight=weights[:20], fit_intercept=True
+            ),
+        )
         yield (
             f"descent, {name}",
             lambda Z=Z: by_descent(lambda: enet_path(Z, target, l1_ratio=0.5, alphas=[1.0, 0.3], tol=0.0)),
