@@ -15,7 +15,7 @@ import itertools
 import math
 import mmap
 from functools import cached_property
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from scipy import sparse

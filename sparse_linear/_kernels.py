@@ -191,17 +191,25 @@ def first_threshold(corr, rules):
 
 
 @kernel
-def proposals(corr, rules, member, least):
+def proposals(corr, rules, l1, member, least):
     """The features that are no members and have at least some positive `threshold`; and their thresholds."""
     features, found, count = np.empty(corr.shape[0], dtype=np.int64), np.empty(corr.shape[0]), 0
+    near = np.empty(corr.shape[0], dtype=np.bool_)
+    _are_near(corr, l1, member, least, near)
     for j in range(corr.shape[0]):
-        if abs(corr[j]) < least * rules[j, 0] or member[j]:
-            continue  # nearly all; a division takes longer
-        lam = threshold(corr[j], rules[j])
-        if lam >= least and lam > 0.0:
-            features[count], found[count] = j, lam
-            count += 1
+        if near[j]:
+            lam = threshold(corr[j], rules[j])
+            if lam >= least and lam > 0.0:
+                features[count], found[count] = j, lam
+                count += 1
     return features[:count], found[:count]
+
+
+@leaf
+def _are_near(corr, l1, member, least, near):
+    """Which features may have a threshold of at least `least`, without the divisions: hardly any."""
+    for j in range(len(near)):
+        near[j] = (abs(corr[j]) >= least * l1[j]) & (not member[j])
 
 
 @inner

@@ -14,8 +14,10 @@ from sparse_linear._design import room
 
 # Features that get a Gram matrix and a factor: at most 2 x 512 MB, of what is used.
 LARGEST_FACTOR = 8192
-# A Gram matrix has room for so many from the start: 2 x 0.5 MB.
-SMALLEST = 256
+# A Gram matrix has room for so many from the start: 2 x 2 MB, of what is used.
+SMALLEST = 512
+# An ordinary l1 penalty is the median of so many.
+SAMPLE = 101
 # Epochs of descent between two extrapolations.
 EPOCHS = 5
 # Descent solves the reduced problem to this share of the gap that is asked for on all features.
@@ -88,7 +90,8 @@ class FeatureSet:
         self.features = features
         self.member = member
         self.l1 = np.ascontiguousarray(rules[:, 0])
-        self.ordinary = np.median(self.l1)
+        some = np.sort(self.l1[:: max(1, len(self.l1) // SAMPLE)])
+        self.ordinary = float(some[len(some) // 2])
 
     @property
     def size(self):
@@ -113,7 +116,7 @@ class FeatureSet:
 
     def candidates(self, corrs, threshold):
         """Features outside with at least this threshold: the most pulled, about as many as are active."""
-        found, score = _kernels.proposals(corrs, self.rules, self.member, threshold)
+        found, score = _kernels.proposals(corrs, self.rules, self.l1, self.member, threshold)
         used = np.count_nonzero(self.coef)  # type: ignore[attr-defined]  # both kinds have it
         budget = max(2 * used - self.size + 50, 30, used // 4)
         if len(found) > budget:

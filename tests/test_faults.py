@@ -483,7 +483,8 @@ from sparse_linear import _compiled, _kernels
 rules = np.array([[1.0, 0.0, -np.inf, np.inf], [0.5, 0.0, -np.inf, np.inf]])
 for dtype in sys.argv[1:]:
     corrs = np.array([3.0, -2.0], dtype)
-    print(_compiled.proposals(corrs, rules, corrs > 9, 0.0)[1], _compiled.first_threshold(corrs, rules))
+    proposals = _compiled.proposals(corrs, rules, rules[:, 0].copy(), corrs > 9, 0.0)
+    print(proposals[1], _compiled.first_threshold(corrs, rules))
 counts = [d.stats.cache_misses for d in vars(_kernels).values() if hasattr(d, "stats")]
 print(sum(sum(count.values()) for count in counts), "compiled")
 """

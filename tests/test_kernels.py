@@ -147,7 +147,7 @@ def test_thresholds_follow_the_bounds():
     ):
         for out in ([], [0], [0, 1, 4, 6]):
             member = np.isin(np.arange(7), out)
-            found = _kernels.proposals(corr, base, member, least)
+            found = _kernels.proposals(corr, base, base[:, 0].copy(), member, least)
             stay = ~np.isin(places, out)
             np.testing.assert_array_equal(found[0], np.array(places)[stay])
             np.testing.assert_array_equal(found[1], np.array(lams)[stay])
