@@ -1029,3 +1029,46 @@ def test_span(limit):
         assert size <= (2 if limit == 0.5 else 11)
         assert size > before or before > 0
     assert size == before  # all that there is is known
+
+
+def test_first_failure():
+    """A wanted solution fails if a feature is missing, or if rounds were left to make it exact."""
+    gaps, few, all_wanted = np.array([0.0, 0.5, np.nan]), np.array([1, 1, 1]), np.ones(3, dtype=bool)
+    nothing = np.zeros(3, dtype=np.int64)
+
+    def first(gaps=gaps, lacking=nothing, counts=few, wanted=all_wanted, forgiving=False):
+        return _kernels.first_failure(gaps, lacking, counts, wanted, 0.1, 5, forgiving)
+
+    assert first() == 1
+    assert first(counts=np.array([1, 5, 1])) == 2  # max_rounds has ended it; NaN is not exact
+    assert first(counts=np.array([1, 5, 5])) == 3
+    assert first(wanted=np.array([True, False, True])) == 2
+    assert first(lacking=np.array([1, 0, 0])) == 0
+    assert first(gaps[1:]) == 0
+    assert first(gaps[1:], forgiving=True) == 1
+    assert first(gaps[1:], lacking=np.array([1, 0]), forgiving=True) == 0
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@pytest.mark.parametrize("centred", [True, False])
+@pytest.mark.parametrize("n", [1, 7, 300])
+def test_moments_of_dense_columns(dtype, centred, n):
+    """Both orders give the moments of the rows with weight, however far from zero; constants stay exact."""
+    rng = np.random.default_rng(n)
+    X = (rng.standard_normal((n, 5)) + np.array([0.0, 1e3, -1e6, 0.1, 0.0])).astype(dtype)
+    X[:, 3] = 0.1
+    share = np.where(rng.random(n) < 0.3, 0.0, rng.random(n)) if n > 1 else np.ones(1)
+    share /= share.sum()
+    X[share == 0.0] = 1e30
+    kept = share > 0.0
+    exact, part = X[kept].astype(np.longdouble), share[kept].astype(np.longdouble)
+    middle = part @ exact if centred else np.zeros(5)
+    square = part @ (exact - middle) ** 2
+    found = [_kernels.moments_by_columns(np.asfortranarray(X), share, centred)]
+    found += [_kernels.moments_by_rows(X, share, centred, height) for height in (1, 16, n)]
+    for mean, squares in found:
+        np.testing.assert_allclose(mean, middle.astype(float), rtol=1e-14, atol=1e-15)
+        np.testing.assert_allclose(squares, square.astype(float), rtol=1e-9, atol=1e-18)
+        if centred:
+            assert mean[3] == X[0, 3] if kept[0] else mean[3] == X[kept][0, 3]
+            assert squares[3] == 0.0
