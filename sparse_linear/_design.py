@@ -524,6 +524,11 @@ class SparseDesign(_Design):
         mean, norm, constant = self.units
         return np.flatnonzero((np.abs(mean) > FAR * norm) & ~constant)
 
+    @property
+    def by_columns(self):
+        """Whether columns of Z can be read where X stores them."""
+        return self.X.format == "csc" and len(self.far) == 0
+
     @cached_property
     def far_columns(self):
         """These columns of Z, one per row, dense."""
@@ -617,58 +622,65 @@ class SparseDesign(_Design):
 
 
 class _SparseBlock:
-    """Columns of Z that have been gathered, by rows, with their centring kept apart.
+    """Columns of Z that have been gathered, with their centring kept apart.
 
-    They are pieces one beside the other, each more than twice as wide as the next, so that few columns are
-    cheap to add, and there are few pieces.
+    Those of a CSC container are read where they are; those of a CSR container, or far from zero, from a copy.
     """
 
     def __init__(self, design):
         self.design = design
-        self.pieces = [sparse.csr_array((design.n, 0))]
-        self.shift = np.zeros(0)  # mean / norm: column j of Z is column j of the pieces - root * shift[j]
+        self.copy = None if design.by_columns else sparse.csc_array((design.n, 0))
+        self.features = NO_FEATURES
+        self.shift = np.zeros(0)  # mean / norm: column j of Z is column j as stored - root * shift[j]
 
     @property
     def size(self):
         """Number of columns."""
-        return len(self.shift)
+        return len(self.features)
+
+    def columns(self, places=slice(None)):
+        """Some of the columns as they are stored, for compiled code: without their weights, if not a copy."""
+        if self.copy is None:
+            features = self.features[places]
+            return _kernels.Columns(*self.design.entries, features, 1.0 / self.design.units.norm[features])
+        every = np.arange(self.size)[places]
+        return _kernels.Columns(*entries_of(self.copy), every, np.ones(len(every)))
 
     def extend(self, features):
         """Gather more columns; returns the Gram matrix of all columns with the new ones, (m, k)."""
-        before = [(entries_of(piece), piece.shape[1]) for piece in self.pieces if piece.shape[1]]
-        columns, shift = self.gather(features)
-        rows, k = entries_of(columns), len(shift)
-        across = [np.zeros((k, width)) for _, width in before]
-        within = np.zeros((k, k))
-        for (entries, _), result in zip(before, across, strict=True):
-            _kernels.cross_gram(rows, entries, result)
-        _kernels.row_gram(rows, np.ones(self.design.n), within)
+        before, k = self.size, len(features)
+        self.gather(features)
+        share = self.design.share if self.copy is None else np.ones(self.design.n)
+        found = np.zeros((k, self.size))
+        _kernels.column_gram(self.columns(np.roll(np.arange(self.size), k)), share, found)
+        within = found[:, :k]
         within += np.triu(within, 1).T
-        gram = np.concatenate([*across, within], axis=1).T
-        gram -= np.outer(self.shift, shift)
-        return gram
+        gram = np.roll(found, -k, axis=1)
+        gram -= np.outer(self.shift[before:], self.shift)
+        return gram.T
 
     def keep(self, places):
         """Forget all columns but some, given by their places."""
-        self.pieces = [sparse.hstack(self.pieces, format="csr")[:, places]]
+        self.features = self.features[places]
         self.shift = self.shift[places]
+        if self.copy is not None:
+            self.copy = self.copy[:, places]
 
     def gather(self, features):
-        """Gather more columns; returns what `SparseDesign.take` gave, the columns in CSR form."""
-        columns, shift = self.design.take(features)
-        columns = columns.tocsr()
-        joined = columns
-        while self.pieces and self.pieces[-1].shape[1] <= 2 * joined.shape[1]:
-            before = self.pieces.pop()
-            if before.shape[1]:
-                joined = sparse.hstack([before, joined], format="csr")
-        self.pieces.append(joined)
+        """Gather more columns."""
+        if self.copy is None:
+            mean, norm, _ = self.design.units
+            shift = mean[features] / norm[features]
+        else:
+            taken, shift = self.design.take(features)
+            self.copy = sparse.hstack([self.copy, taken], format="csc")
+        self.features = np.concatenate([self.features, features])
         self.shift = np.concatenate([self.shift, shift])
-        return columns, shift
 
     def compiled(self):
-        """The columns, for compiled code."""
-        return _kernels.Centred(*entries_of(sparse.hstack(self.pieces, format="csc")), self.shift)
+        """The columns, for descent: with their weights and scale, since it reads them many times."""
+        columns = self.design.take(self.features)[0] if self.copy is None else self.copy
+        return _kernels.Centred(*entries_of(columns), self.shift)
 
     def offset(self, coef):
         """The multiple of the root weights in the residual of some coefficients (m,)."""
@@ -676,19 +688,18 @@ class _SparseBlock:
 
     def products(self, residual, offset):
         """Inner products of the columns with a residual of that form, (m,)."""
-        return np.concatenate([piece.T @ residual for piece in self.pieces]) + offset * self.shift
+        weighted = self.design.root * residual if self.copy is None else residual
+        return _kernels.column_products(self.columns(), weighted) + offset * self.shift
 
+    @np.errstate(**UNSAID)  # in rows without weight
     def combine(self, coefs):
         """Linear combinations of the columns: coefs of shape (b, m) -> (b, n), in Fortran order."""
-        result = np.zeros((self.design.n, len(coefs)))
-        start = 0
-        for piece in self.pieces:
-            stop = start + piece.shape[1]
-            result += piece @ coefs[:, start:stop].T
-            start = stop
+        result = _kernels.combine_columns(self.columns(), np.ascontiguousarray(coefs.T), self.design.n).T
+        if self.copy is None:
+            self.design.rooted(result)
         if self.design.fit_intercept:
-            result -= np.multiply.outer(self.design.root, coefs @ self.shift)
-        return result.T
+            result -= np.multiply.outer(coefs @ self.shift, self.design.root)
+        return result
 
 
 class ColumnSource:

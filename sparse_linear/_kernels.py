@@ -83,8 +83,9 @@ EXACT = 1e-12
 REFINEMENTS = 3
 # How many right-hand sides share a pass over sparse entries.
 LANES = 8
-# How many rows of compressed columns are gathered at a time.
-ROWS = 1024
+# About how many entries of compressed columns are gathered at a time.
+GATHERED = 1 << 14
+ONE, TWO = np.uint64(1), np.uint64(2)
 # How many columns are appended to the factor in one pass over it.
 BLOCK = 32
 # A factor of more features than this serves the next lambdas, too, down to a share 1 / STALE of its own.
@@ -1234,16 +1235,46 @@ def add_curve(data, indices, indptr, shift, scale, level, x, result):
     return total
 
 
-@kernel
-def cross_gram(first, second, result):
-    """Add ``A^T B``, of two matrices in CSR form, to `result`; B should have the longer rows."""
-    for i in range(first.indptr.shape[0] - 1):
-        start, stop = second.indptr[i], second.indptr[i + 1]
-        for a in range(first.indptr[i], first.indptr[i + 1]):
-            value = first.data[a]
-            row = result[first.indices[a]]
-            for b in range(start, stop):
-                row[second.indices[b]] += value * second.data[b]
+class Columns(NamedTuple):
+    """Some columns of a CSC container, scaled: ``scale[c] * x[:, places[c]]``."""
+
+    data: np.ndarray
+    indices: np.ndarray
+    indptr: np.ndarray
+    places: np.ndarray  # (m,) int64
+    scale: np.ndarray  # (m,)
+
+
+@part
+def _add_row_products(data, indices, start, middle, stop, share, result):
+    """Add products of the entries of a row before `middle` with themselves and all that follow.
+
+    Four at a time, so that the others are fetched once for all.
+    """
+    full = middle - (middle - start) % 4
+    for a in range(start, full, 4):
+        e, f, g, h = indices[a], indices[a + 1], indices[a + 2], indices[a + 3]
+        s, t, u, v = share * data[a], share * data[a + 1], share * data[a + 2], share * data[a + 3]
+        result[e, e] += s * data[a]
+        result[e, f] += s * data[a + 1]
+        result[e, g] += s * data[a + 2]
+        result[e, h] += s * data[a + 3]
+        result[f, f] += t * data[a + 1]
+        result[f, g] += t * data[a + 2]
+        result[f, h] += t * data[a + 3]
+        result[g, g] += u * data[a + 2]
+        result[g, h] += u * data[a + 3]
+        result[h, h] += v * data[a + 3]
+        for b in range(a + 4, stop):
+            j, value = indices[b], data[b]
+            result[e, j] += s * value
+            result[f, j] += t * value
+            result[g, j] += u * value
+            result[h, j] += v * value
+    for a in range(full, middle):
+        e, s = indices[a], share * data[a]
+        for b in range(a, stop):
+            result[e, indices[b]] += s * data[b]
 
 
 @kernel
@@ -1252,53 +1283,90 @@ def row_gram(matrix, share, result):
 
     O(sum of squared row lengths).
     """
-    for i in range(matrix.indptr.shape[0] - 1):
-        stop = matrix.indptr[i + 1]
-        for a in range(matrix.indptr[i], stop):
-            value = share[i] * matrix.data[a]
-            row = result[matrix.indices[a]]
-            for b in range(a, stop):
-                row[matrix.indices[b]] += value * matrix.data[b]
+    data, indices, indptr = matrix
+    for i in range(indptr.shape[0] - 1):
+        _add_row_products(data, indices, indptr[i], indptr[i + 1], indptr[i + 1], share[i], result)
 
 
 @kernel
-def column_gram(matrix, share, result):
-    """The same as `row_gram` for compressed, sorted columns: `ROWS` rows at a time are gathered."""
-    place = np.empty(matrix.indptr.shape[0] - 1, dtype=np.int64)
-    for j in range(place.shape[0]):
-        place[j] = matrix.indptr[j]
-    indptr = np.empty(ROWS + 1, dtype=np.int64)
-    indices = np.empty(0, dtype=np.int64)
-    data = np.empty(0)
-    for first in range(0, share.shape[0], ROWS):
-        some = share[first : first + ROWS]
-        indptr[:] = 0
-        for j in range(place.shape[0]):
-            for at in range(place[j], matrix.indptr[j + 1]):
-                i = np.int64(matrix.indices[at]) - first
-                if i >= some.shape[0]:
-                    break
-                indptr[i + 1] += 1
-        for i in range(some.shape[0]):
-            indptr[i + 1] += indptr[i]
-        size = indptr[some.shape[0]]
-        if size > data.shape[0]:
-            indices = np.empty(2 * size, dtype=np.int64)
-            data = np.empty(2 * size)
-        for j in range(place.shape[0]):
-            for at in range(place[j], matrix.indptr[j + 1]):
-                i = np.int64(matrix.indices[at]) - first
-                if i >= some.shape[0]:
-                    break
-                indices[indptr[i]] = j
-                data[indptr[i]] = matrix.data[at]
-                indptr[i] += 1
-                place[j] += 1
-        # Filling in has moved the start of every row to that of the next one.
-        for i in range(some.shape[0] - 1, -1, -1):
-            indptr[i + 1] = indptr[i]
-        indptr[0] = 0
-        row_gram(CSR(data, indices, indptr[: some.shape[0] + 1]), some, result)
+def column_gram(columns, share, result):
+    """Add weighted inner products of the first k columns with all to the upper triangle of `result`, (k, m).
+
+    Rows are gathered so many at a time that they stay in the cache, and only those in which one of the first
+    columns has an entry. O(nnz + sum of squared row lengths).
+    """
+    data, indices, indptr, places, scale = columns
+    m, n, k = places.shape[0], share.shape[0], result.shape[0]
+    place = np.empty(m, dtype=np.int64)
+    size = 0
+    for c in range(m):
+        place[c] = indptr[places[c]]
+        size += indptr[places[c] + 1] - place[c]
+    height = n // (1 + size // GATHERED) + 1
+    first = np.empty(height, dtype=np.int64)  # entries of every row in the first columns
+    ends = np.empty(height + 2, dtype=np.int64)  # where row i is filled up to is in place i + 1
+    numbers = np.empty(0, dtype=np.uint32)
+    values = np.empty(0)
+    for top in range(0, n, height):
+        before, bottom = np.uint64(top), min(top + height, n)
+        ends[:] = 0
+        for c in range(m):
+            if c == k:
+                first[:] = ends[2:]
+            at, stop = place[c], indptr[places[c] + 1]
+            while at < stop and indices[at] < bottom:
+                i = indices[at] - before
+                ends[i + TWO] += c < k or first[i] > 0
+                at += 1
+        if m == k:
+            first[:] = ends[2:]
+        for i in range(height):
+            ends[i + 2] += ends[i + 1]
+        if ends[height + 1] > len(values):
+            numbers = np.empty(2 * ends[height + 1], dtype=np.uint32)
+            values = np.empty(2 * ends[height + 1])
+        for c in range(m):
+            at, stop = place[c], indptr[places[c] + 1]
+            while at < stop and indices[at] < bottom:
+                i = indices[at] - before
+                if first[i] > 0:
+                    to = ends[i + ONE]
+                    ends[i + ONE] = to + 1
+                    numbers[to] = c
+                    values[to] = scale[c] * data[at]
+                at += 1
+            place[c] = at
+        for i in range(bottom - top):
+            if share[top + i] != 0.0:
+                start = ends[i]
+                middle = start + first[i]
+                _add_row_products(values, numbers, start, middle, ends[i + 1], share[top + i], result)
+
+
+@kernel
+def combine_columns(columns, coefs, n_rows):
+    """Linear combinations of columns: coefs (m, b) -> (n, b)."""
+    data, indices, indptr, places, scale = columns
+    width = coefs.shape[1]
+    result = np.zeros((n_rows, width))
+    for c in range(places.shape[0]):
+        if not coefs[c].any():
+            continue
+        for at in range(indptr[places[c]], indptr[places[c] + 1]):
+            i, value = indices[at], scale[c] * data[at]
+            for k in range(width):
+                result[i, k] += value * coefs[c, k]
+    return result
+
+
+@kernel
+def column_products(columns, x):
+    """Inner products of columns with a vector (n,): (m,)."""
+    data, indices, indptr, places, scale = columns
+    result = np.empty(places.shape[0])
+    for c in range(places.shape[0]):
+        result[c] = scale[c] * _entry_dot(data, indices, indptr[places[c]], indptr[places[c] + 1], x)
+    return result
 
 
 @inner
