@@ -8,7 +8,9 @@ One path is solved like this (the compiled part, and why it ends, is derived in 
 2. The batch is solved on the working set.
 3. One pass over X gives the correlations of *all* features with the residuals of the whole batch, a matrix
    product.  They certify every solution of the batch, or show which features are missing; then the first
-   solution that failed is solved again with those in the working set.
+   solution that failed is solved again with those in the working set.  Where a single solution of sparse X
+   is verified, columns are left out whose correlation with an earlier residual is far enough from their
+   threshold for the distance between the two (`_kernels.carry_over`).
 
 A lambda far below the one before is reached in a few steps, which only guide the working set and need not
 be complete.  Where the Gram matrix of all features is at hand, from the moments of tall data, there is

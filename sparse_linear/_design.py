@@ -43,6 +43,8 @@ LOSSY = 1e-4
 # residual norms may be computed from inner products of columns.
 SHORT = 10.0
 LEFT = 1e-6
+# Columns that hold less than this share of all entries are found, and read one by one, faster than all.
+SPARED = 0.8
 NO_FEATURES = np.empty(0, dtype=np.int64)
 # Columns whose mean is this many times their spread are centred before they are multiplied, not afterwards.
 OFFSET = 1e4
@@ -172,6 +174,7 @@ class _Design:
     units: Any
     apply: Any
     correlate: Any
+    by_columns: Any = False  # whether some columns can be read without the others
 
     def __init__(self, X, sample_weight, fit_intercept):
         self.X = X
@@ -246,9 +249,11 @@ class _Design:
     def target(self, y):
         """One column of y: its `Target` and the unit vector that the solvers see, (n,)."""
         first = y[np.argmax(self.share)] if self.fit_intercept else 0.0
-        values = np.where(self.share > 0.0, y - first, 0.0)
+        values = y - first
+        if not self.even:
+            values[self.share == 0.0] = 0.0
         # In units of a power of two near the largest, so that squares neither overflow nor vanish, exactly.
-        top = 2.0 ** np.frexp(np.abs(values).max())[1]
+        top = 2.0 ** np.frexp(max(values.max(), -values.min()))[1]
         values /= top
         mean = 0.0
         if self.fit_intercept:
@@ -524,6 +529,11 @@ class SparseDesign(_Design):
         mean, norm, constant = self.units
         return np.flatnonzero((np.abs(mean) > FAR * norm) & ~constant)
 
+    @cached_property
+    def lengths(self):
+        """Numbers of stored entries of the columns of a CSC container, (p,)."""
+        return np.diff(self.X.indptr)
+
     @property
     def by_columns(self):
         """Whether columns of Z can be read where X stores them."""
@@ -571,6 +581,13 @@ class SparseDesign(_Design):
         if len(self.far):
             result[:, self.far] = residuals @ self.far_columns.T
         return result
+
+    def correlate_some(self, residual, features):
+        """Inner products of some columns (k,), read by columns, with one residual (n,)."""
+        weighted = residual * self.root
+        scale = 1.0 / self.units.norm[features]
+        found = _kernels.column_products(_kernels.Columns(*self.entries, features, scale), weighted)
+        return found - weighted.sum() * scale * self.units.mean[features]
 
     @np.errstate(over="ignore", invalid="ignore")  # in rows without weight
     def apply(self, coefs):
@@ -652,10 +669,11 @@ class _SparseBlock:
         self.gather(features)
         share = self.design.share if self.copy is None else np.ones(self.design.n)
         found = np.zeros((k, self.size))
-        _kernels.column_gram(self.columns(np.roll(np.arange(self.size), k)), share, found)
+        new_first = np.concatenate([np.arange(before, self.size), np.arange(before)])
+        _kernels.column_gram(self.columns(new_first), share, found)
         within = found[:, :k]
         within += np.triu(within, 1).T
-        gram = np.roll(found, -k, axis=1)
+        gram = np.concatenate([found[:, k:], within], axis=1)
         gram -= np.outer(self.shift[before:], self.shift)
         return gram.T
 
@@ -691,15 +709,14 @@ class _SparseBlock:
         weighted = self.design.root * residual if self.copy is None else residual
         return _kernels.column_products(self.columns(), weighted) + offset * self.shift
 
-    @np.errstate(**UNSAID)  # in rows without weight
     def combine(self, coefs):
         """Linear combinations of the columns: coefs of shape (b, m) -> (b, n), in Fortran order."""
-        result = _kernels.combine_columns(self.columns(), np.ascontiguousarray(coefs.T), self.design.n).T
+        columns, level, root = self.columns(), coefs @ self.shift, self.design.root
+        coefs = np.ascontiguousarray(coefs.T)
         if self.copy is None:
-            self.design.rooted(result)
-        if self.design.fit_intercept:
-            result -= np.multiply.outer(coefs @ self.shift, self.design.root)
-        return result
+            return _kernels.combine_columns(columns, coefs, level, root).T
+        whole = _kernels.combine_columns(columns, coefs, np.zeros(len(level)), np.ones(len(root)))
+        return whole.T - np.outer(level, root)
 
 
 class ColumnSource:
@@ -727,11 +744,19 @@ class ColumnSource:
         self.left = None  # features and solver's state, Gram matrix included, of the path solved before
         self.images = {}  # feature -> inner products of its column with all columns
         self.shortcut = True  # whether correlations may be computed from these
+        self.known = (
+            None  # the last residual alone in a pass, its correlations, and by how much these may err
+        )
 
     @cached_property
     def start(self):
         """Correlations of all features with the target, (p,)."""
         return self.design.correlate(self.values[None])[0]
+
+    @property
+    def square(self):
+        """Squared norm of the target: 1, or 0 if y is constant."""
+        return float(_dot(self.values, self.values))
 
     def gather(self, features):
         """Add features to the working set, for descent."""
@@ -773,12 +798,14 @@ class ColumnSource:
         block.gather(features)
         return self.design.correlate(block.combine(coefs))
 
-    def correlate(self, coefs):
+    def correlate(self, coefs, limits=None):
         """Correlations of all features with the residuals of some solutions on the working set.
 
         Parameters
         ----------
         coefs : ndarray of shape (b, m)
+        limits : ndarray of shape (p,) or None
+            With a single solution: correlations certain to be smaller than this need not be exact.
 
         Returns
         -------
@@ -792,7 +819,28 @@ class ColumnSource:
             if np.abs(coefs).sum(axis=1).max() <= SHORT and rss.min() >= LEFT:
                 return corrs, rss
         residuals = self.values - self.block.combine(coefs)
-        return self.design.correlate(residuals), np.einsum("ij,ij->i", residuals, residuals)
+        rss = np.einsum("ij,ij->i", residuals, residuals)
+        if limits is not None and self.design.by_columns:
+            return self._correlate_one(residuals[0], rss[0], limits)[None], rss
+        return self.design.correlate(residuals), rss
+
+    @np.errstate(**UNSAID)  # where rounding has driven a solution away
+    def _correlate_one(self, residual, square, limits):
+        """Correlations (p,) with one residual: exact in the working set and where `limits` are in doubt."""
+        nothing = self.values, float(self.target.scale > 0.0), self.start, np.zeros(self.design.p)
+        other, length, known, error = self.known or nothing
+        share = _dot(other, residual) / length if length > 0.0 else 0.0
+        rest = np.sqrt(max(square - share * share * length, 0.0) + _kernels.NOISE)
+        corrs, error, doubt = _kernels.carry_over(known, error, share, rest, limits)
+        doubt[self.features] = True
+        features = np.flatnonzero(doubt)
+        if self.design.lengths[features].sum() < SPARED * self.design.stored:
+            corrs[features] = self.design.correlate_some(residual, features)
+            error[features] = 0.0
+        else:
+            corrs, error = self.design.correlate(residual[None])[0], np.zeros(self.design.p)
+        self.known = residual, square, corrs, error
+        return corrs
 
     def _is_short(self, used, count):
         """Whether `_from_products` takes less than half the work of passing over X for so many solutions."""
@@ -816,6 +864,11 @@ class ColumnSource:
         corrs = self.start - coefs @ products
         fitted = np.einsum("ij,ij->i", coefs, self.start[features] + corrs[:, features])
         return corrs, np.einsum("i,i->", self.values, self.values) - fitted
+
+
+def _dot(x, y):
+    """Inner product of two vectors; BLAS would start threads, which wait on for work."""
+    return np.einsum("i,i->", x, y)
 
 
 def make_design(X, sample_weight, fit_intercept):

@@ -83,6 +83,8 @@ EXACT = 1e-12
 REFINEMENTS = 3
 # How many right-hand sides share a pass over sparse entries.
 LANES = 8
+# Up to so many compressed columns are multiplied with others one by one.
+FEW = 6
 # About how many entries of compressed columns are gathered at a time.
 GATHERED = 1 << 14
 ONE, TWO = np.uint64(1), np.uint64(2)
@@ -201,6 +203,37 @@ def proposals(corr, rules, member, least):
             features[count], found[count] = j, lam
             count += 1
     return features[:count], found[:count]
+
+
+@kernel
+def carry_over(known, error, share, rest, limits):
+    """Correlations with a residual that is `share` times another one and a rest, and which are in doubt.
+
+    Columns have unit length: the correlations are `share` times those with the other residual, up to the
+    length of the rest.
+
+    Parameters
+    ----------
+    known : ndarray of shape (p,)
+        Correlations with the other residual.
+    error : ndarray of shape (p,)
+        By how much they may be wrong.
+    share, rest : float
+    limits : ndarray of shape (p,)
+
+    Returns
+    -------
+    corrs, error : ndarray of shape (p,)
+    doubt : ndarray of shape (p,), bool
+        Whether a correlation may be at its limit, or beyond.
+    """
+    corrs, errors = np.empty_like(known), np.empty_like(known)
+    doubt = np.empty(len(known), dtype=np.bool_)
+    for j in range(len(known)):
+        corrs[j] = share * known[j]
+        errors[j] = abs(share) * error[j] + rest
+        doubt[j] = not abs(corrs[j]) + errors[j] < limits[j]  # NaN is in doubt
+    return corrs, errors, doubt
 
 
 @inner
@@ -1293,10 +1326,23 @@ def column_gram(columns, share, result):
     """Add weighted inner products of the first k columns with all to the upper triangle of `result`, (k, m).
 
     Rows are gathered so many at a time that they stay in the cache, and only those in which one of the first
-    columns has an entry. O(nnz + sum of squared row lengths).
+    columns has an entry. O(nnz + sum of squared row lengths). A few columns are multiplied one by one.
     """
     data, indices, indptr, places, scale = columns
     m, n, k = places.shape[0], share.shape[0], result.shape[0]
+    if k <= FEW:
+        whole = np.zeros(n)
+        for a in range(k):
+            start, stop = indptr[places[a]], indptr[places[a] + 1]
+            for at in range(start, stop):
+                if share[indices[at]] != 0.0:
+                    whole[indices[at]] = share[indices[at]] * (scale[a] * data[at])
+            for c in range(a, m):
+                product = _entry_dot(data, indices, indptr[places[c]], indptr[places[c] + 1], whole)
+                result[a, c] += scale[c] * product
+            for at in range(start, stop):
+                whole[indices[at]] = 0.0
+        return
     place = np.empty(m, dtype=np.int64)
     size = 0
     for c in range(m):
@@ -1310,30 +1356,31 @@ def column_gram(columns, share, result):
     for top in range(0, n, height):
         before, bottom = np.uint64(top), min(top + height, n)
         ends[:] = 0
-        for c in range(m):
-            if c == k:
-                first[:] = ends[2:]
+        for c in range(k):
+            at, stop = place[c], indptr[places[c] + 1]
+            while at < stop and indices[at] < bottom:
+                ends[indices[at] - before + TWO] += 1
+                at += 1
+        first[:] = ends[2:]
+        for c in range(k, m):
             at, stop = place[c], indptr[places[c] + 1]
             while at < stop and indices[at] < bottom:
                 i = indices[at] - before
-                ends[i + TWO] += c < k or first[i] > 0
+                ends[i + TWO] += first[i] > 0
                 at += 1
-        if m == k:
-            first[:] = ends[2:]
         for i in range(height):
             ends[i + 2] += ends[i + 1]
         if ends[height + 1] > len(values):
             numbers = np.empty(2 * ends[height + 1], dtype=np.uint32)
             values = np.empty(2 * ends[height + 1])
         for c in range(m):
-            at, stop = place[c], indptr[places[c] + 1]
+            at, stop, factor = place[c], indptr[places[c] + 1], scale[c]
             while at < stop and indices[at] < bottom:
                 i = indices[at] - before
                 if first[i] > 0:
-                    to = ends[i + ONE]
-                    ends[i + ONE] = to + 1
-                    numbers[to] = c
-                    values[to] = scale[c] * data[at]
+                    to = np.uint64(ends[i + ONE])
+                    numbers[to], values[to] = c, factor * data[at]
+                    ends[i + ONE] = to + ONE
                 at += 1
             place[c] = at
         for i in range(bottom - top):
@@ -1344,11 +1391,12 @@ def column_gram(columns, share, result):
 
 
 @kernel
-def combine_columns(columns, coefs, n_rows):
-    """Linear combinations of columns: coefs (m, b) -> (n, b)."""
+def combine_columns(columns, coefs, level, root):
+    """Linear combinations of columns, coefs (m, b), less a level (b,), times `root`, (n,): shape (n, b)."""
     data, indices, indptr, places, scale = columns
-    width = coefs.shape[1]
-    result = np.zeros((n_rows, width))
+    n, width = root.shape[0], coefs.shape[1]
+    result = np.empty((n, width))
+    result[:] = -level
     for c in range(places.shape[0]):
         if not coefs[c].any():
             continue
@@ -1356,6 +1404,9 @@ def combine_columns(columns, coefs, n_rows):
             i, value = indices[at], scale[c] * data[at]
             for k in range(width):
                 result[i, k] += value * coefs[c, k]
+    for i in range(n):
+        for k in range(width):
+            result[i, k] = root[i] * result[i, k] if root[i] > 0.0 else 0.0  # where it may have overflowed
     return result
 
 

@@ -103,7 +103,8 @@ class FeatureSet:
 
     def verify(self, coefs, lams):
         """Correlations, residual norms, gaps, and for each solution how many features outside are missing."""
-        corrs, rss = self.source.correlate(coefs)
+        limits = lams[0] * self.rules[:, 0] if len(lams) == 1 else None
+        corrs, rss = self.source.correlate(coefs, limits)
         gaps, lacking = _kernels.duality_gaps(corrs, self.features, coefs, lams, self.rules, rss)
         return corrs, rss, gaps, lacking
 
@@ -137,8 +138,7 @@ class FactorSet(FeatureSet):
         source.left = None
         super().__init__(source, np.column_stack(penalty), features, penalty.excluded)
         self.member[features] = True
-        self.target, square = (part[0] for part in source.correlate(np.zeros((1, self.size))))
-        self.square = float(square)
+        self.target, self.square = source.start, source.square
         self.work.held[:] = True
         self._begin(0, self.target)
 
