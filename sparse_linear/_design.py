@@ -830,7 +830,7 @@ class ColumnSource:
         nothing = self.values, float(self.target.scale > 0.0), self.start, np.zeros(self.design.p)
         other, length, known, error = self.known or nothing
         share = _dot(other, residual) / length if length > 0.0 else 0.0
-        rest = np.sqrt(max(square - share * share * length, 0.0) + _kernels.NOISE)
+        rest = np.sqrt(max(square - share * share * length, 0.0) + _kernels.NOISE * (1.0 + square))
         corrs, error, doubt = _kernels.carry_over(known, error, share, rest, limits)
         doubt[self.features] = True
         features = np.flatnonzero(doubt)
