@@ -43,6 +43,8 @@ LOSSY = 1e-4
 # residual norms may be computed from inner products of columns.
 SHORT = 10.0
 LEFT = 1e-6
+# Columns that hold less than this share of all entries are found, and read one by one, faster than all.
+SPARED = 0.8
 NO_FEATURES = np.empty(0, dtype=np.int64)
 # Up to so many rows are multiplied with long columns without BLAS.
 FEW = 8
@@ -181,6 +183,7 @@ class _Design:
     units: Any
     apply: Any
     correlate: Any
+    by_columns: Any = False  # whether some columns can be read without the others
 
     def __init__(self, X, sample_weight, fit_intercept):
         self.X = X
@@ -198,6 +201,13 @@ class _Design:
             self.weight = float(top * total)
             self.share = share / total
         self.root = np.sqrt(self.share)
+
+    def pays(self, count):
+        """Whether passes over X for a few directions of so many residuals take less time than for all.
+
+        Not where X is sparse: there a pass costs the same for `_kernels.LANES` residuals as for one.
+        """
+        return False
 
     def take_rows(self, features):
         """Some columns of X, centred but neither weighted nor scaled, as an (n, k) array."""
@@ -255,9 +265,11 @@ class _Design:
     def target(self, y):
         """One column of y: its `Target` and the unit vector that the solvers see, (n,)."""
         first = y[np.argmax(self.share)] if self.fit_intercept else 0.0
-        values = np.where(self.share > 0.0, y - first, 0.0)
+        values = y - first
+        if not self.even:
+            values[self.share == 0.0] = 0.0
         # In units of a power of two near the largest, so that squares neither overflow nor vanish, exactly.
-        top = 2.0 ** np.frexp(np.abs(values).max())[1]
+        top = 2.0 ** np.frexp(max(values.max(), -values.min()))[1]
         values /= top
         mean = 0.0
         if self.fit_intercept:
@@ -297,7 +309,7 @@ class DenseDesign(_Design):
         return make_units(mean, square, self.effective_rows if self.fit_intercept else 2)
 
     def pays(self, count):
-        """Whether passes over X for a few directions of so many residuals take less time than for all."""
+        """As in `_Design`: BLAS, too, reads X once for all of them, but copies it first."""
         return count > 1
 
     @property
@@ -517,6 +529,16 @@ class SparseDesign(_Design):
         return np.flatnonzero((np.abs(mean) > FAR * norm) & ~constant)
 
     @cached_property
+    def lengths(self):
+        """Numbers of stored entries of the columns of a CSC container, (p,)."""
+        return np.diff(self.X.indptr)
+
+    @property
+    def by_columns(self):
+        """Whether columns of Z can be read where X stores them."""
+        return self.X.format == "csc" and len(self.far) == 0
+
+    @cached_property
     def far_columns(self):
         """These columns of Z, one per row, dense."""
         mean, norm, _ = self.units
@@ -544,10 +566,6 @@ class SparseDesign(_Design):
         square += absent * mean * mean
         return make_units(mean, square, self.effective_rows if self.fit_intercept else 2)
 
-    def pays(self, count):
-        """They never do: a pass costs the same for `_kernels.LANES` residuals as for one."""
-        return False
-
     def correlate(self, residuals):
         """Inner products of all columns of Z with residuals (b, n), best in Fortran order -> (b, p)."""
         mean, norm, _ = self.units
@@ -562,6 +580,13 @@ class SparseDesign(_Design):
         if len(self.far):
             result[:, self.far] = residuals @ self.far_columns.T
         return result
+
+    def correlate_some(self, residual, features):
+        """Inner products of some columns (k,), read by columns, with one residual (n,)."""
+        weighted = residual * self.root
+        scale = 1.0 / self.units.norm[features]
+        found = _kernels.column_products(_kernels.Columns(*self.entries, features, scale), weighted)
+        return found - weighted.sum() * scale * self.units.mean[features]
 
     @np.errstate(over="ignore", invalid="ignore")  # in rows without weight
     def apply(self, coefs):
@@ -613,78 +638,84 @@ class SparseDesign(_Design):
 
 
 class _SparseBlock:
-    """Columns of Z that have been gathered, by rows, with their centring kept apart.
+    """Columns of Z that have been gathered, with their centring kept apart.
 
-    They are pieces one beside the other, each more than twice as wide as the next, so that few columns are
-    cheap to add, and there are few pieces.
+    Those of a CSC container are read where they are; those of a CSR container, or far from zero, from a copy.
     """
 
     def __init__(self, design):
         self.design = design
-        self.pieces = [sparse.csr_array((design.n, 0))]
-        self.shift = np.zeros(0)  # mean / norm: column j of Z is column j of the pieces - root * shift[j]
+        self.copy = None if design.by_columns else sparse.csc_array((design.n, 0))
+        self.features = NO_FEATURES
+        self.shift = np.zeros(0)  # mean / norm: column j of Z is column j as stored - root * shift[j]
 
     @property
     def size(self):
         """Number of columns."""
-        return len(self.shift)
+        return len(self.features)
+
+    def columns(self, places=slice(None)):
+        """Some of the columns as they are stored, for compiled code: without their weights, if not a copy."""
+        if self.copy is None:
+            features = self.features[places]
+            return _kernels.Columns(*self.design.entries, features, 1.0 / self.design.units.norm[features])
+        every = np.arange(self.size)[places]
+        return _kernels.Columns(*entries_of(self.copy), every, np.ones(len(every)))
 
     def extend(self, features):
         """Gather more columns; returns the Gram matrix of all columns with the new ones, (m, k)."""
-        before = [(entries_of(piece), piece.shape[1]) for piece in self.pieces if piece.shape[1]]
-        columns, shift = self.gather(features)
-        rows, k = entries_of(columns), len(shift)
-        across = [np.zeros((k, width)) for _, width in before]
-        within = np.zeros((k, k))
-        for (entries, _), result in zip(before, across, strict=True):
-            _kernels.cross_gram(rows, entries, result)
-        _kernels.row_gram(rows, np.ones(self.design.n), within)
+        before, k = self.size, len(features)
+        self.gather(features)
+        share = self.design.share if self.copy is None else np.ones(self.design.n)
+        found = np.zeros((k, self.size))
+        new_first = np.concatenate([np.arange(before, self.size), np.arange(before)])
+        _kernels.column_gram(self.columns(new_first), share, found)
+        within = found[:, :k]
         within += np.triu(within, 1).T
-        gram = np.concatenate([*across, within], axis=1).T
-        gram -= np.outer(self.shift, shift)
-        return gram
+        gram = np.concatenate([found[:, k:], within], axis=1)
+        gram -= np.outer(self.shift[before:], self.shift)
+        return gram.T
 
     def keep(self, places):
         """Forget all columns but some, given by their places."""
-        self.pieces = [sparse.hstack(self.pieces, format="csr")[:, places]]
+        self.features = self.features[places]
         self.shift = self.shift[places]
+        if self.copy is not None:
+            self.copy = self.copy[:, places]
 
     def gather(self, features):
-        """Gather more columns; returns what `SparseDesign.take` gave, the columns in CSR form."""
-        columns, shift = self.design.take(features)
-        columns = columns.tocsr()
-        joined = columns
-        while self.pieces and self.pieces[-1].shape[1] <= 2 * joined.shape[1]:
-            before = self.pieces.pop()
-            if before.shape[1]:
-                joined = sparse.hstack([before, joined], format="csr")
-        self.pieces.append(joined)
+        """Gather more columns."""
+        if self.copy is None:
+            mean, norm, _ = self.design.units
+            shift = mean[features] / norm[features]
+        else:
+            taken, shift = self.design.take(features)
+            self.copy = sparse.hstack([self.copy, taken], format="csc")
+        self.features = np.concatenate([self.features, features])
         self.shift = np.concatenate([self.shift, shift])
-        return columns, shift
 
     def compiled(self):
-        """The columns, for compiled code."""
-        return _kernels.Centred(*entries_of(sparse.hstack(self.pieces, format="csc")), self.shift)
+        """The columns, for descent: with their weights and scale, since it reads them many times."""
+        columns = self.design.take(self.features)[0] if self.copy is None else self.copy
+        return _kernels.Centred(*entries_of(columns), self.shift)
 
     def offset(self, coef):
         """The multiple of the root weights in the residual of some coefficients (m,)."""
         return float(self.shift @ coef)
 
-    def products(self, residuals, offset=0.0):
-        """Inner products of the columns with a residual of that form, (m,), or with several."""
-        return np.concatenate([piece.T @ residuals.T for piece in self.pieces]).T + offset * self.shift
+    def products(self, residual, offset=0.0):
+        """Inner products of the columns with a residual of that form, (m,)."""
+        weighted = self.design.root * residual if self.copy is None else residual
+        return _kernels.column_products(self.columns(), weighted) + offset * self.shift
 
     def combine(self, coefs):
         """Linear combinations of the columns: coefs of shape (b, m) -> (b, n), in Fortran order."""
-        result = np.zeros((self.design.n, len(coefs)))
-        start = 0
-        for piece in self.pieces:
-            stop = start + piece.shape[1]
-            result += piece @ coefs[:, start:stop].T
-            start = stop
-        if self.design.fit_intercept:
-            result -= np.multiply.outer(self.design.root, coefs @ self.shift)
-        return result.T
+        columns, level, root = self.columns(), coefs @ self.shift, self.design.root
+        coefs = np.ascontiguousarray(coefs.T)
+        if self.copy is None:
+            return _kernels.combine_columns(columns, coefs, level, root).T
+        whole = _kernels.combine_columns(columns, coefs, np.zeros(len(level)), np.ones(len(root)))
+        return whole.T - np.outer(level, root)
 
 
 class Screened(NamedTuple):
@@ -786,6 +817,8 @@ class ColumnSource:
         self.images = {}  # feature -> inner products of its column with all columns
         self.directions = Directions(design)
         self.shortcut = True  # whether correlations may be computed from these
+        # The last residual verified alone, its squared norm, its correlations, and by how much these may err.
+        self.known: Any = None
 
     @cached_property
     def start(self):
@@ -795,7 +828,7 @@ class ColumnSource:
     @cached_property
     def square(self):
         """Squared norm of the target: one, or zero, up to rounding."""
-        return float(np.einsum("i,i->", self.values, self.values))
+        return float(_dot(self.values, self.values))
 
     def gather(self, features):
         """Add features to the working set, for descent."""
@@ -837,12 +870,14 @@ class ColumnSource:
         block.gather(features)
         return self.design.correlate(block.combine(coefs))
 
-    def correlate(self, coefs):
+    def correlate(self, coefs, limits=None):
         """Correlations of all features with the residuals of some solutions on the working set.
 
         Parameters
         ----------
         coefs : ndarray of shape (b, m)
+        limits : ndarray of shape (p,) or None
+            With a single solution: correlations certain to be smaller than this need not be exact.
 
         Returns
         -------
@@ -856,7 +891,28 @@ class ColumnSource:
             if np.abs(coefs).sum(axis=1).max() <= SHORT and rss.min() >= LEFT:
                 return corrs, rss
         residuals = self.values - self.block.combine(coefs)
-        return self.design.correlate(residuals), np.einsum("ij,ij->i", residuals, residuals)
+        rss = np.einsum("ij,ij->i", residuals, residuals)
+        if limits is not None and self.design.by_columns:
+            return self._correlate_one(residuals[0], rss[0], limits)[None], rss
+        return self.design.correlate(residuals), rss
+
+    @np.errstate(**UNSAID)  # where rounding has driven a solution away
+    def _correlate_one(self, residual, square, limits):
+        """Correlations (p,) with one residual: exact in the working set and where `limits` are in doubt."""
+        nothing = self.values, float(self.target.scale > 0.0), self.start, np.zeros(self.design.p)
+        other, length, known, error = self.known or nothing
+        share = _dot(other, residual) / length if length > 0.0 else 0.0
+        rest = np.sqrt(max(square - share * share * length, 0.0) + _kernels.NOISE * (1.0 + square))
+        corrs, error, doubt = _kernels.carry_over(known, error, share, rest, limits)
+        doubt[self.features] = True
+        features = np.flatnonzero(doubt)
+        if self.design.lengths[features].sum() < SPARED * self.design.stored:
+            corrs[features] = self.design.correlate_some(residual, features)
+            error[features] = 0.0
+        else:
+            corrs, error = self.design.correlate(residual[None])[0], np.zeros(self.design.p)
+        self.known = residual, square, corrs, error
+        return corrs
 
     def screen(self, coefs, lams, l1, ordinary, member):
         """Correlations with the residuals of some solutions, as far as a certificate needs them.
@@ -883,7 +939,7 @@ class ColumnSource:
         Screened
         """
         if not self.design.pays(len(coefs)):
-            return self._all(*self.correlate(coefs))
+            return self._all(*self.correlate(coefs, lams[0] * l1 if len(lams) == 1 else None))
         rows, m = self.block.combine(coefs), len(self.features)
         shares, left, rss = self.directions.span(self.values, rows, CLOSE * ordinary * lams)
         images = self.directions.images[: shares.shape[1]]
@@ -922,6 +978,11 @@ class ColumnSource:
         corrs = self.start - coefs @ products
         fitted = np.einsum("ij,ij->i", coefs, self.start[features] + corrs[:, features])
         return corrs, self.square - fitted
+
+
+def _dot(x, y):
+    """Inner product of two vectors; BLAS would start threads, which wait on for work."""
+    return np.einsum("i,i->", x, y)
 
 
 def make_design(X, sample_weight, fit_intercept):

@@ -85,8 +85,11 @@ REFINEMENTS = 3
 LANES = 8
 # How many features are looked at together: what is known of them stays in the cache.
 STRIP = 512
-# How many rows of compressed columns are gathered at a time.
-ROWS = 1024
+# Up to so many compressed columns are multiplied with others one by one.
+FEW = 6
+# About how many entries of compressed columns are gathered at a time.
+GATHERED = 1 << 14
+ONE, TWO = np.uint64(1), np.uint64(2)
 # How many columns are appended to the factor in one pass over it.
 BLOCK = 32
 # A factor of more features than this serves the next lambdas, too, down to a share 1 / STALE of its own.
@@ -210,6 +213,37 @@ def _are_near(corr, l1, member, least, near):
     """Which features may have a threshold of at least `least`, without the divisions: hardly any."""
     for j in range(len(near)):
         near[j] = (abs(corr[j]) >= least * l1[j]) & (not member[j])
+
+
+@kernel
+def carry_over(known, error, share, rest, limits):
+    """Correlations with a residual that is `share` times another one and a rest, and which are in doubt.
+
+    Columns have unit length: the correlations are `share` times those with the other residual, up to the
+    length of the rest.
+
+    Parameters
+    ----------
+    known : ndarray of shape (p,)
+        Correlations with the other residual.
+    error : ndarray of shape (p,)
+        By how much they may be wrong.
+    share, rest : float
+    limits : ndarray of shape (p,)
+
+    Returns
+    -------
+    corrs, error : ndarray of shape (p,)
+    doubt : ndarray of shape (p,), bool
+        Whether a correlation may be at its limit, or beyond.
+    """
+    corrs, errors = np.empty_like(known), np.empty_like(known)
+    doubt = np.empty(len(known), dtype=np.bool_)
+    for j in range(len(known)):
+        corrs[j] = share * known[j]
+        errors[j] = abs(share) * error[j] + rest
+        doubt[j] = not abs(corrs[j]) + errors[j] < limits[j]  # NaN is in doubt
+    return corrs, errors, doubt
 
 
 @inner
@@ -1524,16 +1558,46 @@ def add_curve(data, indices, indptr, shift, scale, level, x, result):
     return total
 
 
-@kernel
-def cross_gram(first, second, result):
-    """Add ``A^T B``, of two matrices in CSR form, to `result`; B should have the longer rows."""
-    for i in range(first.indptr.shape[0] - 1):
-        start, stop = second.indptr[i], second.indptr[i + 1]
-        for a in range(first.indptr[i], first.indptr[i + 1]):
-            value = first.data[a]
-            row = result[first.indices[a]]
-            for b in range(start, stop):
-                row[second.indices[b]] += value * second.data[b]
+class Columns(NamedTuple):
+    """Some columns of a CSC container, scaled: ``scale[c] * x[:, places[c]]``."""
+
+    data: np.ndarray
+    indices: np.ndarray
+    indptr: np.ndarray
+    places: np.ndarray  # (m,) int64
+    scale: np.ndarray  # (m,)
+
+
+@part
+def _add_row_products(data, indices, start, middle, stop, share, result):
+    """Add products of the entries of a row before `middle` with themselves and all that follow.
+
+    Four at a time, so that the others are fetched once for all.
+    """
+    full = middle - (middle - start) % 4
+    for a in range(start, full, 4):
+        e, f, g, h = indices[a], indices[a + 1], indices[a + 2], indices[a + 3]
+        s, t, u, v = share * data[a], share * data[a + 1], share * data[a + 2], share * data[a + 3]
+        result[e, e] += s * data[a]
+        result[e, f] += s * data[a + 1]
+        result[e, g] += s * data[a + 2]
+        result[e, h] += s * data[a + 3]
+        result[f, f] += t * data[a + 1]
+        result[f, g] += t * data[a + 2]
+        result[f, h] += t * data[a + 3]
+        result[g, g] += u * data[a + 2]
+        result[g, h] += u * data[a + 3]
+        result[h, h] += v * data[a + 3]
+        for b in range(a + 4, stop):
+            j, value = indices[b], data[b]
+            result[e, j] += s * value
+            result[f, j] += t * value
+            result[g, j] += u * value
+            result[h, j] += v * value
+    for a in range(full, middle):
+        e, s = indices[a], share * data[a]
+        for b in range(a, stop):
+            result[e, indices[b]] += s * data[b]
 
 
 @kernel
@@ -1542,53 +1606,108 @@ def row_gram(matrix, share, result):
 
     O(sum of squared row lengths).
     """
-    for i in range(matrix.indptr.shape[0] - 1):
-        stop = matrix.indptr[i + 1]
-        for a in range(matrix.indptr[i], stop):
-            value = share[i] * matrix.data[a]
-            row = result[matrix.indices[a]]
-            for b in range(a, stop):
-                row[matrix.indices[b]] += value * matrix.data[b]
+    data, indices, indptr = matrix
+    for i in range(indptr.shape[0] - 1):
+        _add_row_products(data, indices, indptr[i], indptr[i + 1], indptr[i + 1], share[i], result)
 
 
 @kernel
-def column_gram(matrix, share, result):
-    """The same as `row_gram` for compressed, sorted columns: `ROWS` rows at a time are gathered."""
-    place = np.empty(matrix.indptr.shape[0] - 1, dtype=np.int64)
-    for j in range(place.shape[0]):
-        place[j] = matrix.indptr[j]
-    indptr = np.empty(ROWS + 1, dtype=np.int64)
-    indices = np.empty(0, dtype=np.int64)
-    data = np.empty(0)
-    for first in range(0, share.shape[0], ROWS):
-        some = share[first : first + ROWS]
-        indptr[:] = 0
-        for j in range(place.shape[0]):
-            for at in range(place[j], matrix.indptr[j + 1]):
-                i = np.int64(matrix.indices[at]) - first
-                if i >= some.shape[0]:
-                    break
-                indptr[i + 1] += 1
-        for i in range(some.shape[0]):
-            indptr[i + 1] += indptr[i]
-        size = indptr[some.shape[0]]
-        if size > data.shape[0]:
-            indices = np.empty(2 * size, dtype=np.int64)
-            data = np.empty(2 * size)
-        for j in range(place.shape[0]):
-            for at in range(place[j], matrix.indptr[j + 1]):
-                i = np.int64(matrix.indices[at]) - first
-                if i >= some.shape[0]:
-                    break
-                indices[indptr[i]] = j
-                data[indptr[i]] = matrix.data[at]
-                indptr[i] += 1
-                place[j] += 1
-        # Filling in has moved the start of every row to that of the next one.
-        for i in range(some.shape[0] - 1, -1, -1):
-            indptr[i + 1] = indptr[i]
-        indptr[0] = 0
-        row_gram(CSR(data, indices, indptr[: some.shape[0] + 1]), some, result)
+def column_gram(columns, share, result):
+    """Add weighted inner products of the first k columns with all to the upper triangle of `result`, (k, m).
+
+    Rows are gathered so many at a time that they stay in the cache, and only those in which one of the first
+    columns has an entry. O(nnz + sum of squared row lengths). A few columns are multiplied one by one.
+    """
+    data, indices, indptr, places, scale = columns
+    m, n, k = places.shape[0], share.shape[0], result.shape[0]
+    if k <= FEW:
+        whole = np.zeros(n)
+        for a in range(k):
+            start, stop = indptr[places[a]], indptr[places[a] + 1]
+            for at in range(start, stop):
+                if share[indices[at]] != 0.0:
+                    whole[indices[at]] = share[indices[at]] * (scale[a] * data[at])
+            for c in range(a, m):
+                product = _entry_dot(data, indices, indptr[places[c]], indptr[places[c] + 1], whole)
+                result[a, c] += scale[c] * product
+            for at in range(start, stop):
+                whole[indices[at]] = 0.0
+        return
+    place = np.empty(m, dtype=np.int64)
+    size = 0
+    for c in range(m):
+        place[c] = indptr[places[c]]
+        size += indptr[places[c] + 1] - place[c]
+    height = n // (1 + size // GATHERED) + 1
+    first = np.empty(height, dtype=np.int64)  # entries of every row in the first columns
+    ends = np.empty(height + 2, dtype=np.int64)  # where row i is filled up to is in place i + 1
+    numbers = np.empty(0, dtype=np.uint32)
+    values = np.empty(0)
+    for top in range(0, n, height):
+        before, bottom = np.uint64(top), min(top + height, n)
+        ends[:] = 0
+        for c in range(k):
+            at, stop = place[c], indptr[places[c] + 1]
+            while at < stop and indices[at] < bottom:
+                ends[indices[at] - before + TWO] += 1
+                at += 1
+        first[:] = ends[2:]
+        for c in range(k, m):
+            at, stop = place[c], indptr[places[c] + 1]
+            while at < stop and indices[at] < bottom:
+                i = indices[at] - before
+                ends[i + TWO] += first[i] > 0
+                at += 1
+        for i in range(height):
+            ends[i + 2] += ends[i + 1]
+        if ends[height + 1] > len(values):
+            numbers = np.empty(2 * ends[height + 1], dtype=np.uint32)
+            values = np.empty(2 * ends[height + 1])
+        for c in range(m):
+            at, stop, factor = place[c], indptr[places[c] + 1], scale[c]
+            while at < stop and indices[at] < bottom:
+                i = indices[at] - before
+                if first[i] > 0:
+                    to = np.uint64(ends[i + ONE])
+                    numbers[to], values[to] = c, factor * data[at]
+                    ends[i + ONE] = to + ONE
+                at += 1
+            place[c] = at
+        for i in range(bottom - top):
+            if share[top + i] != 0.0:
+                start = ends[i]
+                middle = start + first[i]
+                _add_row_products(values, numbers, start, middle, ends[i + 1], share[top + i], result)
+
+
+@kernel
+def combine_columns(columns, coefs, level, root):
+    """Linear combinations of columns, coefs (m, b), less a level (b,), times `root`, (n,): shape (n, b)."""
+    data, indices, indptr, places, scale = columns
+    n, width = root.shape[0], coefs.shape[1]
+    result = np.empty((n, width))
+    result[:] = -level
+    for c in range(places.shape[0]):
+        if not coefs[c].any():
+            continue
+        for at in range(indptr[places[c]], indptr[places[c] + 1]):
+            i, value = indices[at], scale[c] * data[at]
+            for k in range(width):
+                result[i, k] += value * coefs[c, k]
+    for i in range(n):
+        for k in range(width):
+            result[i, k] = root[i] * result[i, k] if root[i] > 0.0 else 0.0  # where it may have overflowed
+    return result
+
+
+@kernel
+def column_products(columns, x):
+    """Inner products of columns with a vector (n,): (m,)."""
+    data, indices, indptr, places, scale = columns
+    result = np.empty(places.shape[0])
+    for c in range(places.shape[0]):
+        result[c] = scale[c] * _entry_dot(data, indices, indptr[places[c]], indptr[places[c] + 1], x)
+    return result
 
 
 @inner

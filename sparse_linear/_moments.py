@@ -222,7 +222,10 @@ class Sums(NamedTuple):
         y -= shift_y
         mean_x = _kernels.entry_product(entries, weights[:, None], p)[:, 0] / weight
         xx = np.zeros((p, p))
-        (_kernels.row_gram if X.format == "csr" else _kernels.column_gram)(entries, weights, xx)
+        if X.format == "csr":
+            _kernels.row_gram(entries, weights, xx)
+        else:
+            _kernels.column_gram(_kernels.Columns(*entries, np.arange(p), np.ones(p)), weights, xx)
         xx -= np.triu(weight * np.outer(mean_x, mean_x))
         xx += np.triu(xx, 1).T
         xy = _kernels.entry_product(entries, y * weights[:, None], p)

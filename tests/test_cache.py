@@ -289,7 +289,7 @@ def test_no_kernel_is_specialised_more_often_than_its_callers_need(processes):
     """A specialisation costs up to a second at the first fit; dense X needs one of each that Python calls."""
     _, second, _, _ = processes
     # The struct of a matrix: its arrays.
-    storage = re.compile(r"(CSC|CSR|Rows|Centred)\(((readonly )?array\([^)]*\)( x \d)?(, )?)+\)")
+    storage = re.compile(r"(CSC|CSR|Columns|Rows|Centred)\(((readonly )?array\([^)]*\)( x \d)?(, )?)+\)")
     for name, signatures in second["signatures"].items():
         found = ["".join(match[0] for match in storage.finditer(signature)) for signature in signatures]
         assert len(found) == len(set(found)), f"{name}: {signatures}"

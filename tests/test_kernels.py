@@ -942,34 +942,63 @@ def test_moments_of_sparse_columns(kind, storage, centred):
         np.testing.assert_array_equal(found, expected)
 
 
-@pytest.mark.parametrize("rows", [2, 4, 9, 1024])
-def test_gram_of_sparse_entries(monkeypatch, rows):
+@pytest.mark.parametrize("gathered", [8, 30, 1 << 14])
+def test_gram_of_sparse_entries(monkeypatch, gathered):
     """``X^T diag(share) X`` from either storage, an empty row and an empty column among them."""
     if numba.config.DISABLE_JIT:  # compiled, it would go into the cache, and be slow for whoever fits next
-        monkeypatch.setattr(_kernels, "ROWS", rows)
-    for n in (9, 3000):
-        dense = oracles.holes(n, 5)[0]
+        monkeypatch.setattr(_kernels, "GATHERED", gathered)
+    for n, p in ((9, 5), (3000, 5), (3000, 11)):
+        dense = oracles.holes(n, p)[0]
         dense[3] = dense[:, 1] = 0.0
         share = np.arange(float(n))
         expected = np.triu(dense.T @ (share[:, None] * dense))
-        for container, gram in (
-            (sparse.csr_array, _kernels.row_gram),
-            (sparse.csc_array, _kernels.column_gram),
-        ):
-            found = np.ones((5, 5))
-            gram(entries_of(container(dense)), share, found)
-            np.testing.assert_allclose(
-                np.triu(found) - np.triu(np.ones((5, 5))), expected, rtol=1e-12, atol=1e-9
-            )
+        found = np.ones((p, p))
+        _kernels.row_gram(entries_of(sparse.csr_array(dense)), share, found)
+        np.testing.assert_allclose(np.triu(found - 1.0), expected, rtol=1e-12, atol=1e-9)
+        columns = _kernels.Columns(*entries_of(sparse.csc_array(dense)), np.arange(p), np.ones(p))
+        for k in {1, 4, min(7, p), p}:
+            found = np.ones((k, p))
+            _kernels.column_gram(columns, share, found)
+            np.testing.assert_allclose(np.triu(found - 1.0), expected[:k], rtol=1e-12, atol=1e-9)
 
 
-def test_gram_between_sparse_columns():
-    """``A^T B`` from the rows of both."""
-    left, right = oracles.holes(30, 4)[0], oracles.holes(30, 7, seed=1)[0]
-    found = np.ones((6, 7))
-    _kernels.cross_gram(entries_of(sparse.csr_array(left)), entries_of(sparse.csr_array(right)), found)
-    np.testing.assert_allclose(found[:4] - 1.0, left.T @ right, rtol=0, atol=1e-13)
-    assert (found[4:] == 1.0).all()
+@pytest.mark.parametrize("width", [1, 3])
+def test_some_sparse_columns(width):
+    """Some scaled columns in another order: Gram matrix, linear combinations, inner products."""
+    rng = np.random.default_rng(0)
+    dense = oracles.holes(30, 12)[0]
+    places, scale = np.array([7, 2, 11, 0]), np.array([1.0, -2.0, 0.5, 3.0])
+    columns = _kernels.Columns(*entries_of(sparse.csc_array(dense)), places, scale)
+    taken, share = dense[:, places] * scale, rng.uniform(size=30)
+    found = np.zeros((2, 4))
+    _kernels.column_gram(columns, share, found)
+    expected = taken[:, :2].T @ (share[:, None] * taken)
+    np.testing.assert_allclose(np.triu(found), np.triu(expected), rtol=0, atol=1e-13)
+    coefs = rng.standard_normal((4, width))
+    coefs[1] = 0.0
+    level, root = np.arange(float(width)), np.where(np.arange(30) == 3, 0.0, share)
+    np.testing.assert_allclose(
+        _kernels.combine_columns(columns, coefs, level, root),
+        root[:, None] * (taken @ coefs - level),
+        rtol=0,
+        atol=1e-13,
+    )
+    np.testing.assert_allclose(_kernels.column_products(columns, share), share @ taken, rtol=0, atol=1e-13)
+
+
+def test_what_is_carried_over():
+    """The bound on a correlation is reached by a rest along its column, and grows with what was not known."""
+    known, limits = np.array([0.5, -0.5, 0.0]), np.full(3, 0.5)
+    corrs, error, doubt = _kernels.carry_over(known, np.zeros(3), 0.5, 0.2, limits)
+    np.testing.assert_array_equal(corrs, 0.5 * known)
+    np.testing.assert_array_equal(doubt, [False] * 3)
+    np.testing.assert_allclose(error, 0.2)
+    _, error, doubt = _kernels.carry_over(known, np.array([0.0, 0.2, 0.2]), -0.5, 0.2, limits)
+    np.testing.assert_array_equal(doubt, [False, True, False])
+    np.testing.assert_allclose(error, [0.2, 0.3, 0.3])
+    known, limits = np.array([np.nan, 0.0, 0.0]), np.array([1.0, 0.1, 0.2])
+    *_, doubt = _kernels.carry_over(known, np.zeros(3), 1.0, 0.1, limits)
+    np.testing.assert_array_equal(doubt, [True, True, False])
 
 
 @pytest.mark.parametrize("width", [1, 7, 8, 9])
