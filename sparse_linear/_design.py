@@ -39,6 +39,7 @@ CONSTANT = 1e-13
 FAR = 30.0
 # The share of all rows without a stored entry is not taken for the rest of the others below this.
 LOSSY = 1e-4
+TINY = np.finfo(np.float64).tiny
 # Up to this sum of absolute coefficients, and down to this share of the target left over, correlations and
 # residual norms may be computed from inner products of columns.
 SHORT = 10.0
@@ -80,7 +81,7 @@ def make_units(mean, square, count):
         )
     norm = np.sqrt(square)
     constant = norm <= CONSTANT * np.abs(mean) if count > 1 else np.ones(len(norm), dtype=bool)
-    constant |= square < np.finfo(np.float64).tiny  # what is left of the squares has lost its digits
+    constant |= square < TINY  # what is left of the squares has lost its digits
     norm[constant] = 1.0
     return Units(mean, norm, constant)
 
@@ -162,8 +163,6 @@ class _Design:
         Sum of the sample weights as given (n without weights).
     share : ndarray of shape (n,)
         Weights that sum to one: ``s`` in the objective.
-    root : ndarray of shape (n,)
-        Their square roots.
     even : bool
         Whether all rows weigh the same, because no weights were given.
     """
@@ -188,7 +187,11 @@ class _Design:
             total = share.sum()
             self.weight = float(top * total)
             self.share = share / total
-        self.root = np.sqrt(self.share)
+
+    @cached_property
+    def root(self):
+        """Square roots of `share`, (n,)."""
+        return np.sqrt(self.share)
 
     def take_rows(self, features):
         """Some columns of X, centred but neither weighted nor scaled, as an (n, k) array."""
@@ -246,7 +249,7 @@ class _Design:
     def target(self, y):
         """One column of y: its `Target` and the unit vector that the solvers see, (n,)."""
         first = y[np.argmax(self.share)] if self.fit_intercept else 0.0
-        values = np.where(self.share > 0.0, y - first, 0.0)
+        values = y - first if self.even else np.where(self.share > 0.0, y - first, 0.0)
         # In units of a power of two near the largest, so that squares neither overflow nor vanish, exactly.
         top = 2.0 ** np.frexp(np.abs(values).max())[1]
         values /= top
