@@ -170,10 +170,12 @@ def _solve_complete(source, penalty, lams, max_rounds, coef, watch):
         first = _kernels.first_threshold(work.grad, work.base)
     sequence, answers = _with_steps(first, lams)
     _, found = solve_sequence(work, p, free, source.square, sequence, max_rounds, watch)
-    coefs, gaps, rss, counts = found
-    wanted = np.flatnonzero(answers >= 0)
+    if len(sequence) > len(lams):  # with steps on the way
+        coefs, gaps, rss, counts = found
+        wanted = np.flatnonzero(answers >= 0)
+        found = coefs[wanted], gaps[wanted], rss[wanted], _summed(counts, wanted)
     watch(len(lams))
-    return Solutions(np.arange(p), coefs[wanted], gaps[wanted], rss[wanted], _summed(counts, wanted))
+    return Solutions(np.arange(p), *found)
 
 
 def solve_path(source, penalty, lams, max_rounds, coef=None, tol=0.0, watch=unwatched):

@@ -39,6 +39,7 @@ CONSTANT = 1e-13
 FAR = 30.0
 # The share of all rows without a stored entry is not taken for the rest of the others below this.
 LOSSY = 1e-4
+TINY = np.finfo(np.float64).tiny
 # Up to this sum of absolute coefficients, and down to this share of the target left over, correlations and
 # residual norms may be computed from inner products of columns.
 SHORT = 10.0
@@ -91,7 +92,7 @@ def make_units(mean, square, count):
         )
     norm = np.sqrt(square)
     constant = norm <= CONSTANT * np.abs(mean) if count > 1 else np.ones(len(norm), dtype=bool)
-    constant |= square < np.finfo(np.float64).tiny  # what is left of the squares has lost its digits
+    constant |= square < TINY  # what is left of the squares has lost its digits
     norm[constant] = 1.0
     return Units(mean, norm, constant)
 
@@ -173,8 +174,6 @@ class _Design:
         Sum of the sample weights as given (n without weights).
     share : ndarray of shape (n,)
         Weights that sum to one: ``s`` in the objective.
-    root : ndarray of shape (n,)
-        Their square roots.
     even : bool
         Whether all rows weigh the same, because no weights were given.
     """
@@ -200,7 +199,11 @@ class _Design:
             total = share.sum()
             self.weight = float(top * total)
             self.share = share / total
-        self.root = np.sqrt(self.share)
+
+    @cached_property
+    def root(self):
+        """Square roots of `share`, (n,)."""
+        return np.sqrt(self.share)
 
     def pays(self, count):
         """Whether passes over X for a few directions of so many residuals take less time than for all.

@@ -56,7 +56,6 @@ from numba import njit
 from numba.extending import overload
 
 from sparse_linear._cache import keep
-from sparse_linear._penalty import LARGEST
 
 # `keep`, at the end of this file, has their code cached.
 kernel = partial(njit, nogil=True, error_model="numpy")
@@ -68,6 +67,8 @@ part = partial(inner, inline="always")
 leaf = partial(inner, fastmath={"reassoc", "contract", "nsz", "arcp"}, inline="never")
 
 EPS = np.finfo(np.float64).eps
+# The largest number.
+LARGEST = np.finfo(np.float64).max
 # After this many rounds at one lambda the tolerance doubles every eight rounds.
 PATIENCE = 40.0
 # Rounding of quantities of order one that are sums over the working set.
@@ -85,6 +86,8 @@ REFINEMENTS = 3
 LANES = 8
 # How many features are looked at together: what is known of them stays in the cache.
 STRIP = 512
+# How many rows of columns are worked on at a time.
+ROWS = 1024
 # Up to so many compressed columns are multiplied with others one by one.
 FEW = 6
 # About how many entries of compressed columns are gathered at a time.
@@ -372,7 +375,7 @@ def shift_row(matrix, i, start, stop):
 # ---------------------------------------------------------------------------------------------
 
 
-@kernel
+@inner
 def _back_substitute(factor, k, x):
     """Solve ``U x = x`` in place, four rows at a time."""
     whole = k - k % 4
@@ -390,7 +393,7 @@ def _back_substitute(factor, k, x):
             x[i] /= factor[i, i]
 
 
-@kernel
+@inner
 def _forward_substitute(factor, k, x):
     """Solve ``U^T x = x`` in place, four rows at a time."""
     for first in range(0, k, 4):
@@ -417,7 +420,7 @@ def _ridge_in_factor(work, j):
     return min(work.level[0] * work.base[j, 1], LARGEST)
 
 
-@kernel
+@inner
 def _append(work, k, j, column):
     """Append feature `j` to the factor if it is independent of the features there.
 
@@ -487,7 +490,7 @@ def _append_all(work, k, features, count):
     return k
 
 
-@kernel
+@inner
 def _remove(work, k, position):
     """Remove one feature from the factor by Givens rotations; returns the new size."""
     factor, order = work.factor, work.order
@@ -1282,6 +1285,201 @@ def _keep_sure(corr, slack, lam, l1, sure, start, stop):
     corr, l1, sure = corr[start:stop], l1[start:stop], sure[start:stop]
     for j in range(len(l1)):
         sure[j] &= abs(corr[j]) + slack <= lam * l1[j]  # not NaN
+
+
+# ---------------------------------------------------------------------------------------------
+# Little work on one array after another, for which every call of NumPy would take longer
+# ---------------------------------------------------------------------------------------------
+
+
+@kernel
+def outline(l1, l2, lower, upper):
+    """What there is in a penalty; see `_penalty.Outline`."""
+    any_l1 = any_l2 = bounded = counted = False
+    weakest, smallest, curved, ends = 1.0, np.inf, 0.0, 0.0
+    for j in range(l1.shape[0]):
+        if lower[j] == 0.0 and upper[j] == 0.0:
+            continue
+        any_l1 |= l1[j] > 0.0
+        any_l2 |= l2[j] > 0.0
+        bounded |= lower[j] > -np.inf or upper[j] < np.inf
+        counted |= l2[j] == 0.0 or l1[j] != 0.0
+        if l1[j] < weakest:
+            weakest = l1[j]
+        if l2[j] != 0.0:
+            curved += 1.0 / l2[j]
+        elif l1[j] == 0.0:
+            end = upper[j] if upper[j] > -lower[j] else -lower[j]
+            ends += end if end < np.inf else 0.0
+        elif l1[j] < smallest:
+            smallest = l1[j]
+    return any_l1, any_l2, bounded, counted, weakest, smallest, curved, ends
+
+
+@kernel
+def restore(
+    features, coefs, rss, level, scale, mean, norm, l1, l2, lower, upper, lams, standardize, used, values,
+    intercepts, objectives,
+):  # fmt: skip
+    """Solutions of one target on the original scale.
+
+    Parameters
+    ----------
+    features : ndarray of shape (m,), int64
+    coefs : ndarray of shape (b, m)
+        In the units of the solvers.
+    rss : ndarray of shape (b,)
+        As in `_active_set.Solutions`.
+    level, scale : float
+        Of the target: `_design.Target`.
+    mean, norm : ndarray of shape (p,)
+        Of the columns: `_design.Units`.
+    l1, l2, lower, upper : ndarray of shape (p,)
+        The penalty on the scale of X.
+    lams : ndarray of shape (b,)
+    standardize : bool
+    used : ndarray of shape (m,), int64
+        Filled, as are the next three: the features that some solution uses, first.
+    values : ndarray of shape (m, b)
+        Their coefficients, within the bounds: the change of scale rounds.
+    intercepts, objectives : ndarray of shape (b,)
+
+    Returns
+    -------
+    count : int
+        How many features are used.
+    """
+    count = 0
+    for i in range(features.shape[0]):
+        for step in range(lams.shape[0]):
+            if coefs[step, i] != 0.0:
+                used[count] = i
+                count += 1
+                break
+    for step in range(lams.shape[0]):
+        root = np.sqrt(lams[step])
+        below, total = 0.0, 0.5 * rss[step] * scale * scale
+        for place in range(count):
+            j = features[used[place]]
+            value = coefs[step, used[place]] * (scale / norm[j])
+            if value < lower[j]:
+                value = lower[j]
+            elif value > upper[j]:
+                value = upper[j]
+            values[place, step] = value
+            below += mean[j] * value
+            size = abs(value) * norm[j] if standardize else abs(value)
+            # In an order in which nothing overflows that is not too large in the end.
+            length = root * (size * np.sqrt(l2[j]))
+            total += lams[step] * (size * l1[j]) + 0.5 * length * length
+        intercepts[step], objectives[step] = level - below, total
+    for place in range(count):
+        used[place] = features[used[place]]
+    return count
+
+
+# ---------------------------------------------------------------------------------------------
+# Sums of few rows
+# ---------------------------------------------------------------------------------------------
+
+
+@leaf
+def add_products(columns, i, j, start, stop, result):
+    """Add the inner products of columns ``i, i + 1`` with columns ``j`` to ``j + 3``, of some rows.
+
+    Every number that is fetched serves several of them.
+    """
+    a, b = columns[i, start:stop], columns[i + 1, start:stop]
+    p, q = columns[j, start:stop], columns[j + 1, start:stop]
+    r, s = columns[j + 2, start:stop], columns[j + 3, start:stop]
+    a_p = a_q = a_r = a_s = b_p = b_q = b_r = b_s = 0.0
+    for at in range(len(a)):
+        a_p += a[at] * p[at]
+        a_q += a[at] * q[at]
+        a_r += a[at] * r[at]
+        a_s += a[at] * s[at]
+        b_p += b[at] * p[at]
+        b_q += b[at] * q[at]
+        b_r += b[at] * r[at]
+        b_s += b[at] * s[at]
+    result[i, j] += a_p
+    result[i, j + 1] += a_q
+    result[i, j + 2] += a_r
+    result[i, j + 3] += a_s
+    result[i + 1, j] += b_p
+    result[i + 1, j + 1] += b_q
+    result[i + 1, j + 2] += b_r
+    result[i + 1, j + 3] += b_s
+
+
+@leaf
+def shift_column(columns, j, shift, weights, start, stop):
+    """Subtract a number from some rows of a column; returns their weighted sum after that."""
+    column, weights = columns[j, start:stop], weights[start:stop]
+    total = 0.0
+    for i in range(len(column)):
+        value = column[i] - shift
+        column[i] = value
+        total += weights[i] * value
+    return total
+
+
+@kernel
+def row_sums(columns, weights, weight, first, products, mean, rest, xx, xy, yy):
+    """Weighted means of rows and cross products about them, as in `_moments.Sums`; for little data.
+
+    A library's product of such small matrices spends most of its time on getting ready.
+
+    Parameters
+    ----------
+    columns : ndarray of shape (m, n)
+        The p columns of X and the q of Y, and zeros up to a multiple of four; overwritten.
+    weights : ndarray of shape (n,)
+    weight : float
+        Their sum, which is not zero.
+    first : int
+        A row with weight. It is the first guess of the mean: any row will do, as long as a constant column
+        has it exactly.
+    products : ndarray of shape (m, m)
+        Zeros; overwritten.
+    mean, rest : ndarray of shape (p + q,)
+        Filled, as are the next two. The latter is what rounding has cut off the former.
+    xx : ndarray of shape (p, p)
+    xy : ndarray of shape (p, q)
+    yy : ndarray of shape (q,)
+        Zeros, to which is added.
+    """
+    n = columns.shape[1]
+    p, q = xy.shape
+    even = True
+    for i in range(n):
+        even &= weights[i] == weights[first]
+    for j in range(p + q):
+        middle, shift = columns[j, first], 0.0
+        for start in range(0, n, ROWS):
+            shift += shift_column(columns, j, middle, weights, start, min(start + ROWS, n))
+        shift /= weight
+        for start in range(0, n, ROWS):
+            shift_column(columns, j, shift, weights, start, min(start + ROWS, n))
+        if not even:
+            for i in range(n):
+                columns[j, i] *= np.sqrt(weights[i])
+        mean[j] = middle + shift
+        part = mean[j] - middle
+        rest[j] = (middle - (mean[j] - part)) + (shift - part)  # see `_moments._two_sum`
+    scale = weights[first] if even else 1.0
+    for start in range(0, n, ROWS):
+        stop = min(start + ROWS, n)
+        for i in range(0, p, 2):
+            for j in range(i - i % 4, p + q, 4):
+                add_products(columns, i, j, start, stop, products)
+        for j in range(q):
+            yy[j] += scale * dot_row(columns, p + j, columns[p + j], start, stop)
+    for i in range(p):
+        for j in range(i, p):
+            xx[i, j] = xx[j, i] = scale * products[i, j]
+        for j in range(q):
+            xy[i, j] = scale * products[i, p + j]
 
 
 # ---------------------------------------------------------------------------------------------

@@ -81,7 +81,8 @@ def knots(source, penalty, lowest, max_rounds=1000):
             if not piece.overdue():
                 break
         length = min(piece.length(), inside - lowest)
-        lam, coef = inside - length, piece.coef_at(length)
+        lam = lowest if length == inside - lowest else inside - length  # of which rounding could leave a rest
+        coef = piece.coef_at(length)
         yield Knot(lam, coef, piece.free, piece.rss_at(length))
 
 

@@ -23,6 +23,10 @@ MOST_PARTS = 64
 # Up to this many columns, dense rows go to threads in pieces of about this many numbers: 8 MB.
 MOST_COLUMNS = 512
 PIECE = 4 * _design.TILE
+# Of more columns than this, BLAS multiplies some rows faster than `_kernels.row_sums`.
+FEW = 128
+# So many rows are copied to columns at a time.
+COPIED = 4096
 
 
 def _plus(a, b, x, y):
@@ -170,38 +174,25 @@ class Sums(NamedTuple):
 
     @classmethod
     def from_rows(cls, X, Y, weights):
-        """Sums of some dense rows; copies them."""
-        weight = weights.sum()
-        p, q = X.shape[1], Y.shape[1]
-        if weight == 0.0:
+        """Sums of some dense rows with few columns; copies them."""
+        count = int(np.count_nonzero(weights))
+        (n, p), q = X.shape, Y.shape[1]
+        if count == 0:
             return cls.empty(p, q)
-        rows = np.empty((len(X), p + q))
-        # Any centre near the rows will do, as long as a constant column has it exactly.
-        first = np.concatenate([X[weights.argmax()], Y[weights.argmax()]]).astype(np.float64)
-        np.subtract(X, first[:p], out=rows[:, :p], dtype=np.float64)
-        np.subtract(Y, first[p:], out=rows[:, p:])
-        even = (weights == weights[0]).all()
-        if not even:
-            rows[weights == 0.0] = 0.0  # rows without weight may hold anything
-        shift = weights @ rows
-        shift /= weight
-        rows -= shift
-        if not even:
-            rows *= np.sqrt(weights)[:, None]
-        scale = float(weights[0]) if even else 1.0
-        mean, rest = _two_sum(first, shift)
-        x, y = rows[:, :p], rows[:, p:]
-        return cls(
-            int(np.count_nonzero(weights)),
-            float(weight),
-            mean[:p],
-            mean[p:],
-            _times(x.T @ x, scale),
-            _times(x.T @ y, scale),
-            scale * np.einsum("ij,ij->j", y, y),
-            rest[:p],
-            rest[p:],
-        )
+        m = -(-(p + q) // 4) * 4
+        columns = np.empty((m, n))
+        for some in _slices(0, n, COPIED):
+            columns[:p, some] = X[some].T
+        columns[p : p + q] = Y.T
+        columns[p + q :] = 0.0
+        first = int(weights.argmax())
+        if count < n:  # rows without weight may hold anything
+            columns[:, weights == 0.0] = columns[:, [first]]
+        mean, rest = np.empty(p + q), np.empty(p + q)
+        xx, xy, yy = np.empty((p, p)), np.empty((p, q)), np.zeros(q)
+        weight = float(weights.sum())
+        _kernels.row_sums(columns, weights, weight, first, np.zeros((m, m)), mean, rest, xx, xy, yy)
+        return cls(count, weight, mean[:p], mean[p:], xx, xy, yy, rest[:p], rest[p:])
 
     @classmethod
     def from_sparse(cls, X, Y, weights):
@@ -260,7 +251,7 @@ class Sums(NamedTuple):
         """
         if sparse.issparse(X):
             return cls.from_sparse(X, Y, weights)
-        if X.size <= _design.TILE:
+        if X.size <= _design.TILE and X.shape[1] <= FEW:
             return cls.from_rows(X, Y, weights)
         kept = np.flatnonzero(weights)
         if 2 * len(kept) >= len(weights):
@@ -375,7 +366,7 @@ def scaled_targets(Y, weights):
     """
     if not weights.all():
         Y = np.where(weights[:, None] > 0.0, Y, 0.0)
-    unit_y = 2.0 ** (np.frexp(np.abs(Y).max(axis=0))[1] - 1.0)
+    unit_y = 2.0 ** (np.frexp(np.abs(Y.T).max(axis=1))[1] - 1.0)
     return Y / unit_y, unit_y
 
 
@@ -512,7 +503,7 @@ def _of_pieces(X, Y, weights, pieces, count):
 
     def work(piece):
         label, rows = piece
-        read = Sums.from_dense if isinstance(rows, slice) else Sums.from_rows
+        read = Sums.from_rows if X.shape[1] <= FEW and not isinstance(rows, slice) else Sums.from_dense
         with np.errstate(**_design.UNSAID):  # each thread has its own
             return label, read(X[rows], Y[rows], weights[rows])
 

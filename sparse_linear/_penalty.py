@@ -22,8 +22,20 @@ from typing import NamedTuple
 
 import numpy as np
 
-# The largest number.
-LARGEST = np.finfo(np.float64).max
+from sparse_linear import _compiled as _kernels
+
+
+class Outline(NamedTuple):
+    """What there is in a penalty, of features that are not held at zero."""
+
+    l1: bool  # some l1 penalty
+    l2: bool  # some ridge penalty
+    bounded: bool  # some finite bound
+    counted: bool  # some feature that has more than a ridge penalty, or none
+    weakest: float  # the smallest l1, at most 1
+    smallest: float  # the smallest l1 that is not zero, where there is no l2; infinity without any
+    curved: float  # the sum of 1 / l2, where there is one
+    ends: float  # the sum of the larger finite bounds, where there is neither
 
 
 class Penalty(NamedTuple):
@@ -41,10 +53,14 @@ class Penalty(NamedTuple):
         """
         size = 1.0 if standardize else units.norm
         with np.errstate(over="ignore"):  # an infinite penalty holds its feature at zero
-            unit = np.minimum(units.norm / scale, LARGEST)  # a bound of 0 remains one
+            unit = np.minimum(units.norm / scale, _kernels.LARGEST)  # a bound of 0 remains one
             lower, upper = self.lower * unit, self.upper * unit
             lower[units.constant] = upper[units.constant] = 0.0
             return Penalty(self.l1 / size / scale, self.l2 / size / size, lower, upper)
+
+    def outline(self):
+        """Its `Outline`."""
+        return Outline(*_kernels.outline(*self))
 
     def ridge_in_units(self, units, weight=1.0, standardize=False):
         """Ridge factors (p,) on ``v_j = w_j norm_j``, over `weight`; infinite for features held at zero."""
@@ -54,8 +70,7 @@ class Penalty(NamedTuple):
     @property
     def bounded(self):
         """Whether some feature that may be used has a finite bound."""
-        free = (self.lower == -np.inf) & (self.upper == np.inf)
-        return not free.all() and not (free | self.excluded).all()
+        return self.outline().bounded
 
     @property
     def excluded(self):

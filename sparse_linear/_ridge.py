@@ -32,7 +32,6 @@ from scipy.sparse.linalg import LinearOperator, lsmr
 
 from sparse_linear import _compiled as _kernels
 from sparse_linear import _design
-from sparse_linear._penalty import LARGEST
 from sparse_linear._threads import available, in_order, one_by_one, side_by_side
 
 # Corrections are made until the last one is below this share of the solution, at most REFINEMENTS times.
@@ -63,8 +62,8 @@ POOR = 1e-8
 MANY = 12
 # Steps of Lanczos' method for the extreme eigenvalues of a Gram matrix; smaller matrices are diagonalised.
 LANCZOS_STEPS = 16
-# Gram matrices of up to this many columns (32 kB) are kept by an estimator.
-SMALL = 64
+# Gram matrices of up to this many columns (128 kB) are kept by an estimator.
+SMALL = 128
 # Eigenvalues of a Gram matrix above this share of the largest are no rounding, whatever its diagonal.
 INDEPENDENT = 1e-10
 # What is below this share of the square of a column is rounding of a Gram matrix.
@@ -125,12 +124,12 @@ class CholeskyInverse:
 
     def __init__(self, matrix, lam):
         diagonal = matrix.diagonal() + lam
-        if not (np.isfinite(diagonal).all() and (diagonal > 0.0).all()):
+        if not (diagonal.min(initial=np.inf) > 0.0 and diagonal.max(initial=0.0) < np.inf):
             raise SingularError
         self.scale = 1.0 / np.sqrt(diagonal)
         scaled = matrix * self.scale
         scaled *= self.scale[:, None]
-        np.fill_diagonal(scaled, 1.0)
+        scaled.flat[:: len(scaled) + 1] = 1.0
         self.factor, self.rcond = _factor(scaled)
 
     def well_posed(self, lam):
@@ -960,8 +959,9 @@ def _refine(factor, lams, corrs, gradients):
     norms of these (b,).
     """
     used = np.isfinite(factor.l2)
-    penalty = np.minimum(np.where(used, factor.l2, 0.0) * lams[:, None], LARGEST)  # inf times 0 is no number
     every = bool(used.all())
+    l2 = factor.l2 if every else np.where(used, factor.l2, 0.0)  # inf times 0 is no number
+    penalty = np.minimum(l2 * lams[:, None], _kernels.LARGEST)
 
     def within(gradient):
         return gradient if every else np.where(used, gradient, 0.0)

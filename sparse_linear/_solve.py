@@ -179,8 +179,7 @@ class Data:
 
     def choose(self, penalty, lams, wish="auto"):
         """Which solver fits some `lams` (q, b) under a penalty on the scale of X."""
-        design, used = self.design, ~penalty.excluded
-        l1 = bool((used & (penalty.l1 > 0.0)).any() and lams.any())
+        design, outline = self.design, penalty.outline()
         if design is None:
             choice = Choice("active set", True, "exact active-set solver with coordinate steps, on moments")
             return _beside(choice, wish, "which is not for moments")
@@ -191,9 +190,9 @@ class Data:
                 p=design.p,
                 sparse=is_sparse,
                 far=is_sparse and len(design.far) > 0,
-                l1=l1,
-                bounded=penalty.bounded,
-                penalised=bool((used & (penalty.l2 > 0.0)).any() and lams.all()),
+                l1=outline.l1 and bool(lams.any()),
+                bounded=outline.bounded,
+                penalised=outline.l2 and bool(lams.all()),
                 n_lams=lams.shape[1],
                 wish=wish,
                 stored=design.X.nnz if is_sparse else 0,
@@ -262,6 +261,8 @@ def select_solver(problem):
     Choice
     """
     choice = _best(problem)
+    if problem.wish == "auto":
+        return choice
     after = choice.after and _with_aside(choice.after, problem)
     return _with_aside(choice, problem)._replace(after=after)
 
@@ -475,20 +476,13 @@ def _doubt(penalty, lams, lengths, rss, gaps):
     and `gaps`, and falls with `lams`.
     """
     error = _ridge.PRODUCT_ERROR * (1.0 + lengths)
-    used, ends, curved = ~penalty.excluded, 0.0, 0.0
-    flat = used & (penalty.l2 == 0.0)
-    if not (flat.any() or penalty.l1.any()):
+    outline = penalty.outline()
+    if not outline.counted:
         lengths = 0.0
-    if not penalty.l1.all():
-        ends = np.maximum(-penalty.lower, penalty.upper)
-        ends = ends.sum(where=flat & (penalty.l1 == 0.0) & np.isfinite(ends))
     with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
-        if penalty.l2.any():
-            curved = (1.0 / penalty.l2).sum(where=used & ~flat)
-        smallest = penalty.l1.min(initial=np.inf, where=flat & (penalty.l1 > 0.0))
-        tightest = error / (lams * smallest)
-        squared = 0.5 * (error * error * curved / lams + tightest * tightest * rss)
-        return error * (2.0 * lengths + ends) + squared + 2.0 * np.sqrt(gaps * squared)
+        tightest = error / (lams * outline.smallest)
+        squared = 0.5 * (error * error * outline.curved / lams + tightest * tightest * rss)
+        return error * (2.0 * lengths + outline.ends) + squared + 2.0 * np.sqrt(gaps * squared)
 
 
 def _with_slip(data, index, penalty, lams, solution):
@@ -502,8 +496,7 @@ def _with_slip(data, index, penalty, lams, solution):
     ``UNSURE / l1`` the residual may have to shrink to be a dual point, which costs half its square times that
     of the residual; or the point is orthogonal to such features too, whichever costs less.
     """
-    weakest = penalty.l1.min(initial=1.0, where=~penalty.excluded)
-    if lams.min() * weakest >= FAINT:
+    if lams.min() * penalty.outline().weakest >= FAINT:
         return solution
     with np.errstate(invalid="ignore"):  # an infinite penalty times 0
         l1, l2 = lams[:, None] * penalty.l1, lams[:, None] * penalty.l2
@@ -718,7 +711,7 @@ def _fit_quadratic(data, moments, penalty, standardize, lams, max_iter, choice):
     gaps, rss = np.empty((2, q, n_lams))
     rounds = np.zeros((q, n_lams), dtype=np.int64)
     targets: list[Any] = [None] * q
-    distinct = np.unique(lams)
+    distinct = np.array(sorted(set(lams.ravel().tolist())))  # of a few, faster than `np.unique`
     groups = [distinct] if len(distinct) > _ridge.MANY else distinct[:, None]
     height = max(1, BATCH // max(design.n, p))
     reported = choice
@@ -895,32 +888,20 @@ class _QuadraticSolver:
 def _report(units, solved, lams, penalty, standardize, choice, factor, max_iter, tol):
     """Back to the original scale."""
     q, n_lams = lams.shape
-    bounded = penalty.bounded
     parts = []
-    intercepts = np.empty((q, n_lams))
-    objectives = np.empty((q, n_lams))
-    gaps = np.empty((q, n_lams))
-    relative = np.empty((q, n_lams))
+    intercepts, objectives, gaps, relative = np.empty((4, q, n_lams))
     n_iters = np.empty((q, n_lams), dtype=np.int64)
     statuses = []
     for index, (target, solution) in enumerate(zip(solved.targets, solved.solutions, strict=True)):
         scale = target.scale
         solution = _no_worse_than_zero(solution)
-        nonzero = solution.coefs.any(axis=0)
-        used = solution.features[nonzero]
-        coef = solution.coefs[:, nonzero] * (scale / units.norm[used])
-        if bounded:
-            coef = np.clip(coef, penalty.lower[used], penalty.upper[used])  # the change of scale rounds
-        parts.append(Coefs(used, coef.T))
-        intercepts[index] = target.mean - coef @ units.mean[used]
-        magnitude = np.abs(coef) * units.norm[used] if standardize else np.abs(coef)
-        with np.errstate(over="ignore"):  # the square of a huge y is infinite, its coefficients are not
-            # In an order in which nothing overflows that is not too large in the end.
-            roots = np.sqrt(lams[index])[:, None] * (magnitude * np.sqrt(penalty.l2[used]))
-            penalties = lams[index] * (magnitude @ penalty.l1[used])
-            penalties += 0.5 * np.einsum("ij,ij->i", roots, roots)
-            objectives[index] = factor * (0.5 * solution.rss * scale * scale + penalties)
-            gaps[index] = factor * solution.gaps * scale * scale
+        some, size = (solution.features, solution.coefs, solution.rss), len(solution.features)
+        used, values = np.empty(size, dtype=np.int64), np.empty((size, n_lams))
+        found = used, values, intercepts[index], objectives[index]
+        scales = *target, units.mean, units.norm, *penalty
+        count = _kernels.restore(*some, *scales, lams[index], standardize, *found)
+        parts.append(Coefs(used[:count], values[:count]))
+        gaps[index] = solution.gaps * scale * scale
         relative[index] = 2.0 * solution.gaps
         n_iters[index] = solution.rounds
         statuses.append(
@@ -929,6 +910,9 @@ def _report(units, solved, lams, penalty, standardize, choice, factor, max_iter,
                 for gap, rounds in zip(relative[index].tolist(), solution.rounds.tolist(), strict=True)
             )
         )
+    if factor != 1.0:
+        objectives *= factor
+        gaps *= factor
     return Fit(
         len(units.norm),
         tuple(parts),

@@ -5,6 +5,7 @@ The only module that imports `sklearn.utils`, and only its public part.
 
 import contextlib
 import functools
+import math
 import numbers
 import sys
 from collections.abc import Callable
@@ -20,6 +21,7 @@ from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, proces
 from sklearn.utils.validation import check_is_fitted, check_X_y, column_or_1d, validate_data
 
 Method = TypeVar("Method", bound=Callable[..., Any])
+FLOATS = (np.dtype(np.float64), np.dtype(np.float32))
 NOTHING = object()  # stands for a y that is not asked for
 # Entries of a Gram matrix are the same if they differ by no more than this share of the sizes of the columns.
 SAME_ENTRY = 1e-4
@@ -65,10 +67,11 @@ def _nearest_float(value):
 
 def check_real(value, name, *, low=None, high=None):
     """A finite real number in [low, high], as a float."""
-    if isinstance(value, (bool, np.bool_)) or not isinstance(value, numbers.Real):
-        raise TypeError(f"{name} must be a number, got {value!r}.")
-    value = _nearest_float(value)
-    if not np.isfinite(value):
+    if type(value) is not float:  # which is asked for first: an abstract class takes its time
+        if isinstance(value, (bool, np.bool_)) or not isinstance(value, numbers.Real):
+            raise TypeError(f"{name} must be a number, got {value!r}.")
+        value = _nearest_float(value)
+    if not math.isfinite(value):
         raise ValueError(f"{name} must be finite, got {value}.")
     if low is not None and value < low:
         raise ValueError(f"{name} must be at least {low}, got {value}.")
@@ -187,33 +190,34 @@ def check_penalty_weights(values, n_features):
 
 
 def check_bounds(bounds, positive, n_features):
-    """Lower and upper bounds as arrays of shape (n_features,)."""
+    """Lower and upper bounds as arrays of shape (n_features,), or as numbers if they are alike for all."""
+    if bounds is None:
+        return 0.0 if positive else -np.inf, np.inf
     lower, upper = np.full(n_features, -np.inf), np.full(n_features, np.inf)
-    if bounds is not None:
-        try:
-            low, high = bounds
-        except (TypeError, ValueError):
-            raise ValueError(f"bounds must be a pair (lower, upper), got {bounds!r:.60}.") from None
-        for name, given, target in (("lower", low, lower), ("upper", high, upper)):
-            if given is None:
-                continue
-            single = n_axes(given) == 0
-            some, length = ([given], 1) if single else (given, n_features)
-            target[:] = check_vector(some, f"the {name} bound", length, "feature")
-        crossed = lower > upper
-        if crossed.any():
-            at = int(np.argmax(crossed))
-            raise ValueError(
-                f"bounds cross for feature {at}: lower {lower[at]:g} > upper {upper[at]:g}; "
-                "give lower <= 0 <= upper."
-            )
-        outside = (lower > 0.0) | (upper < 0.0)
-        if outside.any():
-            at = int(np.argmax(outside))
-            raise ValueError(
-                f"bounds must include 0, got ({lower[at]:g}, {upper[at]:g}) for feature {at}; "
-                "shift y by the feature times its bound to fit away from 0."
-            )
+    try:
+        low, high = bounds
+    except (TypeError, ValueError):
+        raise ValueError(f"bounds must be a pair (lower, upper), got {bounds!r:.60}.") from None
+    for name, given, target in (("lower", low, lower), ("upper", high, upper)):
+        if given is None:
+            continue
+        single = n_axes(given) == 0
+        some, length = ([given], 1) if single else (given, n_features)
+        target[:] = check_vector(some, f"the {name} bound", length, "feature")
+    crossed = lower > upper
+    if crossed.any():
+        at = int(np.argmax(crossed))
+        raise ValueError(
+            f"bounds cross for feature {at}: lower {lower[at]:g} > upper {upper[at]:g}; "
+            "give lower <= 0 <= upper."
+        )
+    outside = (lower > 0.0) | (upper < 0.0)
+    if outside.any():
+        at = int(np.argmax(outside))
+        raise ValueError(
+            f"bounds must include 0, got ({lower[at]:g}, {upper[at]:g}) for feature {at}; "
+            "shift y by the feature times its bound to fit away from 0."
+        )
     if positive:
         contrary = np.isfinite(lower) & (lower < 0.0)
         if contrary.any():
@@ -286,26 +290,24 @@ def check_training_data(estimator, X, y, single=False, reset=True):
     return X, y
 
 
-def is_plain(X):
-    """Whether X is a finite two-dimensional float array: there is nothing to convert or refuse.
+def is_plain(X, y=None):
+    """Whether X is a finite two-dimensional float array, and y too: there is nothing to convert or refuse.
 
     The general checks take longer than a small fit. A sum that overflows sends finite data to them, no harm
     done.
     """
-    if type(X) is not np.ndarray or X.ndim != 2 or X.dtype not in (np.float64, np.float32) or X.size == 0:
+    if type(X) is not np.ndarray or X.ndim != 2 or X.dtype not in FLOATS or X.size == 0:
         return False
     with np.errstate(over="ignore", invalid="ignore"):
-        return bool(np.isfinite(X.sum(dtype=np.float64)))
+        total = X.sum(dtype=np.float64)
+        return math.isfinite(total if y is None else total + y.sum())
 
 
 def _is_ready(X, y):
     """Whether X and y are finite arrays of the right kind."""
-    if type(y) is not np.ndarray or y.ndim not in (1, 2) or y.dtype != np.float64 or y.size == 0:
+    if type(y) is not np.ndarray or y.ndim not in (1, 2) or y.dtype != FLOATS[0] or y.size == 0:
         return False
-    if not is_plain(X) or len(X) != len(y):
-        return False
-    with np.errstate(over="ignore", invalid="ignore"):
-        return bool(np.isfinite(y.sum()))
+    return isinstance(X, np.ndarray) and X.shape[:1] == y.shape[:1] and is_plain(X, y)
 
 
 def check_path_data(X, y):

@@ -524,6 +524,28 @@ def test_clone(Estimator, problem):
     assert model.penalty_weights is weights
 
 
+@pytest.mark.parametrize("Estimator", ESTIMATORS)
+def test_a_clone_keeps_what_scikit_learns_keeps(Estimator, problem):
+    """With plain values as parameters, for which there is a short way, and what is asked of metadata."""
+    model = Estimator(alpha=0.5, tol=1e-6, fit_intercept=False).fit(*problem)
+    twin = clone(model)
+    assert type(twin) is Estimator
+    assert twin.get_params() == model.get_params()
+    assert not hasattr(twin, "coef_")
+    with config_context(enable_metadata_routing=True):
+        asked = clone(clone(Estimator().set_fit_request(sample_weight=True)))
+        assert asked.get_metadata_routing().fit.requests["sample_weight"] is True
+
+
+def test_no_clone_of_a_class_that_changes_its_parameters():
+    class Changing(Lasso):
+        def __init__(self, alpha=1.0):
+            super().__init__(alpha=2.0 * alpha)
+
+    with pytest.raises(RuntimeError, match="either does not set or modifies parameter alpha"):
+        clone(Changing())
+
+
 # ---------------------------------------------------------------------------------------------
 # Frames
 # ---------------------------------------------------------------------------------------------

@@ -17,6 +17,27 @@ from tests import oracles
 INF = np.inf
 
 
+@numba.njit
+def append(work, k, j, column):
+    """`_append`, which has no wrapper for Python; so have none of the next three."""
+    return _kernels._append(work, k, j, column)
+
+
+@numba.njit
+def remove(work, k, position):
+    return _kernels._remove(work, k, position)
+
+
+@numba.njit
+def back_substitute(factor, k, x):
+    _kernels._back_substitute(factor, k, x)
+
+
+@numba.njit
+def forward_substitute(factor, k, x):
+    _kernels._forward_substitute(factor, k, x)
+
+
 class Poisoned:
     """NumPy, but for memory that nothing was written to: it holds NaN, or an index that leads nowhere."""
 
@@ -184,12 +205,12 @@ def test_factor_follows_any_sequence_of_appends_and_removals(seed, ridge):
     for _ in range(40):
         outside = np.flatnonzero(work.held[:8])
         if len(outside) and (k == 0 or rng.random() < 0.6):
-            pivot, appended = _kernels._append(work, k, rng.choice(outside), column)
+            pivot, appended = append(work, k, rng.choice(outside), column)
             assert appended
             assert pivot > 0
             k += 1
         else:
-            k = _kernels._remove(work, k, int(rng.integers(k)))
+            k = remove(work, k, int(rng.integers(k)))
         assert_factor(work, 8, k)
 
 
@@ -219,9 +240,9 @@ def test_factor_refuses_a_dependent_column():
         work = working(Z.T @ Z, Z.T @ y, rules(5, l2=l2))
         k = 0
         for j in range(3):
-            k += _kernels._append(work, k, j, column)[1]
+            k += append(work, k, j, column)[1]
         for j in (3, 4):
-            appended = _kernels._append(work, k, j, column)[1]
+            appended = append(work, k, j, column)[1]
             assert bool(appended) is welcome
             k += appended
         assert k == (5 if welcome else 3)
@@ -234,7 +255,7 @@ def test_substitutions_invert_the_factor(k):
     rng = np.random.default_rng(0)
     U = np.triu(rng.standard_normal((k, k))) + 4 * np.eye(k)
     b = rng.standard_normal(k)
-    for kernel, matrix in ((_kernels._back_substitute, U), (_kernels._forward_substitute, U.T)):
+    for kernel, matrix in ((back_substitute, U), (forward_substitute, U.T)):
         x = np.append(b, np.nan)
         kernel(np.pad(U, (0, 1), constant_values=np.nan), k, x)
         np.testing.assert_allclose(x[:k], np.linalg.solve(matrix, b), rtol=1e-12)
@@ -296,7 +317,7 @@ def test_a_new_lambda_keeps_a_factor_without_ridge_penalties():
             np.zeros(1, np.int64),
         )
         for k, j in enumerate((2, 0)):
-            _kernels._append(work, k, j, np.empty(3))
+            append(work, k, j, np.empty(3))
         for lam, expected in ((1.0, [2, 0, 1]), (0.5, order)):
             k = sequence(work, k + 1, [lam], coefs, rounds) - 1
             np.testing.assert_array_equal(work.order[: k + 1], expected)
@@ -1101,3 +1122,77 @@ def test_moments_of_dense_columns(dtype, centred, n):
         if centred:
             assert mean[3] == X[0, 3] if kept[0] else mean[3] == X[kept][0, 3]
             assert squares[3] == 0.0
+
+
+# ---------------------------------------------------------------------------------------------
+# Little work on one array after another
+# ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("shape", [(1, 1, 1), (5, 3, 1), (4, 4, 4), (7, 2, 5), (2, 7, 3), (2500, 6, 2)])
+@pytest.mark.parametrize("kind", ["even", "uneven"])
+def test_sums_of_rows_are_what_they_stand_for(shape, kind):
+    """For every remainder of the sizes by the two and four columns that are multiplied at a time."""
+    n, p, q = shape
+    rng = np.random.default_rng(0)
+    rows = rng.normal(size=(n, p + q)) + 10.0 * np.arange(p + q)
+    rows[:, 0] = 0.1  # whose mean is exact, and its spread none
+    weights = np.full(n, 0.3) if kind == "even" else rng.uniform(0.5, 2.0, size=n)
+    m = p + q + -(p + q) % 4
+    columns, products = np.zeros((m, n)), np.zeros((m, m))
+    columns[: p + q] = rows.T
+    mean, rest, xx, xy = np.empty(p + q), np.empty(p + q), np.empty((p, p)), np.empty((p, q))
+    yy, first = np.zeros(q), n // 2
+    _kernels.row_sums(columns, weights, weights.sum(), first, products, mean, rest, xx, xy, yy)
+    apart = rows - weights @ rows / weights.sum()
+    expected = apart.T @ (weights[:, None] * apart)
+    near = {"rtol": 1e-12, "atol": 1e-12 * n}
+    np.testing.assert_allclose(mean, weights @ rows / weights.sum(), rtol=1e-13)
+    assert (np.abs(rest) <= _kernels.EPS * np.abs(mean)).all()
+    np.testing.assert_allclose(xx, expected[:p, :p], **near)
+    np.testing.assert_allclose(xy, expected[:p, p:], **near)
+    np.testing.assert_allclose(yy, expected[p:, p:].diagonal(), **near)
+    assert (mean[0], xx[0, 0]) == (0.1, 0.0)
+
+
+def test_outline_of_a_penalty():
+    """Features held at zero have no say, whatever their penalty."""
+    l1 = np.array([0.5, 0.0, 2.0, 1e-9, 0.0, 0.25])
+    l2 = np.array([0.0, 4.0, 0.0, 1e-9, 0.0, 2.0])
+    lower = np.array([-INF, -INF, -INF, 0.0, -3.0, -INF])
+    upper = np.array([INF, INF, INF, 0.0, 1.0, INF])
+    every = [0, 1, 2, 3, 4, 5]
+    for some, expected in (
+        (every, (True, True, True, True, 0.0, 0.5, 0.75, 3.0)),
+        ([3], (False, False, False, False, 1.0, INF, 0.0, 0.0)),
+        ([1], (False, True, False, False, 0.0, INF, 0.25, 0.0)),
+        ([1, 5], (True, True, False, True, 0.0, INF, 0.75, 0.0)),
+        ([2, 3], (True, False, False, True, 1.0, 2.0, 0.0, 0.0)),
+        ([4], (False, False, True, True, 0.0, INF, 0.0, 3.0)),
+    ):
+        assert _kernels.outline(*(part[some] for part in (l1, l2, lower, upper))) == expected
+
+
+@pytest.mark.parametrize("standardize", [False, True])
+def test_the_way_back_to_the_original_scale(standardize):
+    features, level, scale = np.array([1, 4, 2]), 7.0, 3.0
+    coefs = np.array([[0.5, 0.0, -1.0], [0.25, 0.0, 0.0]])
+    lams, rss = np.array([0.3, 0.1]), np.array([0.2, 0.6])
+    mean, norm = np.arange(5.0), np.array([1.0, 2.0, 4.0, 1.0, 1.0])
+    l1, l2 = np.linspace(0.1, 0.5, 5), np.linspace(1.0, 2.0, 5)
+    lower, upper = np.full(5, -0.7), np.full(5, INF)
+    used, values = np.full(3, -1), np.full((3, 2), np.nan)
+    intercepts, objectives = np.empty(2), np.empty(2)
+    target, units = (level, scale), (mean, norm)
+    found = used, values, intercepts, objectives
+    count = _kernels.restore(
+        features, coefs, rss, *target, *units, l1, l2, lower, upper, lams, standardize, *found
+    )
+    assert count == 2
+    np.testing.assert_array_equal(used[:2], [1, 2])
+    w = np.array([[0.75, 0.375], [-0.7, 0.0]])  # the latter at its bound
+    np.testing.assert_allclose(values[:2], w)
+    np.testing.assert_allclose(intercepts, level - mean[[1, 2]] @ w)
+    size = np.abs(w) * (norm[[1, 2], None] if standardize else 1.0)
+    penalties = lams * (l1[[1, 2]] @ size + 0.5 * l2[[1, 2]] @ size**2)
+    np.testing.assert_allclose(objectives, 0.5 * rss * scale**2 + penalties)

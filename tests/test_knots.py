@@ -51,6 +51,15 @@ def test_knots_are_those_of_lars(kind, shape, moments):
     np.testing.assert_allclose(coefs, expected.T, rtol=1e-7, atol=1e-9)
 
 
+def test_the_path_ends_once():
+    """At the lowest alpha, exactly: what rounding leaves above it is no piece of its own."""
+    X, y = problem(50, 6)
+    for lowest in np.linspace(0.01, 0.9, 60):
+        alphas, *_ = all_knots(X, y, lowest, moments=True)
+        assert alphas[-1] == lowest * alphas[0]
+        assert (np.diff(alphas) < -1e-12 * alphas[:-1]).all()
+
+
 def test_residual_norms_and_free_features():
     X, y = problem(50, 10)
     _, coefs, found, data = all_knots(X, y)
