@@ -147,7 +147,6 @@ class _Engine:
             parts=tuple(
                 part._replace(values=part.values[:, at]) for part, at in zip(found.parts, back, strict=True)
             ),
-            statuses=tuple(tuple(some[i] for i in at) for some, at in zip(found.statuses, back, strict=True)),
             **{name: np.take_along_axis(getattr(found, name), back, axis=1) for name in tables},
         )
 

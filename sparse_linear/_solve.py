@@ -219,7 +219,16 @@ class Fit(NamedTuple):
     n_iters: np.ndarray  # (q, b)
     iterative: bool  # whether `n_iters` counts anything
     solver: str
-    statuses: tuple[tuple[str, ...], ...]  # q times b sentences
+    max_iter: int
+    tol: float
+
+    @property
+    def statuses(self):
+        """A sentence on each solution, q times b of them; those of most folds are never read."""
+        return tuple(
+            tuple(_status(*one, self.max_iter, self.tol) for one in zip(gaps, rounds, strict=True))
+            for gaps, rounds in zip(self.relative_gaps.tolist(), self.n_iters.tolist(), strict=True)
+        )
 
     @property
     def coefs(self):
@@ -614,9 +623,10 @@ def take(fits, places):
     chosen = {}
     for name in ("intercepts", "objectives", "gaps", "relative_gaps", "n_iters"):
         chosen[name] = np.array([[getattr(fits[at], name)[t, b]] for t, (at, b) in enumerate(places)])
-    found = [(fits[at].parts[t], fits[at].statuses[t], b) for t, (at, b) in enumerate(places)]
-    parts = tuple(part._replace(values=part.values[:, [b]]) for part, _, b in found)
-    return fits[0]._replace(**chosen, parts=parts, statuses=tuple((status[b],) for _, status, b in found))
+    found = [(fits[at].parts[t], b) for t, (at, b) in enumerate(places)]
+    return fits[0]._replace(
+        **chosen, parts=tuple(part._replace(values=part.values[:, [b]]) for part, b in found)
+    )
 
 
 def relaxed(data, fit, penalty, relax, max_iter, watch=_working_sets.unwatched):
@@ -891,7 +901,6 @@ def _report(units, solved, lams, penalty, standardize, choice, factor, max_iter,
     parts = []
     intercepts, objectives, gaps, relative = np.empty((4, q, n_lams))
     n_iters = np.empty((q, n_lams), dtype=np.int64)
-    statuses = []
     for index, (target, solution) in enumerate(zip(solved.targets, solved.solutions, strict=True)):
         scale = target.scale
         solution = _no_worse_than_zero(solution)
@@ -904,12 +913,6 @@ def _report(units, solved, lams, penalty, standardize, choice, factor, max_iter,
         gaps[index] = solution.gaps * scale * scale
         relative[index] = 2.0 * solution.gaps
         n_iters[index] = solution.rounds
-        statuses.append(
-            tuple(
-                _status(gap, rounds, max_iter, tol)
-                for gap, rounds in zip(relative[index].tolist(), solution.rounds.tolist(), strict=True)
-            )
-        )
     if factor != 1.0:
         objectives *= factor
         gaps *= factor
@@ -923,7 +926,8 @@ def _report(units, solved, lams, penalty, standardize, choice, factor, max_iter,
         n_iters,
         choice.solver in ("active set", "lsmr", "cg"),
         choice.reason + choice.aside,
-        tuple(statuses),
+        max_iter,
+        tol,
     )
 
 

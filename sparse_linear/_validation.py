@@ -148,6 +148,10 @@ def check_alphas(alphas, positive=False):
         raise ValueError(
             f"alphas must be a number of alphas or a non-empty list of them, got {alphas!r:.60}."
         )
+    if isinstance(alphas, np.ndarray) and alphas.dtype == FLOATS[0]:
+        low, high = alphas.min(), alphas.max()  # NaN if there is one
+        if (low > 0.0 or (low == 0.0 and not positive)) and high < np.inf:
+            return alphas.copy()
     for index, alpha in enumerate(alphas):
         if isinstance(alpha, (bool, np.bool_)) or not isinstance(alpha, numbers.Real):
             kind = type(alpha).__name__
