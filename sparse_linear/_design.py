@@ -54,8 +54,8 @@ KNOWN, NEW = 4, 8
 # What they may leave of a residual, in units of the l1 penalty of an ordinary feature: the less, the more of
 # them; the more, the more features whose correlations are computed one by one.
 CLOSE = 0.2
-# The largest share of all features that are.
-MOST = 0.1
+# The largest share of all features that are, since their columns are copied.
+MOST = 0.05
 # Columns whose mean is this many times their spread are centred before they are multiplied, not afterwards.
 OFFSET = 1e4
 
@@ -745,7 +745,11 @@ class Screened(NamedTuple):
     images: Any = None
 
     def row(self, at):
-        """Correlations (p,) of all features with one of the residuals, exact where it matters."""
+        """Correlations (p,) of all features with one of the residuals.
+
+        Those of the last one are exact, of the others only in `features`: they guide the working set, and the
+        solver computes its own before it relies on them.
+        """
         if self.images is None:
             return self.corrs[at]
         corrs = self.shares[at] @ self.images
@@ -758,6 +762,8 @@ class Directions:
 
     Attributes
     ----------
+    size : int
+        Their number.
     basis : ndarray of shape (KNOWN + NEW, n)
         The first `size` rows are orthonormal.
     images : ndarray of shape (KNOWN + NEW, p)
@@ -766,9 +772,12 @@ class Directions:
 
     def __init__(self, design):
         self.design = design
-        self.basis = np.empty((KNOWN + NEW, design.n))
-        self.images = np.empty((KNOWN + NEW, design.p))
+        self.forget()
+
+    def forget(self):
+        """Know none."""
         self.size = 0
+        self.basis = self.images = np.empty((0, 0))
         self.last = np.empty(0)  # the last residual, in this basis
 
     def span(self, target, fits, limits):
@@ -780,18 +789,20 @@ class Directions:
         left : ndarray of shape (b,)
         rss : ndarray of shape (b,)
         """
+        if len(self.basis) == 0:
+            n, p = self.design.n, self.design.p
+            self.basis, self.images = np.empty((KNOWN + NEW, n)), np.empty((KNOWN + NEW, p))
         if self.size > KNOWN:  # the next batch begins where the last one has ended
             length = np.sqrt(self.last @ self.last)
+            self.size, before = int(length > 0.0), self.size
             for part in (self.basis, self.images):
-                part[0] = (self.last / length) @ part[: self.size]
-            self.size = 1
+                part[: self.size] = (self.last / length) @ part[:before] if self.size else 0.0
         before, shares = self.size, np.empty((len(fits), KNOWN + NEW))
-        self.size, left, rss = _kernels.span(target, fits, limits, self.basis, before, shares)
-        new = slice(before, self.size)
-        if self.size > before:
-            self.images[new] = self.design.correlate(self.basis[new])
-        self.last = shares[-1, : self.size]
-        return shares[:, : self.size], left, rss
+        size, left, rss = _kernels.span(target, fits, limits, self.basis, before, shares)
+        if size > before:
+            self.images[before:size] = self.design.correlate(self.basis[before:size])
+        self.size, self.last = size, shares[-1, :size]
+        return shares[:, :size], left, rss
 
 
 class ColumnSource:
@@ -817,7 +828,7 @@ class ColumnSource:
         self.design = design
         self.features = np.empty(0, dtype=np.int64)  # those of the block
         self.left = None  # features and solver's state, Gram matrix included, of the path solved before
-        self.images = {}  # feature -> inner products of its column with all columns
+        self.crossed = {}  # feature -> inner products of its column with all columns
         self.directions = Directions(design)
         self.shortcut = True  # whether correlations may be computed from these
         # The last residual verified alone, its squared norm, its correlations, and by how much these may err.
@@ -963,21 +974,21 @@ class ColumnSource:
         """Whether `_from_products` takes less than half the work of passing over X for so many solutions."""
         if len(used) > 2 * count:  # nor so much memory
             return False
-        new = sum(feature not in self.images for feature in self.features[used].tolist())
+        new = sum(feature not in self.crossed for feature in self.features[used].tolist())
         design = self.design
         return 2 * (new * design.stored + count * len(used) * design.p) <= count * design.stored
 
     def _from_products(self, coefs, used):
         """`correlate` with one pass over X for each column in use, rather than for each solution."""
         features = self.features[used].tolist()
-        new = [at for at, feature in enumerate(features) if feature not in self.images]
+        new = [at for at, feature in enumerate(features) if feature not in self.crossed]
         if new:
             chosen = np.zeros((len(new), self.block.size))
             chosen[np.arange(len(new)), used[new]] = 1.0
             columns = self.block.combine(chosen)
             found = self.design.correlate(columns)
-            self.images.update((features[at], row) for at, row in zip(new, found, strict=True))
-        products = np.array([self.images[feature] for feature in features]).reshape(-1, self.design.p)
+            self.crossed.update((features[at], row) for at, row in zip(new, found, strict=True))
+        products = np.array([self.crossed[feature] for feature in features]).reshape(-1, self.design.p)
         corrs = self.start - coefs @ products
         fitted = np.einsum("ij,ij->i", coefs, self.start[features] + corrs[:, features])
         return corrs, self.square - fitted

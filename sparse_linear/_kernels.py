@@ -842,7 +842,7 @@ def solve_sequence(work, m, k, square, lams, max_rounds, coefs, gaps, rss, round
 
 
 @kernel
-def begin(work, start, features, rules, lam, target, corrs):
+def enter(work, start, features, rules, lam, target, corrs):
     """Set up the features from place `start` on, at zero: all but the Gram matrix.
 
     Parameters
@@ -863,7 +863,6 @@ def begin(work, start, features, rules, lam, target, corrs):
         work.target[j], work.grad[j], work.coef[j] = target[feature], corrs[feature], 0.0
         for c in range(4):
             work.base[j, c] = rules[feature, c]
-            # An infinite penalty holds its feature at zero.
             work.rule[j, c] = rules[feature, c] * lam if c < 2 else rules[feature, c]
 
 
@@ -1221,8 +1220,10 @@ def span(target, rows, limits, basis, size, shares):
             shares[r, i] = dot(rest[r], basis[i], n)
             add(-shares[r, i], basis[i], rest[r], n)
         left[r] = np.sqrt(dot(rest[r], rest[r], n))
-    at, worst = b - 1, np.inf
-    while size < basis.shape[0] and worst > 1.0 and left[at] > NOISE:
+    at, excess = b - 1, np.inf
+    if not left[at] > NOISE:
+        at, excess = _farthest(left, limits)
+    while size < basis.shape[0] and excess > 1.0:
         new = basis[size]
         for c in range(n):
             new[c] = rest[at, c] / left[at]
@@ -1231,16 +1232,24 @@ def span(target, rows, limits, basis, size, shares):
         length = np.sqrt(dot(new, new, n))
         for c in range(n):
             new[c] /= length
-        worst = 1.0
         for r in range(b):
             shares[r, size] = dot(rest[r], new, n)
             add(-shares[r, size], new, rest[r], n)
             left[r] = np.sqrt(dot(rest[r], rest[r], n))
-            excess = left[r] / max(limits[r], NOISE)
-            if excess > worst:
-                worst, at = excess, r
         size += 1
+        at, excess = _farthest(left, limits)
     return size, left, rss
+
+
+@inner
+def _farthest(left, limits):
+    """The row that is farthest beyond its limit, and how many times farther than that."""
+    at, excess = 0, 0.0
+    for r in range(left.shape[0]):
+        ratio = left[r] / max(limits[r], NOISE)
+        if ratio > excess:
+            at, excess = r, ratio
+    return at, excess
 
 
 @kernel

@@ -16,7 +16,7 @@ from sparse_linear._design import room
 LARGEST_FACTOR = 8192
 # A Gram matrix has room for so many from the start: 2 x 2 MB, of what is used.
 SMALLEST = 512
-# An ordinary l1 penalty is the median of so many.
+# An ordinary l1 penalty is the median of about so many.
 SAMPLE = 101
 # Epochs of descent between two extrapolations.
 EPOCHS = 5
@@ -90,8 +90,8 @@ class FeatureSet:
         self.features = features
         self.member = member
         self.l1 = np.ascontiguousarray(rules[:, 0])
-        some = np.sort(self.l1[:: max(1, len(self.l1) // SAMPLE)])
-        self.ordinary = float(some[len(some) // 2])
+        some = np.sort(self.l1[~member][:: max(1, len(self.l1) // SAMPLE)])
+        self.ordinary = float(some[len(some) // 2]) if len(some) else 0.0  # l1 penalty of a feature outside
 
     @property
     def size(self):
@@ -102,12 +102,25 @@ class FeatureSet:
         self.features = np.concatenate([self.features, features])
         self.member[features] = True
 
+    def leave(self):
+        """The path ends here; a source is kept for each of many targets."""
+        self.source.directions.forget()
+
     def solve_more_closely(self):
         """Called when the gap on all features was too large although none of them was missing."""
         self.source.shortcut = False
 
     def verify(self, coefs, lams):
-        """Correlations, residual norms, gaps, and for each solution how many features outside are missing."""
+        """How good some solutions are on all features.
+
+        Returns
+        -------
+        corrs_of : callable
+            Maps the number of a solution to the correlations (p,) of all features; `_design.Screened.row`.
+        rss, gaps : ndarray of shape (b,)
+        lacking : ndarray of shape (b,), int64
+            How many features outside are missing.
+        """
         found = self.source.screen(coefs, lams, self.l1, self.ordinary, self.member)
         gaps, lacking = _kernels.duality_gaps(
             found.corrs, found.places, coefs, lams, self.rules[found.features], found.rss
@@ -147,7 +160,7 @@ class FactorSet(FeatureSet):
         self.member[features] = True
         self.target, self.square = source.start, source.square
         self.work.held[:] = True
-        _kernels.begin(self.work, 0, features, rules, lam, self.target, self.target)
+        _kernels.enter(self.work, 0, features, rules, lam, self.target, self.target)
 
     @property
     def coef(self):
@@ -166,7 +179,7 @@ class FactorSet(FeatureSet):
         work.gram[:total, start:total] = cross
         work.gram[start:total, :start] = cross[:start].T
         self._add(features)
-        _kernels.begin(work, start, self.features, self.rules, self.lam, self.target, corrs)
+        _kernels.enter(work, start, self.features, self.rules, self.lam, self.target, corrs)
         if coef is not None:
             work.coef[start:total] = coef[features]
 
@@ -184,6 +197,7 @@ class FactorSet(FeatureSet):
 
     def leave(self):
         """Leave the Gram matrix to the next path on the same source."""
+        super().leave()
         self.source.left = self.features, self.work
 
     def drop_stale(self):
@@ -243,6 +257,7 @@ class DescentSet(FeatureSet):
 
     def leave(self):
         """Leave nothing behind."""
+        super().leave()
         self.source.keep(np.empty(0, dtype=np.int64))
 
     def restart(self, coef, corrs):
@@ -269,8 +284,8 @@ class DescentSet(FeatureSet):
 
     def verify(self, coefs, lams):
         """As in `FeatureSet`; a solution that is close enough lacks nothing."""
-        corrs, rss, gaps, lacking = super().verify(coefs, lams)
-        return corrs, rss, gaps, np.where(gaps <= self.goal, 0, lacking)
+        corrs_of, rss, gaps, lacking = super().verify(coefs, lams)
+        return corrs_of, rss, gaps, np.where(gaps <= self.goal, 0, lacking)
 
     def _solve_one(self, lam, max_epochs, goal, watch):
         """Solve for one lambda in place, up to a gap; returns the number of epochs."""

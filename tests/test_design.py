@@ -510,3 +510,29 @@ def test_screening_looks_at_all_features_of_residuals_that_are_no_numbers():
     found = source.screen(np.full((3, 1), np.nan), np.ones(3), np.ones(30), 1.0, np.zeros(30, dtype=bool))
     assert found.features == slice(None)
     assert np.isnan(found.corrs).all()
+
+
+def test_directions_survive_a_failing_pass(monkeypatch):
+    """Directions whose products with the columns are not there do not count; nor does a residual of zero."""
+    design = _design.make_design(np.asfortranarray(oracles.numbers(20, 30)[0]), None, True)
+    directions, rng = _design.Directions(design), np.random.default_rng(0)
+    target = rng.standard_normal(20)
+    target -= target.mean()
+    correlate = type(design).correlate
+
+    def failing(self, rows):
+        raise MemoryError
+
+    for batch in range(6):
+        fits = 0.3 * rng.standard_normal((4, 20))
+        fits -= fits.mean(axis=1, keepdims=True)
+        fits[-1] = target if batch == 3 else fits[-1]
+        if batch % 2:
+            monkeypatch.setattr(type(design), "correlate", failing)
+            with pytest.raises(MemoryError):
+                directions.span(target, fits.copy(), np.full(4, 0.1))
+            monkeypatch.setattr(type(design), "correlate", correlate)
+        shares, left, _ = directions.span(target, fits.copy(), np.full(4, 0.1))
+        found, exact = shares @ directions.images[: directions.size], correlate(design, target - fits)
+        assert (np.abs(found - exact) <= left[:, None] + 1e-12).all()
+        assert left.max() <= 0.1

@@ -1048,12 +1048,14 @@ def test_a_tiny_box_is_left_where_the_gradient_points():
     np.testing.assert_array_equal(coefs[0], [1e-17, -1e-18, 0.0])
 
 
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
 @pytest.mark.parametrize("k", range(1, 10))
 @pytest.mark.parametrize("n", [1, 3, 70, 5000])
-def test_few_products(k, n):
+def test_few_products(k, n, dtype):
     """Products of any number of rows with long columns; the last group of four is filled up."""
     rng = np.random.default_rng(k)
-    columns, rows, result = rng.standard_normal((21, n)), rng.standard_normal((k, n)), np.empty((k, 21))
+    columns = rng.standard_normal((21, n)).astype(dtype)
+    rows, result = rng.standard_normal((k, n)), np.empty((k, 21))
     _kernels.few_products(columns, rows, result)
     np.testing.assert_allclose(result, rows @ columns.T, rtol=0, atol=1e-13 * n)
 
@@ -1079,6 +1081,26 @@ def test_span(limit):
         assert size <= (2 if limit == 0.5 else 11)
         assert size > before or before > 0
     assert size == before  # all that there is is known
+
+
+@pytest.mark.parametrize("p", [3, 511, 512, 513, 1100])
+@pytest.mark.parametrize("k", [1, 4, 7])
+def test_undecided(p, k):
+    """Exactly the features within the margin of their threshold, at any lambda; and what is no number."""
+    rng = np.random.default_rng(p)
+    shares, images = rng.standard_normal((5, k)), rng.standard_normal((k, p))
+    left, lams, l1 = np.linspace(0.0, 0.5, 5), np.linspace(1.0, 0.8, 5), rng.uniform(0.5, 4.0, p)
+    member = rng.random(p) < 0.2
+    images[:, p // 2], member[p // 2] = 0.0, False
+    for edge, expected in ((1e-9, False), (-1e-9, True), (np.nan, True)):
+        l1[p // 2] = np.max(left / lams) + edge  # whose correlation is zero
+        beyond = (np.abs(shares @ images) + left[:, None] > lams[:, None] * l1).any(axis=0)
+        beyond[p // 2] = expected
+        found = _kernels.undecided(shares, images, left, lams, l1, member)
+        np.testing.assert_array_equal(found, np.flatnonzero(beyond & ~member))
+    shares[2, 0] = np.nan
+    found = _kernels.undecided(shares, images, left, lams, l1, member)
+    np.testing.assert_array_equal(found, np.flatnonzero(~member))
 
 
 def test_first_failure():
