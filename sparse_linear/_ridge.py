@@ -124,6 +124,7 @@ class CholeskyInverse:
     """``(M + lambda I)^{-1}`` for one lambda; unknowns are scaled to a unit diagonal first."""
 
     def __init__(self, matrix, lam):
+        self.lam = lam
         diagonal = matrix.diagonal() + lam
         if not (np.isfinite(diagonal).all() and (diagonal > 0.0).all()):
             raise SingularError
@@ -143,6 +144,11 @@ class CholeskyInverse:
             return rows
         solved, _ = linalg.lapack.dpotrs(self.factor, (rows * self.scale).T, lower=1)
         return solved.T * self.scale
+
+    def of_vector(self, x):
+        """The same for one vector, by vectors: triangles of BLAS do more for one than for some."""
+        half = linalg.blas.dtrsv(self.factor, x * self.scale, lower=1)
+        return linalg.blas.dtrsv(self.factor, half, lower=1, trans=1) * self.scale
 
 
 class SupportFactor:
@@ -299,12 +305,22 @@ class Conditioning(NamedTuple):
         return self if len(self.matrix) <= SMALL else self.spectrum()
 
 
-def _conditioning(factor, eliminated, full):
-    """`Spectrum` of a `Primal` or `Dual`, or what makes one."""
-    if isinstance(factor.inverse, EigenInverse):
-        values = factor.inverse.values
+def _conditioning(factor, eliminated, full, projected=0):
+    """`Spectrum` of a `Primal` or `Dual`, or what makes one.
+
+    Where the factor at hand shows that no eigenvalue is near zero, it will do, and none with pivots is
+    needed. `projected` dimensions have eigenvalues of their own, which are not small.
+    """
+    inverse, rank = factor.inverse, len(factor.matrix) - projected
+    if isinstance(inverse, EigenInverse):
+        values = inverse.values
         if len(values) and values.min() > INDEPENDENT * values.max():
             return Spectrum(float(values.max()), float(values.min()), eliminated + len(values), full)
+    elif rank > SMALL and inverse.rcond > INDEPENDENT:
+        low = 1.0 / _largest_eigenvalue(inverse.of_vector, len(factor.matrix)) - inverse.lam
+        if low > inverse.lam:  # most of its digits are left, and the penalty is not what makes it large
+            high = _largest_eigenvalue(lambda x: factor.matrix @ x, len(factor.matrix))
+            return Spectrum(high, low, eliminated + rank, full)
     return Conditioning(factor.matrix, factor.before, eliminated, full).soon()
 
 
@@ -660,8 +676,15 @@ class Dual(_Wide):
             half = self.matrix - explained @ (explained.T @ self.matrix)
             self.matrix = half - (half @ explained) @ explained.T
 
-    prepare = Primal.prepare
     diagonalise = Primal.diagonalise
+
+    def prepare(self, lams):
+        """As `Primal.prepare`; what is projected out gets an eigenvalue in the midst of the others."""
+        if len(lams) > 1 or isinstance(self.inverse, EigenInverse):
+            self.diagonalise(min(lams))
+            return
+        middle = self.matrix.trace() / len(self.matrix)
+        self.inverse = CholeskyInverse(self.matrix + (middle * self.explained) @ self.explained.T, lams[0])
 
     def _product(self, shares):
         return shares @ self.matrix
@@ -682,7 +705,7 @@ class Dual(_Wide):
 
     def conditioning(self):
         """As `Primal.conditioning`."""
-        return _conditioning(self, self.eliminated, False)
+        return _conditioning(self, self.eliminated, False, self.explained.shape[1])
 
 
 class Effort:
