@@ -63,8 +63,8 @@ POOR = 1e-8
 MANY = 12
 # Steps of Lanczos' method for the extreme eigenvalues of a Gram matrix; smaller matrices are diagonalised.
 LANCZOS_STEPS = 16
-# Gram matrices of up to this many columns (32 kB) are kept by an estimator.
-SMALL = 64
+# Gram matrices of up to this many columns (128 kB) are kept by an estimator.
+SMALL = 128
 # Eigenvalues of a Gram matrix above this share of the largest are no rounding, whatever its diagonal.
 INDEPENDENT = 1e-10
 # What is below this share of the square of a column is rounding of a Gram matrix.
@@ -137,6 +137,10 @@ class CholeskyInverse:
     def well_posed(self, lam):
         """Whether the equations lose no digits that matter."""
         return self.rcond * WELL_POSED >= 1.0
+
+    def contraction(self, lams):
+        """What share of an error a correction may leave, for the rounding of the matrix."""
+        return PRODUCT_ERROR / self.rcond
 
     def __call__(self, rows, lams):
         """Solve for right-hand sides (b, k); `lams` are all the one that the factor was made for."""
@@ -222,6 +226,11 @@ class EigenInverse(NamedTuple):
         """As `CholeskyInverse.well_posed`, for lambdas from some value on."""
         low, high = self.values.min(initial=np.inf), self.values.max(initial=0.0)
         return not self.exact and high + smallest_lam <= WELL_POSED * (low + smallest_lam)
+
+    def contraction(self, lams):
+        """As `CholeskyInverse.contraction`, for each of some lambdas (b,)."""
+        low, high = self.values.min(initial=np.inf), self.values.max(initial=0.0)
+        return PRODUCT_ERROR * (high + lams) / (low + lams)
 
     def __call__(self, rows, lams):
         """Solve for right-hand sides (b, k) with a lambda each, (b,)."""
@@ -882,6 +891,7 @@ class Conjugate:
     """
 
     iterative = True
+    gram = None
 
     def __init__(self, design, l2, limit, patient):
         self.design = design
@@ -980,7 +990,8 @@ def _refine(factor, lams, corrs, gradients):
     """Solve with a factor, then correct by the gradient until it no longer matters; see `Primal.refined`.
 
     `gradients` returns correlations of all columns with the residuals of solutions (b, p), and the squared
-    norms of these (b,).
+    norms of these (b,). The last correction is so small that what it changes of them is known from the Gram
+    matrix, if the factor has one.
     """
     used = np.isfinite(factor.l2)
     penalty = np.minimum(np.where(used, factor.l2, 0.0) * lams[:, None], LARGEST)  # inf times 0 is no number
@@ -996,14 +1007,24 @@ def _refine(factor, lams, corrs, gradients):
         if step == REFINEMENTS:
             break
         correction = factor.solve(within(corrs - penalty * coefs), lams)
-        size = np.abs(correction).max(axis=1)
+        size, length = np.abs(correction).max(axis=1), np.abs(coefs).max(axis=1)
         # Not where it is too small to matter, nor where rounding keeps it from getting smaller.
-        worth = (size > ACCURATE * np.abs(coefs).max(axis=1)) & (size < 0.5 * before)
+        worth = (size > ACCURATE * length) & (size < 0.5 * before)
         if not worth.any():
             break
-        coefs = coefs + np.where(worth[:, None], correction, 0.0)
+        correction = np.where(worth[:, None], correction, 0.0)
+        coefs = coefs + correction
+        if factor.gram is not None and (_next(factor, lams, size, before, length) <= ACCURATE * length).all():
+            changed = correction @ factor.gram
+            rss = np.maximum(rss - np.einsum("ij,ij->i", correction, corrs + corrs - changed), 0.0)
+            return Refined(coefs, corrs - changed, rss, step + 1)
         before = size
     return Refined(coefs, corrs, rss, step)
+
+
+def _next(factor, lams, size, before, length):
+    """The size (b,) that a correction would have after one of `size`, and one of size `before` that."""
+    return size * np.maximum(factor.inverse.contraction(lams), size / np.minimum(before, length))
 
 
 # ---------------------------------------------------------------------------------------------
