@@ -335,7 +335,8 @@ def _near_mean(X, Y, weights):
 def _tiles(X, Y, weights, even, centre_x, centre_y):
     """Rows of X and Y about a centre, times the roots of the weights; and these roots.
 
-    The roots are ones where all weights are the same. Rows without weight may hold anything: here they hold 0.
+    The roots are ones where all weights are the same. Rows without weight may hold anything: here they hold
+    0.
     """
     n, p = X.shape
     missing = not weights.all()

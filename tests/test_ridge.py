@@ -563,3 +563,66 @@ def test_factors_of_one_support_after_another():
         factor.turn_to(support)
         expected = np.linalg.solve(gram[np.ix_(support, support)], corrs[support])
         np.testing.assert_allclose(factor.solve(corrs[support]), expected, rtol=1e-10, atol=1e-12)
+
+
+@pytest.fixture
+def rough_first(monkeypatch):
+    """Small problems are tried in single precision, too."""
+    monkeypatch.setattr(_solve, "SMALLEST_ROUGH", 1)
+    monkeypatch.setattr(_solve, "LEAST_ROUGH", 0)
+
+
+def record_precision(monkeypatch):
+    """A list to which every factor adds whether its matrix was in single precision."""
+    kinds = []
+
+    def solve(self, *arguments, original=_solve._QuadraticSolver._factored):
+        kinds.append(bool(self.factor.error == _ridge.ROUGH_ERROR))
+        return original(self, *arguments)
+
+    monkeypatch.setattr(_solve._QuadraticSolver, "_factored", solve)
+    return kinds
+
+
+@pytest.mark.parametrize("order", ["C", "F"])
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("shape", [(400, 30), (30, 400), (50, 40), (40, 50)])
+def test_a_matrix_in_single_precision_leads_to_the_same_answer(
+    monkeypatch, rough_first, shape, weighted, order
+):
+    """Corrections on X take away what its rounding did; rank and condition number are the same, too."""
+    rng = np.random.default_rng(0)
+    X = np.asarray(rng.standard_normal(shape) + 3.0, order=order)
+    y = X[:, :3].sum(axis=1) + rng.standard_normal(len(X))
+    weights = None
+    if weighted:
+        weights = rng.uniform(0.5, 2.0, len(X))
+        if shape[0] > shape[1]:  # else such rows are singular values of zero
+            weights[:3] = 0.0
+            X[:3] = 1e300
+    kinds = record_precision(monkeypatch)
+    rough = Ridge(1e-3).fit(X, y, weights)
+    assert kinds == [True]
+    monkeypatch.setattr(_solve, "LEAST_ROUGH", np.inf)
+    exact = Ridge(1e-3).fit(X, y, weights)
+    assert kinds[1:] == [False]
+    assert rough.solver_ == exact.solver_
+    assert rough.rank_ == exact.rank_
+    assert rough.condition_number_ == pytest.approx(exact.condition_number_, rel=0.05)
+    assert rough.dual_gap_ <= 1e-13 * rough.objective_ + 1e-13
+    size = np.abs(exact.coef_).max()
+    np.testing.assert_allclose(rough.coef_, exact.coef_, rtol=0, atol=1e-13 * exact.condition_number_ * size)
+
+
+@pytest.mark.parametrize("shape", [(900, 30), (30, 900), (60, 30), (30, 60)])
+def test_single_precision_gives_way_where_it_would_not_do(monkeypatch, rough_first, shape):
+    """Nearly dependent columns (rows): the answer and the rank come from the matrix in full precision."""
+    X, y = oracles.numbers(*shape, seed=2)
+    if shape[0] > shape[1]:
+        X[:, 1] = X[:, 0] + 1e-5 * X[:, 1]
+    else:
+        X[1] = X[0] + 1e-5 * X[1]
+    kinds = record_precision(monkeypatch)
+    model = Ridge(1e-9).fit(X, y)
+    assert kinds[-1] is False
+    oracles.assert_optimal(X, y, model.coef_, model.intercept_, 1e-9, ridge=True)
