@@ -144,23 +144,14 @@ def tiles(shape, strides):
             yield slice(top, min(top + height, n)), slice(left, min(left + width, p))
 
 
-def _plus_square(total, rows):
-    """Add ``rows^T rows`` to the lower triangle of a matrix in Fortran order, in place; returns it.
+def _plus_square(total, tile):
+    """Add ``tile tile^T`` to the lower triangle of a matrix, in place; returns it.
 
-    Where rows are few, to add their product to a sum would take as long as to compute it.
+    Where columns of the tile are few, to add their product to a sum would take as long as to compute it.
     """
-    add = linalg.blas.dsyrk if total.dtype == np.float64 else linalg.blas.ssyrk
-    right = rows.flags.f_contiguous
-    part = rows if right else rows.T
-    return add(1.0, part, trans=int(right), lower=1, beta=1.0, c=total, overwrite_c=1)
-
-
-def _mirrored(lower):
-    """A symmetric matrix from its lower triangle, above which there are zeros; in place."""
-    diagonal = lower.diagonal().copy()
-    lower += lower.T
-    np.fill_diagonal(lower, diagonal)
-    return lower
+    along = tile.flags.c_contiguous  # BLAS wants columns along memory: of the transposed matrices, if need be
+    part = tile.T if along else tile
+    return linalg.blas.dsyrk(1.0, part, trans=int(along), beta=1.0, c=total.T, overwrite_c=1).T
 
 
 class _Design:
@@ -459,61 +450,25 @@ class DenseDesign(_Design):
             factor *= self.root[0]
 
         def work(some):
-            result = np.zeros((self.n, self.n), order="F")
+            result = np.zeros((self.n, self.n))
             for left in range(some.start, some.stop, width):
                 columns = slice(left, min(left + width, some.stop))
                 tile = self.X[:, columns] - mean[columns]
                 if not self.even:
                     tile *= self.root[:, None]  # first, for the sake of rows without weight
                 tile *= factor[columns]
-                result = _plus_square(result, tile.T)
-            return _mirrored(result)
+                result = _plus_square(result, tile)
+            return result
 
         # A share of the columns for each thread of ours: those of BLAS would wait for one another at every
         # tile, and go on waiting for work while the result is factored.
         count = available() if self.X.size > 2 * TILE else 1
         ends = np.linspace(0, self.p, count + 1).astype(int).tolist()
         shares = [slice(*pair) for pair in itertools.pairwise(ends)]
-        return functools.reduce(np.add, in_order(work, shares) if count > 1 else map(work, shares))
-
-    @np.errstate(over="ignore", invalid="ignore")  # in rows without weight; the rest is refused when factored
-    def rough_products(self, factor):
-        """Inner products in single precision of pieces of ``A = Z diag(factor)``: they take half the time.
-
-        Pieces are of rows where X is tall, else of columns. The products add up to nearly ``A^T A``, or
-        ``A A^T``.
-
-        Yields
-        ------
-        seen : int
-            Rows (columns) of all pieces so far.
-        product : ndarray of shape (m, m), float32
-        """
-        mean, norm, _ = self.units
-        tall, small, large = self.p <= self.n, min(self.n, self.p), max(self.n, self.p)
-        along = (abs(self.X.strides[0]) <= abs(self.X.strides[1])) == tall
-        scale = factor / norm * (self.root[0] if self.even else 1.0)
-
-        def gather(some):
-            """Some rows (columns) of A."""
-            rows, columns = (some, slice(None)) if tall else (slice(None), some)
-            tile = self.X[rows, columns] - mean[columns]
-            if not self.even:
-                self.rooted(tile.T, rows)
-            tile *= scale[columns]
-            return tile.astype(np.float32)
-
-        def work(piece):
-            result = np.zeros((small, small), dtype=np.float32, order="F")
-            height = piece.stop - piece.start if along else max(TILE // small, small)
-            for top in range(piece.start, piece.stop, height):
-                tile = gather(slice(top, min(top + height, piece.stop)))
-                result = _plus_square(result, tile if tall else tile.T)
-            return piece.stop, _mirrored(result)
-
-        height = max(4 * TILE // small, small)
-        pieces = [slice(top, min(top + height, large)) for top in range(0, large, height)]
-        yield from in_order(work, pieces)
+        lower = functools.reduce(np.add, in_order(work, shares) if count > 1 else map(work, shares))
+        result = lower + lower.T
+        np.fill_diagonal(result, lower.diagonal())
+        return result
 
 
 class _DenseBlock:

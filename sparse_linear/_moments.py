@@ -17,7 +17,7 @@ from sparse_linear._threads import in_order
 # A difference this much smaller than its terms has lost half of its digits.
 HALF = 1e-8
 # From about this many rows a first guess of their mean is made.
-SAMPLE = 64
+SAMPLE = 256
 # Up to this many sets of rows are told apart to give all folds their moments in one pass.
 MOST_PARTS = 64
 # Up to this many columns, dense rows go to threads in pieces of about this many numbers: 8 MB.

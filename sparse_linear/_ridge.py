@@ -24,7 +24,6 @@ normal equations have lost the answer, or nothing is penalised, there remain
 """
 
 import functools
-from contextlib import closing
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -43,11 +42,6 @@ REFINEMENTS = 4
 WELL_POSED = 30.0
 # Rounding of inner products of unit vectors, accumulated in blocks.
 PRODUCT_ERROR = 16.0 * np.finfo(np.float64).eps
-# The same in single precision; and the number of corrections that may be needed then, each at most this share
-# of the one before.
-ROUGH_ERROR = 16.0 * float(np.finfo(np.float32).eps)
-ROUGH_REFINEMENTS = 10
-HASTE = 0.05
 # Singular values below this share of the largest are rounding: the columns, of unit length, are dependent.
 DEPENDENT = 1e-12
 # Below this reciprocal condition number a factor of the normal equations cannot be refined.
@@ -127,13 +121,10 @@ UNKNOWN = Spectrum(np.nan, np.nan, -1, True)
 
 
 class CholeskyInverse:
-    """``(M + lambda I)^{-1}`` for one lambda; unknowns are scaled to a unit diagonal first.
+    """``(M + lambda I)^{-1}`` for one lambda; unknowns are scaled to a unit diagonal first."""
 
-    `error` is that of the elements of M, for columns of unit length.
-    """
-
-    def __init__(self, matrix, lam, error=PRODUCT_ERROR):
-        self.lam, self.error = lam, error
+    def __init__(self, matrix, lam):
+        self.lam = lam
         diagonal = matrix.diagonal() + lam
         if not (np.isfinite(diagonal).all() and (diagonal > 0.0).all()):
             raise SingularError
@@ -141,15 +132,15 @@ class CholeskyInverse:
         scaled = matrix * self.scale
         scaled *= self.scale[:, None]
         np.fill_diagonal(scaled, 1.0)
-        self.factor, self.rcond, self.least = _factor(scaled)
+        self.factor, self.rcond = _factor(scaled)
 
     def well_posed(self, lam):
         """Whether the equations lose no digits that matter."""
-        return self.error == PRODUCT_ERROR and self.rcond * WELL_POSED >= 1.0
+        return self.rcond * WELL_POSED >= 1.0
 
     def contraction(self, lams):
         """What share of an error a correction may leave, for the rounding of the matrix."""
-        return self.error / self.rcond
+        return PRODUCT_ERROR / self.rcond
 
     def __call__(self, rows, lams):
         """Solve for right-hand sides (b, k); `lams` are all the one that the factor was made for."""
@@ -287,10 +278,10 @@ def graded(rows):
 def _factor(matrix):
     """Cholesky factor of a symmetric matrix of unit diagonal (overwritten); raises if nearly singular.
 
-    Returns its reciprocal condition number, too, in the 1-norm, and that times the norm.
+    Returns its reciprocal condition number, too, in the 1-norm.
     """
     if len(matrix) == 0:
-        return matrix, 1.0, 1.0  # which LAPACK would not take
+        return matrix, 1.0  # which LAPACK would not take
     norm = np.abs(matrix).sum(axis=0).max()
     with one_by_one(len(matrix)):
         factor, failed = linalg.lapack.dpotrf(matrix.T, lower=1, overwrite_a=1, clean=0)
@@ -299,7 +290,7 @@ def _factor(matrix):
         rcond, _ = linalg.lapack.dpocon(factor, norm, uplo="L")
     if not rcond >= SINGULAR:
         raise SingularError
-    return factor, rcond, rcond * norm
+    return factor, rcond
 
 
 class Conditioning(NamedTuple):
@@ -323,20 +314,25 @@ class Conditioning(NamedTuple):
         return self if len(self.matrix) <= SMALL else self.spectrum()
 
 
-def _conditioning(factor, eliminated, full, projected=0):
+def _conditioning(factor, eliminated, full, explained):
     """`Spectrum` of a `Primal` or `Dual`, or what makes one.
 
     Where the factor at hand shows that no eigenvalue is near zero, it will do, and none with pivots is
-    needed. `projected` dimensions have eigenvalues of their own, which are not small.
+    needed. But for those of zero that are known: of `explained` (m, k), which is projected out of the matrix.
     """
-    inverse, rank = factor.inverse, len(factor.matrix) - projected
+    inverse, rank = factor.inverse, len(factor.matrix) - explained.shape[1]
     if isinstance(inverse, EigenInverse):
         values = inverse.values
         if len(values) and values.min() > INDEPENDENT * values.max():
             return Spectrum(float(values.max()), float(values.min()), eliminated + len(values), full)
-    elif isinstance(inverse, CholeskyInverse) and (rank > SMALL or inverse.error == ROUGH_ERROR):
-        low = 1.0 / _largest_eigenvalue(inverse.of_vector, len(factor.matrix)) - inverse.lam
-        if inverse.rcond > INDEPENDENT and low > inverse.lam:  # it has digits, and not from the penalty
+    elif isinstance(inverse, CholeskyInverse) and rank > SMALL and inverse.rcond > INDEPENDENT:
+
+        def rest(x):
+            return x - explained @ (explained.T @ x)
+
+        solved = _largest_eigenvalue(lambda x: rest(inverse.of_vector(rest(x))), len(factor.matrix))
+        low = float(1.0 / solved - inverse.lam)
+        if low > inverse.lam:  # most of its digits are left, and the penalty is not what makes it large
             high = _largest_eigenvalue(lambda x: factor.matrix @ x, len(factor.matrix))
             return Spectrum(high, low, eliminated + rank, full)
     return Conditioning(factor.matrix, factor.before, eliminated, full).soon()
@@ -453,24 +449,18 @@ class Primal:
         ``Z^T Z``; not modified.
     l2 : ndarray of shape (p,)
         Ridge penalties for ``lambda = 1``: zero for columns without one, infinite for those left out.
-    error : float
-        Of the elements of `gram`.
 
     Attributes
     ----------
     matrix : ndarray of shape (m, m)
         ``A^T A`` for the m columns that are penalised.
-    spectrum : Spectrum or None
-        If it is known.
     """
 
     iterative = False
-    spectrum = None
 
-    def __init__(self, design, gram, l2, error=PRODUCT_ERROR):
+    def __init__(self, design, gram, l2):
         self.design = design
         self.gram = gram
-        self.error = error
         self.l2 = l2
         self.inverse: Any = None
         self.held = np.flatnonzero((l2 > 0.0) & np.isfinite(l2))
@@ -491,13 +481,9 @@ class Primal:
     def prepare(self, lams):
         """Factor the matrix for some lambdas (b,)."""
         if len(lams) == 1 and not isinstance(self.inverse, EigenInverse):
-            self.inverse = CholeskyInverse(self.definite(), lams[0], self.error)
+            self.inverse = CholeskyInverse(self.matrix, lams[0])
         else:
             self.diagonalise(min(lams))
-
-    def definite(self):
-        """The matrix to be factored for one lambda."""
-        return self.matrix
 
     def diagonalise(self, smallest_lam):
         """Factor the matrix for all lambdas from some value on."""
@@ -589,7 +575,7 @@ class Primal:
 
     def conditioning(self):
         """`Spectrum` of A, or what makes one."""
-        return self.spectrum or _conditioning(self, len(self.free), True)
+        return _conditioning(self, len(self.free), True, np.empty((len(self.matrix), 0)))
 
 
 class _Wide:
@@ -636,10 +622,10 @@ class _Wide:
         targets = targets if which is None else targets[which]
         shares, _ = self._start(targets, lams)
         before = np.full(len(targets), np.inf)
-        for step in range(1, _most(self) + 1):
+        for step in range(1, REFINEMENTS + 1):
             coefs, rest = self._expand(shares, targets)
             slip = self._project(rest) - lams[:, None] * shares
-            if step == _most(self):
+            if step == REFINEMENTS:
                 break
             correction = self._project(self.inverse(slip, lams))
             size, length = np.abs(correction).max(axis=1), np.abs(shares).max(axis=1)
@@ -648,15 +634,14 @@ class _Wide:
                 break
             correction = np.where(worth[:, None], correction, 0.0)
             shares = shares + correction
-            if _is_last(self, lams, size, before, length) and not len(self.free):
+            if not len(self.free) and _is_last(self, lams, size, before, length):
                 coefs = coefs + self.design.correlate(correction) * self.scale
                 changed = self._product(correction)
                 rest, slip = rest - changed, slip - changed - lams[:, None] * correction
                 step += 1
                 break
             before = size
-        size = np.sqrt(np.einsum("ij,ij->i", slip, slip))
-        corrs = self._correlations(coefs, rest, size, lams)
+        corrs = self._correlations(coefs, rest, np.sqrt(np.einsum("ij,ij->i", slip, slip)), lams)
         return Refined(coefs, corrs, np.einsum("ij,ij->i", rest, rest), step)
 
     def _start(self, targets, lams):
@@ -689,23 +674,17 @@ class Dual(_Wide):
         As in `_Wide`.
     kernel : ndarray of shape (n, n) or None
         ``Z_P D_P^{-1} Z_P^T`` of the columns with a penalty, where it is known; not modified.
-    error : float
-        Of its elements, in units of its diagonal.
 
     Attributes
     ----------
     matrix : ndarray of shape (n, n)
         ``A A^T``.
-    spectrum : Spectrum or None
-        If it is known.
     """
 
     iterative = False
-    spectrum = None
 
-    def __init__(self, design, l2, kernel=None, error=PRODUCT_ERROR):
+    def __init__(self, design, l2, kernel=None):
         super().__init__(design, l2)
-        self.error = error
         self.inverse = None
         self.matrix = design.outer_gram(self.scale) if kernel is None else kernel
         self.before = self.matrix.diagonal().copy()
@@ -718,13 +697,8 @@ class Dual(_Wide):
             half = self.matrix - explained @ (explained.T @ self.matrix)
             self.matrix = half - (half @ explained) @ explained.T
 
-    prepare: Any = Primal.prepare
-    diagonalise: Any = Primal.diagonalise
-
-    def definite(self):
-        """The matrix to be factored: what is projected out gets an eigenvalue in the midst of the others."""
-        middle = self.matrix.trace() / len(self.matrix)
-        return self.matrix + (middle * self.explained) @ self.explained.T
+    prepare = Primal.prepare
+    diagonalise = Primal.diagonalise
 
     def _product(self, shares):
         return shares @ self.matrix
@@ -745,7 +719,7 @@ class Dual(_Wide):
 
     def conditioning(self):
         """As `Primal.conditioning`."""
-        return self.spectrum or _conditioning(self, self.eliminated, False, self.explained.shape[1])
+        return _conditioning(self, self.eliminated, False, self.explained)
 
 
 class Effort:
@@ -864,7 +838,6 @@ class DualConjugate(_Wide):
     """
 
     iterative = True
-    error = PRODUCT_ERROR
 
     def __init__(self, design, l2, limit, patient):
         super().__init__(design, l2)
@@ -923,7 +896,6 @@ class Conjugate:
     """
 
     iterative = True
-    error = PRODUCT_ERROR
 
     def __init__(self, design, l2, limit, patient):
         self.design = design
@@ -1023,7 +995,7 @@ def _refine(factor, lams, corrs, gradients):
 
     `gradients` returns correlations of all columns with the residuals of solutions (b, p), and the squared
     norms of these (b,). The last correction is so small that what it changes of them is known from the Gram
-    matrix, if the factor has one.
+    matrix.
     """
     used = np.isfinite(factor.l2)
     penalty = np.minimum(np.where(used, factor.l2, 0.0) * lams[:, None], LARGEST)  # inf times 0 is no number
@@ -1034,9 +1006,9 @@ def _refine(factor, lams, corrs, gradients):
 
     coefs = factor.solve(within(corrs), lams)
     before = np.full(len(lams), np.inf)
-    for step in range(1, _most(factor) + 1):
+    for step in range(1, REFINEMENTS + 1):
         corrs, rss = gradients(coefs)
-        if step == _most(factor):
+        if step == REFINEMENTS:
             break
         correction = factor.solve(within(corrs - penalty * coefs), lams)
         size, length = np.abs(correction).max(axis=1), np.abs(coefs).max(axis=1)
@@ -1054,79 +1026,17 @@ def _refine(factor, lams, corrs, gradients):
     return Refined(coefs, corrs, rss, step)
 
 
-def _most(factor):
-    """How often a factor is used at most."""
-    return ROUGH_REFINEMENTS if factor.error == ROUGH_ERROR else REFINEMENTS
-
-
 def _is_last(factor, lams, size, before, length):
-    """Whether corrections (b,) of some size are the last ones, and the factor knows what they change.
+    """Whether corrections (b,) of some size are the last: the next ones would be too small to matter.
 
-    Then they hardly change what is seen, and the next ones would be too small to matter: as much smaller as
-    these are than those before them, or at least as the error of the factor allows. Raises `SlowError` if
-    they get smaller so slowly that a factor without that error would be worth its time.
-
-    Parameters
-    ----------
-    factor : Primal, Dual or what iterates
-    lams : ndarray of shape (b,)
-    size, before : ndarray of shape (b,)
-        Of these corrections, and of those before them.
-    length : ndarray of shape (b,)
-        Size of what is corrected.
+    Those would be as much smaller as these are than the ones `before`, and than the solutions, of a `length`;
+    or not so much, as far as rounding of the matrix explains. What iterates has no matrix.
     """
     if factor.iterative:
         return False
-    before = np.minimum(before, length)
-    if factor.error == ROUGH_ERROR:
-        rounding = PRODUCT_ERROR / factor.inverse.rcond
-        if (size > np.maximum(HASTE * before, rounding * length)).any():
-            raise SlowError
-    known = size * factor.inverse.contraction(lams) <= ACCURATE * length
-    seen = size * size <= ACCURATE * length * before
-    return (known & seen).all() and factor.error * size.max() <= ACCURATE
-
-
-def rough(design, l2, lam):
-    """`Primal` or `Dual` of a matrix in single precision, prepared for one lambda.
-
-    Corrections on X lead to the answer all the same, as long as the matrix is not too ill-conditioned.
-    Nearly always its first part tells; raises `SlowError` then.
-
-    Parameters
-    ----------
-    design : DenseDesign
-    l2 : ndarray of shape (p,)
-        As in `Primal`; no zeros.
-    lam : float
-    """
-    tall, small, large = design.p <= design.n, min(design.n, design.p), max(design.n, design.p)
-    used = np.isfinite(l2)
-    factor = used.astype(float) if tall else 1.0 / np.sqrt(l2)
-
-    def prepared(matrix, least):
-        matrix = matrix.astype(np.float64)
-        try:
-            found = Primal(design, matrix, l2, ROUGH_ERROR) if tall else Dual(design, l2, matrix, ROUGH_ERROR)
-            found.prepare(np.array([lam]))
-        except SingularError as error:
-            raise SlowError from error
-        if found.inverse.least < least:
-            raise SlowError
-        return found
-
-    total, tried = np.zeros((small, small), dtype=np.float32), large < 10 * small  # where it costs too much
-    with closing(design.rough_products(factor)) as parts:
-        for seen, part in parts:
-            total += part
-            if not tried and seen >= 2 * small:
-                prepared(total * (large / seen), 0.0)
-                tried = True
-    found = prepared(total, 10.0 * ROUGH_ERROR)
-    found.spectrum = found.conditioning()
-    if not isinstance(found.spectrum, Spectrum):
-        raise SlowError  # the rank asks for a matrix without that error
-    return found
+    limit = ACCURATE * length
+    settled = size * factor.inverse.contraction(lams) <= limit
+    return (settled & (size * size <= limit * np.minimum(before, length))).all()
 
 
 # ---------------------------------------------------------------------------------------------

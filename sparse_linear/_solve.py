@@ -38,10 +38,6 @@ LARGEST_QR = 4_000
 # with at most this many, many lambdas share their eigendecomposition.
 SMALL_GRAM = 500
 LARGEST_SPECTRUM = 4_000
-# From this many unknowns for each target, and elements of X, half the time of a matrix product is more than
-# that of some passes over X.
-SMALLEST_ROUGH = 800
-LEAST_ROUGH = 1 << 20
 # Conjugate gradients are given this many iterations, and as many more as take the time of a Cholesky factor;
 # `COST_RATIO` is the work per stored entry and iteration in units of m^3 / 3 for m unknowns.
 PATIENCE = 50
@@ -63,13 +59,12 @@ class Problem(NamedTuple):
     n_lams: int
     wish: str  # the solver a user asked for
     stored: int = 0  # entries of a sparse X
-    rough: bool = False  # whether a first matrix in single precision pays
 
 
 class Choice(NamedTuple):
     """A solver: how it is called inside, where it takes X from, and what it is, in words."""
 
-    solver: str  # "active set", "rough", "cholesky", "dual", "cg", "qr", "svd", "lsmr"
+    solver: str  # "active set", "cholesky", "dual", "cg", "qr", "svd", "lsmr"
     moments: bool  # whether X is reduced to its moments first
     reason: str
     limit: float = np.inf  # of iterations, if something else takes over after that many
@@ -202,20 +197,8 @@ class Data:
                 n_lams=lams.shape[1],
                 wish=wish,
                 stored=design.X.nnz if is_sparse else 0,
-                rough=not is_sparse and self._is_rough(penalty.l2[used], lams),
             )
         )
-
-    def _is_rough(self, l2, lams):
-        """Whether corrections on X, of a solution in single precision, take less time than they save.
-
-        For one lambda and few targets, of which nothing has been factored yet.
-        """
-        small = min(self.design.n, self.design.p)
-        fresh = self.moments is None and self.factor is None
-        worth = small >= SMALLEST_ROUGH * self.n_targets and self.design.X.size >= LEAST_ROUGH
-        alone = lams.shape[1] == 1 and (lams == lams[0]).all()
-        return bool(fresh and worth and alone and l2.all())
 
 
 class Coefs(NamedTuple):
@@ -265,8 +248,7 @@ def select_solver(problem):
            ├─ "svd" was asked for and X is dense: svd
            ├─ both n and p too large for a factor, or an iterative solver was asked for and X is sparse: cg
            ├─ sparse, and a factor takes longer than some iterations: cg, and a factor if they do not do
-           ├─ dense and large, and one lambda: cholesky in single precision ("rough"), else as below
-        ├─ p <= n: cholesky of the (p, p) system
+           ├─ p <= n: cholesky of the (p, p) system
            └─ n < p:  cholesky of the (n, n) system ("dual")
         Many lambdas share an eigendecomposition of either system instead of a Cholesky factor each.
         A system that is singular to working precision goes to qr (sparse X: lsmr; very wide X: svd).
@@ -289,7 +271,7 @@ def _with_aside(choice, problem):
     wish, solver = problem.wish, choice.solver
     if wish in ("sag", "saga", "lbfgs"):
         return _beside(choice, wish, "which stops at a tolerance")
-    if solver in {"cholesky": ("rough", "cholesky", "dual"), "svd": ("svd",)}.get(wish, ("cg", "lsmr")):
+    if solver in {"cholesky": ("cholesky", "dual"), "svd": ("svd",)}.get(wish, ("cg", "lsmr")):
         return choice
     if solver == "active set":
         return _beside(choice, wish, "which knows no bounds")
@@ -344,8 +326,6 @@ def _best(problem):
         limit = PATIENCE + smaller**3 / (COST_RATIO * problem.stored)
         after = direct._replace(reason=f"{direct.reason}, after {limit:.0f} conjugate gradients did not do")
         return Choice("cg", False, f"{name}: X is sparse, and it took few of them", limit, after)
-    if problem.rough:
-        return Choice("rough", False, direct.reason, after=direct)
     return direct
 
 
@@ -774,10 +754,6 @@ def _fit_quadratic(data, moments, penalty, standardize, lams, max_iter, choice):
     return _Solved(targets, solutions), reported
 
 
-# Solvers that are, or make, a factor.
-FACTORED = ("rough", "cholesky", "dual", "cg")
-
-
 class _QuadraticSolver:
     """A factorisation for some lambdas, and what takes over where it does not lead to the answer.
 
@@ -809,17 +785,9 @@ class _QuadraticSolver:
 
     def _prepare(self):
         """Factor, if the solver at hand does that."""
-        if self.choice.solver not in FACTORED:
+        if self.choice.solver not in ("cholesky", "dual", "cg"):
             return
         design = self.data.design
-        if self.choice.solver == "rough":
-            try:
-                if self._hardly_penalised():
-                    raise _ridge.SlowError
-                self.factor = _ridge.rough(design, self.l2, self.lams[0])
-            except _ridge.SlowError:
-                self._take_over()
-            return
         try:
             if self.choice.solver == "dual" and self._hardly_penalised():
                 raise _ridge.SingularError
@@ -837,15 +805,6 @@ class _QuadraticSolver:
             self.factor.prepare(self.lams)
         except _ridge.SingularError:
             self._fall_back()
-
-    def _take_over(self):
-        """Turn to the solver that takes over."""
-        self.choice = self.choice.after
-        self.factor = self.data.factor = None
-        if self.choice.moments and not sparse.issparse(self.data.design.X):
-            self.data.reduce()
-            self.moments = self.data.moments
-        self._prepare()
 
     def _hardly_penalised(self):
         """Whether dual coefficients, the residual divided by lambda, would overflow, or are rounding."""
@@ -884,16 +843,16 @@ class _QuadraticSolver:
         if not np.isfinite(l2).any():
             nothing = np.zeros((len(lams), len(l2)))
             return nothing, *_gaps_on_data(design, targets[which], rules, lams, nothing), 1
-        if self.choice.solver in FACTORED:
+        if self.choice.solver in ("cholesky", "dual", "cg"):
             try:
                 found, gaps = self._factored(targets, lams, rules, corrs, which)
                 if self.choice.solver == "cg" or (gaps <= _kernels.EXACT).all():
                     return found.coefs, gaps, found.rss, found.steps
-                if self.choice.solver == "rough":
-                    raise _ridge.SlowError
                 self._fall_back()
             except _ridge.SlowError:
-                self._take_over()
+                self.choice = self.choice.after
+                self.factor = self.data.factor = None
+                self._prepare()
                 return self.solve(targets, lams, rules, corrs, which)
         values = targets[which]
         coefs = np.zeros((len(values), len(l2)))
