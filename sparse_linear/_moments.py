@@ -277,22 +277,25 @@ class Sums(NamedTuple):
         if found is not None:
             return found
         centre_x, centre_y = _near_mean(X, Y, weights) if centre is None else centre
-        square, cross, yy = np.zeros((p + 1, p + 1)), np.zeros((p + 1, q)), np.zeros(q)
-        for x, y in _tiles(X, Y, weights, even, centre_x, centre_y):
-            square += x.T @ x
-            cross += x.T @ y
+        xx, cross, yy, weight = np.zeros((p, p)), np.zeros((1 + q, p)), np.zeros(q), 0.0
+        level = np.zeros(q)
+        for x, y, root in _tiles(X, Y, weights, even, centre_x, centre_y):
+            xx += x.T @ x
+            cross += np.vstack([root, y.T]) @ x  # in one pass
             yy += np.einsum("ij,ij->j", y, y)
+            level += root @ y
+            weight += root @ root
         scale = float(weights[0]) if even else 1.0
-        for part in (square, cross, yy):
+        for part in (xx, cross, yy, level):
             _times(part, scale)
-        weight = float(square[p, p])
-        left_x, left_y = square[p, :p] / weight, cross[p] / weight
-        xx, far = square[:p, :p], weight * left_x * left_x
+        weight = float(weight * scale)
+        left_x, left_y = cross[0] / weight, level / weight
+        far = weight * left_x * left_x
         if centre is None and (2.0 * far > xx.diagonal()).any():
             return cls.from_dense(X, Y, weights, (centre_x + left_x, centre_y + left_y))
-        xx = xx - np.outer(weight * left_x, left_x)
+        xx -= np.outer(weight * left_x, left_x)
         np.fill_diagonal(xx, np.maximum(xx.diagonal(), 0.0))  # rounding
-        xy = cross[:p] - np.outer(weight * left_x, left_y)
+        xy = cross[1:].T - np.outer(weight * left_x, left_y)
         yy = np.maximum(yy - weight * left_y * left_y, 0.0)
         (mean_x, rest_x), (mean_y, rest_y) = _two_sum(centre_x, left_x), _two_sum(centre_y, left_y)
         return cls(int(np.count_nonzero(weights)), weight, mean_x, mean_y, xx, xy, yy, rest_x, rest_y)
@@ -324,28 +327,30 @@ def _near_mean(X, Y, weights):
 
 
 def _tiles(X, Y, weights, even, centre_x, centre_y):
-    """Rows of X about a centre and a column of ones, rows of Y about theirs, times the roots of the weights.
+    """Rows of X and Y about a centre, times the roots of the weights; and these roots.
 
-    The roots are left out where all are the same. Rows without weight may hold anything: here they hold 0.
+    The roots are ones where all weights are the same. Rows without weight may hold anything: here they hold
+    0.
     """
     n, p = X.shape
-    height = min(n, max(_tile_height(p), p))
     missing = not weights.all()
     order: Literal["F", "C"] = "F" if abs(X.strides[0]) <= abs(X.strides[1]) else "C"
-    x, y = np.empty((height, p + 1), order=order), np.empty((height, Y.shape[1]))
+    # Of columns that run along memory, short pieces are slow to read.
+    height = min(n, max(_tile_height(p) if order == "C" else PIECE // p, p))
+    x, y, root = np.empty((height, p), order=order), np.empty((height, Y.shape[1])), np.ones(height)
     for rows in _slices(0, n, height):
         if rows.stop - rows.start < height:
             x, y = (np.empty((rows.stop - rows.start, part.shape[1]), order=order) for part in (x, y))
-        np.subtract(X[rows], centre_x, out=x[:, :p])
+            root = root[: len(x)]
+        np.subtract(X[rows], centre_x, out=x)
         np.subtract(Y[rows], centre_y, out=y)
-        x[:, p] = 1.0
         if missing:
             x[weights[rows] == 0.0] = y[weights[rows] == 0.0] = 0.0
         if not even:
-            root = np.sqrt(weights[rows])[:, None]
-            x *= root
-            y *= root
-        yield x, y
+            root = np.sqrt(weights[rows])
+            x *= root[:, None]
+            y *= root[:, None]
+        yield x, y, root
 
 
 def _near(X):

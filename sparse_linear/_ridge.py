@@ -123,6 +123,7 @@ class CholeskyInverse:
     """``(M + lambda I)^{-1}`` for one lambda; unknowns are scaled to a unit diagonal first."""
 
     def __init__(self, matrix, lam):
+        self.lam = lam
         diagonal = matrix.diagonal() + lam
         if not (diagonal.min(initial=np.inf) > 0.0 and diagonal.max(initial=0.0) < np.inf):
             raise SingularError
@@ -136,12 +137,21 @@ class CholeskyInverse:
         """Whether the equations lose no digits that matter."""
         return self.rcond * WELL_POSED >= 1.0
 
+    def contraction(self, lams):
+        """What share of an error a correction may leave, for the rounding of the matrix."""
+        return PRODUCT_ERROR / self.rcond
+
     def __call__(self, rows, lams):
         """Solve for right-hand sides (b, k); `lams` are all the one that the factor was made for."""
         if rows.shape[1] == 0:
             return rows
         solved, _ = linalg.lapack.dpotrs(self.factor, (rows * self.scale).T, lower=1)
         return solved.T * self.scale
+
+    def of_vector(self, x):
+        """The same for one vector, by vectors: triangles of BLAS do more for one than for some."""
+        half = linalg.blas.dtrsv(self.factor, x * self.scale, lower=1)
+        return linalg.blas.dtrsv(self.factor, half, lower=1, trans=1) * self.scale
 
 
 class SupportFactor:
@@ -215,6 +225,11 @@ class EigenInverse(NamedTuple):
         """As `CholeskyInverse.well_posed`, for lambdas from some value on."""
         low, high = self.values.min(initial=np.inf), self.values.max(initial=0.0)
         return not self.exact and high + smallest_lam <= WELL_POSED * (low + smallest_lam)
+
+    def contraction(self, lams):
+        """As `CholeskyInverse.contraction`, for each of some lambdas (b,)."""
+        low, high = self.values.min(initial=np.inf), self.values.max(initial=0.0)
+        return PRODUCT_ERROR * (high + lams) / (low + lams)
 
     def __call__(self, rows, lams):
         """Solve for right-hand sides (b, k) with a lambda each, (b,)."""
@@ -298,12 +313,27 @@ class Conditioning(NamedTuple):
         return self if len(self.matrix) <= SMALL else self.spectrum()
 
 
-def _conditioning(factor, eliminated, full):
-    """`Spectrum` of a `Primal` or `Dual`, or what makes one."""
-    if isinstance(factor.inverse, EigenInverse):
-        values = factor.inverse.values
+def _conditioning(factor, eliminated, full, explained):
+    """`Spectrum` of a `Primal` or `Dual`, or what makes one.
+
+    Where the factor at hand shows that no eigenvalue is near zero, it will do, and none with pivots is
+    needed. But for those of zero that are known: of `explained` (m, k), which is projected out of the matrix.
+    """
+    inverse, rank = factor.inverse, len(factor.matrix) - explained.shape[1]
+    if isinstance(inverse, EigenInverse):
+        values = inverse.values
         if len(values) and values.min() > INDEPENDENT * values.max():
             return Spectrum(float(values.max()), float(values.min()), eliminated + len(values), full)
+    elif isinstance(inverse, CholeskyInverse) and rank > SMALL and inverse.rcond > INDEPENDENT:
+
+        def rest(x):
+            return x - explained @ (explained.T @ x)
+
+        solved = _largest_eigenvalue(lambda x: rest(inverse.of_vector(rest(x))), len(factor.matrix))
+        low = float(1.0 / solved - inverse.lam)
+        if low > inverse.lam:  # most of its digits are left, and the penalty is not what makes it large
+            high = _largest_eigenvalue(lambda x: factor.matrix @ x, len(factor.matrix))
+            return Spectrum(high, low, eliminated + rank, full)
     return Conditioning(factor.matrix, factor.before, eliminated, full).soon()
 
 
@@ -544,7 +574,7 @@ class Primal:
 
     def conditioning(self):
         """`Spectrum` of A, or what makes one."""
-        return _conditioning(self, len(self.free), True)
+        return _conditioning(self, len(self.free), True, np.empty((len(self.matrix), 0)))
 
 
 class _Wide:
@@ -597,11 +627,18 @@ class _Wide:
             if step == REFINEMENTS:
                 break
             correction = self._project(self.inverse(slip, lams))
-            size = np.abs(correction).max(axis=1)
-            worth = (size > ACCURATE * np.abs(shares).max(axis=1)) & (size < 0.5 * before)
+            size, length = np.abs(correction).max(axis=1), np.abs(shares).max(axis=1)
+            worth = (size > ACCURATE * length) & (size < 0.5 * before)
             if not worth.any():
                 break
-            shares = shares + np.where(worth[:, None], correction, 0.0)
+            correction = np.where(worth[:, None], correction, 0.0)
+            shares = shares + correction
+            if not len(self.free) and _is_last(self, lams, size, before, length):
+                coefs = coefs + self.design.correlate(correction) * self.scale
+                changed = self._product(correction)
+                rest, slip = rest - changed, slip - changed - lams[:, None] * correction
+                step += 1
+                break
             before = size
         corrs = self._correlations(coefs, rest, np.sqrt(np.einsum("ij,ij->i", slip, slip)), lams)
         return Refined(coefs, corrs, np.einsum("ij,ij->i", rest, rest), step)
@@ -681,7 +718,7 @@ class Dual(_Wide):
 
     def conditioning(self):
         """As `Primal.conditioning`."""
-        return _conditioning(self, self.eliminated, False)
+        return _conditioning(self, self.eliminated, False, self.explained)
 
 
 class Effort:
@@ -956,7 +993,8 @@ def _refine(factor, lams, corrs, gradients):
     """Solve with a factor, then correct by the gradient until it no longer matters; see `Primal.refined`.
 
     `gradients` returns correlations of all columns with the residuals of solutions (b, p), and the squared
-    norms of these (b,).
+    norms of these (b,). The last correction is so small that what it changes of them is known from the Gram
+    matrix.
     """
     used = np.isfinite(factor.l2)
     every = bool(used.all())
@@ -973,14 +1011,32 @@ def _refine(factor, lams, corrs, gradients):
         if step == REFINEMENTS:
             break
         correction = factor.solve(within(corrs - penalty * coefs), lams)
-        size = np.abs(correction).max(axis=1)
+        size, length = np.abs(correction).max(axis=1), np.abs(coefs).max(axis=1)
         # Not where it is too small to matter, nor where rounding keeps it from getting smaller.
-        worth = (size > ACCURATE * np.abs(coefs).max(axis=1)) & (size < 0.5 * before)
+        worth = (size > ACCURATE * length) & (size < 0.5 * before)
         if not worth.any():
             break
-        coefs = coefs + np.where(worth[:, None], correction, 0.0)
+        correction = np.where(worth[:, None], correction, 0.0)
+        coefs = coefs + correction
+        if _is_last(factor, lams, size, before, length):
+            changed = correction @ factor.gram
+            rss = np.maximum(rss - np.einsum("ij,ij->i", correction, corrs + corrs - changed), 0.0)
+            return Refined(coefs, corrs - changed, rss, step + 1)
         before = size
     return Refined(coefs, corrs, rss, step)
+
+
+def _is_last(factor, lams, size, before, length):
+    """Whether corrections (b,) of some size are the last: the next ones would be too small to matter.
+
+    Those would be as much smaller as these are than the ones `before`, and than the solutions, of a `length`;
+    or not so much, as far as rounding of the matrix explains. What iterates has no matrix.
+    """
+    if factor.iterative:
+        return False
+    limit = ACCURATE * length
+    settled = size * factor.inverse.contraction(lams) <= limit
+    return (settled & (size * size <= limit * np.minimum(before, length))).all()
 
 
 # ---------------------------------------------------------------------------------------------

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from scipy import sparse
 
-from sparse_linear import Lasso, Ridge, _ridge, _solve, _threads
+from sparse_linear import Lasso, Moments, Ridge, RidgeCV, _ridge, _solve, _threads
 from sparse_linear._design import make_design
 from tests import oracles
 
@@ -486,6 +486,25 @@ def test_ridge_reports_how_well_posed_the_problem_is(shape, settings):
     again = pickle.loads(pickle.dumps(model))
     assert again.condition_number_ == model.condition_number_
     assert not hasattr(Ridge(), "rank_")
+
+
+@pytest.mark.parametrize("shape", [(100, 80), (300, 150), (150, 300)])
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("fit", ["one alpha", "many alphas", "moments"])
+def test_rank_and_condition_number_come_from_whatever_a_fit_has_made(fit, shape, weighted):
+    """A Cholesky factor, eigenvalues or neither; of few columns, and of more than are kept."""
+    X, y = oracles.numbers(*shape, seed=5)
+    weights = np.random.default_rng(0).uniform(0.5, 2.0, len(X)) if weighted else np.ones(len(X))
+    if fit == "moments":
+        model = Ridge().fit_moments(Moments.from_data(X, y, weights))
+    else:
+        model = (Ridge() if fit == "one alpha" else RidgeCV([0.1, 1.0, 10.0])).fit(X, y, weights)
+    Z = (X - np.average(X, axis=0, weights=weights)) * np.sqrt(weights)[:, None]
+    values = np.linalg.svd(Z, compute_uv=False)
+    rank = np.linalg.matrix_rank(Z)
+    assert model.rank_ == rank
+    assert type(model.condition_number_) is float
+    assert model.condition_number_ == pytest.approx(values[0] / values[rank - 1], rel=0.05)
 
 
 @pytest.mark.parametrize("shape", [(60, 20), (20, 60)])
