@@ -144,23 +144,23 @@ def _chosen(model, problem, fits):
 
 
 def _search(estimator, problem, record):
-    """Run scikit-learn's grid search over an estimator; a scorer listens to the fits."""
+    """Run scikit-learn's grid search over an estimator, by its own score; a scorer listens to the fits."""
     from sklearn.model_selection import GridSearchCV
 
     heard = []
 
-    def error(model, X, y):
+    def listening(model, X, y):
         heard.append(model.coef_)
-        return -np.mean((y - model.predict(X)) ** 2)
+        return model.score(X, y)
 
-    scoring = error if record else "neg_mean_squared_error"
-    alphas = problem.alphas[0]
-    search = GridSearchCV(estimator, {"alpha": alphas}, cv=splits(len(problem.y)), scoring=scoring)
+    alphas, folds = problem.alphas[0], splits(len(problem.y))
+    search = GridSearchCV(estimator, {"alpha": alphas}, cv=folds, scoring=listening if record else None)
     search.fit(problem.X, problem.y)
-    scores = [search.cv_results_[f"split{k}_test_score"] for k in range(N_FOLDS)]
+    unexplained = [1.0 - search.cv_results_[f"split{k}_test_score"] for k in range(N_FOLDS)]
+    mse = [share * problem.y[test].var() for share, (_, test) in zip(unexplained, folds, strict=True)]
     fits = [[np.column_stack(heard[k::N_FOLDS]) for k in range(N_FOLDS)]] if record else None
     best = search.best_estimator_
-    return Chosen(float(best.alpha), 1.0, -np.transpose(scores)[None], best.coef_, fits)
+    return Chosen(float(best.alpha), 1.0, np.transpose(mse)[None], best.coef_, fits)
 
 
 def adelie(problem, tol, record):
