@@ -897,14 +897,12 @@ class ColumnSource:
         block.gather(features)
         return self.design.correlate(block.combine(coefs))
 
-    def correlate(self, coefs, limits=None):
+    def correlate(self, coefs):
         """Correlations of all features with the residuals of some solutions on the working set.
 
         Parameters
         ----------
         coefs : ndarray of shape (b, m)
-        limits : ndarray of shape (p,) or None
-            With a single solution: correlations certain to be smaller than this need not be exact.
 
         Returns
         -------
@@ -918,28 +916,35 @@ class ColumnSource:
             if np.abs(coefs).sum(axis=1).max() <= SHORT and rss.min() >= LEFT:
                 return corrs, rss
         residuals = self.values - self.block.combine(coefs)
-        rss = np.einsum("ij,ij->i", residuals, residuals)
-        if limits is not None and self.design.by_columns:
-            return self._correlate_one(residuals[0], rss[0], limits)[None], rss
-        return self.design.correlate(residuals), rss
+        return self.design.correlate(residuals), np.einsum("ij,ij->i", residuals, residuals)
 
     @np.errstate(**UNSAID)  # where rounding has driven a solution away
-    def _correlate_one(self, residual, square, limits):
-        """Correlations (p,) with one residual: exact in the working set and where `limits` are in doubt."""
-        nothing = self.values, float(self.target.scale > 0.0), self.start, np.zeros(self.design.p)
-        other, length, known, error = self.known or nothing
+    def _screen_one(self, coefs, lam, l1):
+        """`screen` for one solution, by the distance of its residual to an earlier one."""
+        residual = self.values - self.block.combine(coefs)[0]
+        square = _dot(residual, residual)
+        known, self.known = self.known, None  # until all of it is there again
+        if known is None:
+            known = self.values, self.square, self.start.copy(), np.zeros(self.design.p)
+        other, length, corrs, error = known
         share = _dot(other, residual) / length if length > 0.0 else 0.0
         rest = np.sqrt(max(square - share * share * length, 0.0) + _kernels.NOISE * (1.0 + square))
-        corrs, error, doubt = _kernels.carry_over(known, error, share, rest, limits)
+        doubt = np.empty(self.design.p, dtype=np.bool_)
+        _kernels.carry_over(corrs, error, share, rest, lam, l1, doubt)
         doubt[self.features] = True
         features = np.flatnonzero(doubt)
         if self.design.lengths[features].sum() < SPARED * self.design.stored:
             corrs[features] = self.design.correlate_some(residual, features)
             error[features] = 0.0
         else:
-            corrs, error = self.design.correlate(residual[None])[0], np.zeros(self.design.p)
+            corrs[:] = self.design.correlate(residual[None])[0]
+            error[:] = 0.0
         self.known = residual, square, corrs, error
-        return corrs
+        images, rss = corrs[None], np.array([square])
+        if 4 * len(features) > self.design.p:  # to single them out would take longer
+            return self._all(images, rss)
+        places = np.searchsorted(features, self.features)
+        return Screened(features, places, images[:, features], rss, np.ones((1, 1)), images)
 
     def screen(self, coefs, lams, l1, ordinary, member):
         """Correlations with the residuals of some solutions, as far as a certificate needs them.
@@ -965,8 +970,10 @@ class ColumnSource:
         -------
         Screened
         """
+        if len(coefs) == 1 and self.design.by_columns:
+            return self._screen_one(coefs, lams[0], l1)
         if not self.design.pays(len(coefs)):
-            return self._all(*self.correlate(coefs, lams[0] * l1 if len(lams) == 1 else None))
+            return self._all(*self.correlate(coefs))
         rows, m = self.block.combine(coefs), len(self.features)
         shares, left, rss = self.directions.span(self.values, rows, CLOSE * ordinary * lams)
         images = self.directions.images[: shares.shape[1]]

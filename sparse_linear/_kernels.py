@@ -199,9 +199,9 @@ def first_threshold(corr, rules):
 @kernel
 def proposals(corr, rules, l1, member, least):
     """The features that are no members and have at least some positive `threshold`; and their thresholds."""
-    features, found, count = np.empty(corr.shape[0], dtype=np.int64), np.empty(corr.shape[0]), 0
     near = np.empty(corr.shape[0], dtype=np.bool_)
-    _are_near(corr, l1, member, least, near)
+    most = _are_near(corr, l1, member, least, near)
+    features, found, count = np.empty(most, dtype=np.int64), np.empty(most), 0
     for j in range(corr.shape[0]):
         if near[j]:
             lam = threshold(corr[j], rules[j])
@@ -213,13 +213,16 @@ def proposals(corr, rules, l1, member, least):
 
 @leaf
 def _are_near(corr, l1, member, least, near):
-    """Which features may have a threshold of at least `least`, without the divisions: hardly any."""
+    """Which features may have a threshold of at least `least`, found without divisions; and how many."""
+    count = 0
     for j in range(len(near)):
         near[j] = (abs(corr[j]) >= least * l1[j]) & (not member[j])
+        count += near[j]
+    return count
 
 
 @kernel
-def carry_over(known, error, share, rest, limits):
+def carry_over(corrs, error, share, rest, lam, l1, doubt):
     """Correlations with a residual that is `share` times another one and a rest, and which are in doubt.
 
     Columns have unit length: the correlations are `share` times those with the other residual, up to the
@@ -227,26 +230,20 @@ def carry_over(known, error, share, rest, limits):
 
     Parameters
     ----------
-    known : ndarray of shape (p,)
-        Correlations with the other residual.
-    error : ndarray of shape (p,)
-        By how much they may be wrong.
-    share, rest : float
-    limits : ndarray of shape (p,)
-
-    Returns
-    -------
     corrs, error : ndarray of shape (p,)
+        Correlations with the other residual, and by how much they may be wrong; replaced by those with this
+        one.
+    share, rest : float
+    lam : float
+    l1 : ndarray of shape (p,)
+        The l1 penalties for ``lambda = 1``.
     doubt : ndarray of shape (p,), bool
-        Whether a correlation may be at its limit, or beyond.
+        Filled: whether a correlation may be at its threshold, or beyond.
     """
-    corrs, errors = np.empty_like(known), np.empty_like(known)
-    doubt = np.empty(len(known), dtype=np.bool_)
-    for j in range(len(known)):
-        corrs[j] = share * known[j]
-        errors[j] = abs(share) * error[j] + rest
-        doubt[j] = not abs(corrs[j]) + errors[j] < limits[j]  # NaN is in doubt
-    return corrs, errors, doubt
+    for j in range(len(corrs)):
+        corrs[j] *= share
+        error[j] = abs(share) * error[j] + rest
+        doubt[j] = not abs(corrs[j]) + error[j] < lam * l1[j]  # NaN is in doubt
 
 
 @inner

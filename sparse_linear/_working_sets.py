@@ -90,7 +90,8 @@ class FeatureSet:
         self.features = features
         self.member = member
         self.l1 = np.ascontiguousarray(rules[:, 0])
-        some = np.sort(self.l1[~member][:: max(1, len(self.l1) // SAMPLE)])
+        some = slice(None, None, max(1, len(member) // SAMPLE))
+        some = np.sort(self.l1[some][~member[some]])
         self.ordinary = float(some[len(some) // 2]) if len(some) else 0.0  # l1 penalty of a feature outside
 
     @property

@@ -216,11 +216,14 @@ def test_correlations_within_their_limits(storage, weights):
         exact, square = source.correlate(sizes)
         for limit in (0.0, 0.3, 0.9, 2.0):
             limits = np.full(P, limit) * np.linspace(0.5, 1.0, P)
-            found, rss = source.correlate(sizes, limits)
-            np.testing.assert_allclose(rss, square, rtol=1e-13)
-            same = np.abs(found - exact)[0] < 1e-13
-            assert same[features].all()
-            assert (same | ((np.abs(found) < limits) & (np.abs(exact) < limits))).all()
+            found = source.screen(sizes, np.ones(1), limits, 1.0, np.isin(np.arange(P), features))
+            np.testing.assert_allclose(found.rss, square, rtol=1e-13)
+            known = np.arange(P)[found.features]
+            np.testing.assert_array_equal(known[found.places], features)
+            np.testing.assert_allclose(found.corrs[0], exact[0, known], rtol=0, atol=1e-13)
+            same = np.abs(found.row(0) - exact[0]) < 1e-13
+            assert same[known].all()
+            assert (same | ((np.abs(found.row(0)) < limits) & (np.abs(exact[0]) < limits))).all()
 
 
 @pytest.mark.parametrize("storage", ["C", "F", "strided", "csc", "csr"])

@@ -1009,16 +1009,21 @@ def test_some_sparse_columns(width):
 
 def test_what_is_carried_over():
     """The bound on a correlation is reached by a rest along its column, and grows with what was not known."""
-    known, limits = np.array([0.5, -0.5, 0.0]), np.full(3, 0.5)
-    corrs, error, doubt = _kernels.carry_over(known, np.zeros(3), 0.5, 0.2, limits)
-    np.testing.assert_array_equal(corrs, 0.5 * known)
+
+    def carried(known, error, share, rest, lam, l1):
+        corrs, error, doubt = np.array(known), np.array(error), np.empty(3, dtype=np.bool_)
+        _kernels.carry_over(corrs, error, share, rest, lam, np.array(l1), doubt)
+        return corrs, error, doubt
+
+    known, nothing, even = [0.5, -0.5, 0.0], np.zeros(3), np.ones(3)
+    corrs, error, doubt = carried(known, nothing, 0.5, 0.2, 0.5, even)
+    np.testing.assert_array_equal(corrs, [0.25, -0.25, 0.0])
     np.testing.assert_array_equal(doubt, [False] * 3)
     np.testing.assert_allclose(error, 0.2)
-    _, error, doubt = _kernels.carry_over(known, np.array([0.0, 0.2, 0.2]), -0.5, 0.2, limits)
+    _, error, doubt = carried(known, [0.0, 0.2, 0.2], -0.5, 0.2, 0.5, even)
     np.testing.assert_array_equal(doubt, [False, True, False])
     np.testing.assert_allclose(error, [0.2, 0.3, 0.3])
-    known, limits = np.array([np.nan, 0.0, 0.0]), np.array([1.0, 0.1, 0.2])
-    *_, doubt = _kernels.carry_over(known, np.zeros(3), 1.0, 0.1, limits)
+    *_, doubt = carried([np.nan, 0.0, 0.0], nothing, 1.0, 0.1, 0.1, [10.0, 1.0, 2.0])
     np.testing.assert_array_equal(doubt, [True, True, False])
 
 
