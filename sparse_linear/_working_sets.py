@@ -14,8 +14,8 @@ from sparse_linear._design import room
 
 # Features that get a Gram matrix and a factor: at most 2 x 512 MB, of what is used.
 LARGEST_FACTOR = 8192
-# A Gram matrix has room for so many from the start: 2 x 2 MB, of what is used.
-SMALLEST = 512
+# A Gram matrix has room for so many from the start: 2 x 0.5 MB.
+SMALLEST = 256
 # An ordinary l1 penalty is the median of about so many.
 SAMPLE = 101
 # Epochs of descent between two extrapolations.
