@@ -126,17 +126,24 @@ def in_threads(work, items, n_threads, watch):
     with blas_limit(1) as limit, limit():
         if n_threads <= 1:
             return [work(item) for item in items]
-        with ThreadPoolExecutor(n_threads) as threads:
-            try:
-                waiting = {threads.submit(run, limit) for _ in range(n_threads)}
-                while waiting:
-                    # Not for ever: a signal that another thread has received is handled here all the same.
-                    ended, waiting = wait(waiting, LISTEN, FIRST_EXCEPTION)
-                    for one in ended:
-                        one.result()  # or the error that has ended it
-            except BaseException:
-                watch.stopped.set()  # which ends all work
-                raise
+        name = f"in_threads-{id(results)}"
+        try:
+            with ThreadPoolExecutor(n_threads, name) as threads:
+                try:
+                    waiting = {threads.submit(run, limit) for _ in range(n_threads)}
+                    while waiting:
+                        # Not for ever: a signal that another thread has received is handled all the same.
+                        ended, waiting = wait(waiting, LISTEN, FIRST_EXCEPTION)
+                        for one in ended:
+                            one.result()  # or the error that has ended it
+                except BaseException:
+                    watch.stopped.set()  # which ends all work
+                    raise
+        except BaseException:
+            for thread in threading.enumerate():
+                if thread.name.startswith(name):  # the pool does not know one whose start was interrupted
+                    thread.join()
+            raise
     return results
 
 
