@@ -806,10 +806,12 @@ class Directions:
             n, p = self.design.n, self.design.p
             self.basis, self.images = np.empty((KNOWN + NEW, n)), np.empty((KNOWN + NEW, p))
         if self.size > KNOWN:  # the next batch begins where the last one has ended
-            length = np.sqrt(self.last @ self.last)
-            self.size, before = int(length > 0.0), self.size
-            for part in (self.basis, self.images):
-                part[: self.size] = (self.last / length) @ part[:before] if self.size else 0.0
+            length, before = np.sqrt(self.last @ self.last), self.size
+            self.size = 0  # until both are there
+            if length > 0.0:
+                for part in (self.basis, self.images):
+                    part[0] = (self.last / length) @ part[:before]
+                self.size = 1
         before, shares = self.size, np.empty((len(fits), KNOWN + NEW))
         size, left, rss = _kernels.span(target, fits, limits, self.basis, before, shares)
         if size > before:
