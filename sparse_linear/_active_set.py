@@ -24,14 +24,13 @@ from sparse_linear import _compiled as _kernels
 from sparse_linear._working_sets import (
     DescentSet,
     FactorSet,
+    Plan,
     allocate,
     solve_sequence,
     unwatched,
     with_room,
 )
 
-# How many lambdas are verified in one pass over X.
-LOOK_AHEAD = 16
 # A larger fall of lambda than this is made in several steps, each started from the one before.
 STEP = 0.22
 # A lambda so large that it leaves only features without penalty.
@@ -95,14 +94,6 @@ def _summed(counts, wanted):
     return np.add.reduceat(counts, starts)
 
 
-def _batch_end(answers, position, look):
-    """Where the batch from `position` ends: wanted lambdas go together, a step on the way goes alone."""
-    stop = position + 1
-    while stop < min(len(answers), position + look) and answers[position] >= 0 and answers[stop] >= 0:
-        stop += 1
-    return stop
-
-
 def begin(source, penalty, lam, max_rounds, coef=None, tol=0.0):
     """Solve for the features that nothing holds at zero, starting from `coef`.
 
@@ -121,7 +112,8 @@ def begin(source, penalty, lam, max_rounds, coef=None, tol=0.0):
         loose |= coef != 0.0
     loose &= ~penalty.excluded
     first = np.flatnonzero(loose & ~working.member)
-    working = with_room(working, len(first), tol)
+    if not working.has_room(len(first)):
+        working = with_room(working, len(first), tol)
     working.extend(first, corrs, coef)
     if coef is not None:
         start = coef[working.features]
@@ -165,7 +157,7 @@ def _solve_complete(source, penalty, lams, max_rounds, coef, watch):
     first, p = lams[0], len(source.start)
     if coef is not None:
         coef = np.clip(coef, penalty.lower, penalty.upper)
-        free = _kernels.restart(work, p, free, coef, source.start - coef @ source.gram)
+        free = _kernels.restart(work, p, free, coef, source.start - coef @ source.gram, np.arange(p))
     else:
         first = _kernels.first_threshold(work.grad, work.base)
     sequence, answers = _with_steps(first, lams)
@@ -206,67 +198,25 @@ def solve_path(source, penalty, lams, max_rounds, coef=None, tol=0.0, watch=unwa
     if source.gram is not None:
         return _solve_complete(source, penalty, lams, max_rounds, coef, watch)
     working, corrs = begin(source, penalty, lams[0], max_rounds, coef, tol)
-    lam_before = _kernels.first_threshold(corrs, working.rules) if coef is None else lams[0]
-    sequence, answers = _with_steps(lam_before, lams)
-    solutions = []  # of every batch, the lambdas it answers, features, and their coefficients
-    gaps, rss = np.empty(len(lams)), np.empty(len(lams))
-    rounds = np.zeros(len(sequence), dtype=np.int64)
+    before = _kernels.first_threshold(corrs, working.rules) if coef is None else lams[0]
+    sequence, answers = _with_steps(before, lams)
     if source.all_at_once:
         working.extend(np.flatnonzero(~working.member), corrs)
-    complete = working.member.all()
-    position, tries, look = 0, 0, LOOK_AHEAD
-    while position < len(sequence):
-        stop = len(sequence) if complete else _batch_end(answers, position, look)
-        batch = sequence[position:stop]
-        wanted = answers[position:stop] >= 0
-        wanted[-1] = True
-        if not complete:
-            threshold = max(2.0 * batch[-1] - lam_before, 0.5 * batch[-1])
-            candidates = working.candidates(corrs, threshold)
-            working = with_room(working, len(candidates), tol)
-            working.extend(candidates, corrs)
-        watch(0)
-        coefs, counts = working.solve(batch, max_rounds, answers[position] < 0, watch)
-        keep = np.flatnonzero(wanted)
-        answer = answers[position + keep]
-        corrs_of, batch_rss, batch_gaps, lacking = working.verify(coefs[keep], batch[keep])
-        forgiving = tries == _kernels.REFINEMENTS
-        failed = _kernels.first_failure(
-            batch_gaps, lacking, counts[keep], answer >= 0, working.goal, max_rounds, forgiving
-        )
-        right = np.flatnonzero(answer[:failed] >= 0)
-        answer, found = answer[right], coefs[keep[right]]
-        gaps[answer], rss[answer] = batch_gaps[right], batch_rss[right]
-        used = found.any(axis=0)
-        solutions.append((answer, working.features[used], found[:, used]))
-        watch(len(answer))
-        if failed == len(keep):
-            rounds[position:stop] += counts
-            corrs, lam_before, tries = corrs_of(-1), batch[-1], 0
-            position = stop
-            look = min(LOOK_AHEAD, 2 * look)
-            if position < len(sequence):
-                working.restart(coefs[-1], corrs)
-            continue
-        done = keep[failed]
-        rounds[position : position + done + 1] += counts[: done + 1]
-        corrs = corrs_of(failed)
-        lam_before = batch[done]
-        working.restart(coefs[done], corrs)
-        if not lacking[failed]:
-            tries = 1 if failed > 0 else tries + 1
-            working.solve_more_closely()
-        else:
-            tries = 0
-            candidates = working.candidates(corrs, batch[done])
-            working = with_room(working, len(candidates), tol)
-            working.extend(candidates, corrs)
-            look = max(2, failed + 1)
-        position += done
+    b = len(sequence)
+    plan = Plan(sequence, answers, max_rounds, np.empty(b), np.empty(b), np.zeros(b, np.int64), [], watch)
+    progress = _kernels.Progress(0, _kernels.LOOK_AHEAD, 0, before)
+    corrs = corrs.copy()
+    while progress.position < b:
+        progress = working.advance(plan, corrs, progress)
+        if not working.has_room(progress.wanted):
+            working = with_room(working, progress.wanted, tol)
     working.leave()
-    features = np.unique(np.concatenate([some for _, some, _ in solutions]))
+    features = np.unique(np.concatenate([some for _, some, _ in plan.found]))
     coefs = np.zeros((len(lams), len(features)))
-    for answer, some, found in solutions:
+    for answer, some, found in plan.found:
         coefs[answer[:, None], np.searchsorted(features, some)] = found
+    wanted = np.flatnonzero(answers >= 0)
     descent = isinstance(working, DescentSet)
-    return Solutions(features, coefs, gaps, rss, _summed(rounds, np.flatnonzero(answers >= 0)), descent)
+    return Solutions(
+        features, coefs, plan.gaps[wanted], plan.rss[wanted], _summed(plan.rounds, wanted), descent
+    )

@@ -49,13 +49,6 @@ SPARED = 0.8
 NO_FEATURES = np.empty(0, dtype=np.int64)
 # Up to so many rows are multiplied with long columns without BLAS.
 FEW = 8
-# Directions in which residuals are known to lie when a batch begins, at most, and those that it may add.
-KNOWN, NEW = 4, 8
-# What they may leave of a residual, in units of the l1 penalty of an ordinary feature: the less, the more of
-# them; the more, the more features whose correlations are computed one by one.
-CLOSE = 0.2
-# The largest share of all features that are, since their columns are copied.
-MOST = 0.05
 # Columns whose mean is this many times their spread are centred before they are multiplied, not afterwards.
 OFFSET = 1e4
 
@@ -193,6 +186,7 @@ class _Design:
     apply: Any
     correlate: Any
     by_columns: Any = False  # whether some columns can be read without the others
+    plain: Any = False  # whether X itself may be multiplied, by compiled code
 
     def __init__(self, X, sample_weight, fit_intercept):
         self.X = X
@@ -214,13 +208,6 @@ class _Design:
     def root(self):
         """Square roots of `share`, (n,)."""
         return np.sqrt(self.share)
-
-    def pays(self, count):
-        """Whether passes over X for a few directions of so many residuals take less time than for all.
-
-        Not where X is sparse: there a pass costs the same for `_kernels.LANES` residuals as for one.
-        """
-        return False
 
     def take_rows(self, features):
         """Some columns of X, centred but neither weighted nor scaled, as an (n, k) array."""
@@ -321,24 +308,20 @@ class DenseDesign(_Design):
             mean, square = _kernels.moments_by_rows(X, self.share, self.fit_intercept, height)
         return make_units(mean, square, self.effective_rows if self.fit_intercept else 2)
 
-    def pays(self, count):
-        """As in `_Design`: BLAS, too, reads X once for all of them, but copies it first."""
-        return count > 1
-
     @property
     def _contiguous(self):
         """Whether X lies in memory without gaps."""
         return self.X.flags.c_contiguous or self.X.flags.f_contiguous
 
     @cached_property
-    def _plain(self):
+    def plain(self):
         """Whether X itself may be multiplied: contiguous, and no column is far from zero for its spread."""
         return self._contiguous and not np.any(np.abs(self.units.mean) > OFFSET * self.units.norm)
 
     @property
     def _direct(self):
         """Whether BLAS may do so."""
-        return self.X.dtype == np.float64 and self._plain
+        return self.X.dtype == np.float64 and self.plain
 
     @cached_property
     def _tilt(self):
@@ -362,12 +345,11 @@ class DenseDesign(_Design):
         -------
         ndarray of shape (b, p)
         """
+        if self.plain and len(residuals) <= FEW:
+            result = np.empty((len(residuals), self.p))
+            _kernels.few_correlations(read_only(self.X), residuals, self.root, *self.units[:2], result)
+            return result
         weighted = residuals * self.root
-        single = len(weighted) == 1 and self._direct  # for which BLAS is as fast
-        if self._plain and self.X.flags.f_contiguous and len(weighted) <= FEW and not single:
-            products = np.empty((len(weighted), self.p))
-            _kernels.few_products(read_only(self.X.T), weighted, products)
-            return self._centred(products, weighted.sum(axis=1))
         if self._direct:
             return self._centred(weighted @ self.X, weighted.sum(axis=1))
         mean, _norm, _ = self.units
@@ -493,17 +475,23 @@ class _DenseBlock:
         """Gather more columns; returns the Gram matrix of all columns with the new ones, (m, k)."""
         start = self.size
         self.gather(features)
-        return self.columns[: self.size] @ self.columns[start : self.size].T
+        return (self.columns[start : self.size] @ self.columns[: self.size].T).T
 
     def gather(self, features):
         """Gather more columns."""
         total = self.size + len(features)
         if total > len(self.columns):
-            grown = room(max(total, 2 * self.size), self.design.n)
-            grown[: self.size] = self.columns[: self.size]
-            self.columns = grown
+            self.reserve(max(total, 2 * self.size))
         self.design.take(features, self.columns[self.size : total])
         self.size = total
+
+    def reserve(self, capacity):
+        """Have room for so many columns in all; returns the array."""
+        if capacity > len(self.columns):
+            grown = room(capacity, self.design.n)
+            grown[: self.size] = self.columns[: self.size]
+            self.columns = grown
+        return self.columns
 
     def keep(self, places):
         """Forget all columns but some, given by their places."""
@@ -519,7 +507,7 @@ class _DenseBlock:
         return 0.0
 
     def products(self, residuals, offset=0.0):
-        """Inner products of the columns with a residual of that form, (m,), or with several."""
+        """Inner products of the columns with a residual of that form, (m,)."""
         return residuals @ self.columns[: self.size].T
 
     def combine(self, coefs):
@@ -770,56 +758,6 @@ class Screened(NamedTuple):
         return corrs
 
 
-class Directions:
-    """A few directions in which the residuals of a path lie, and the inner products of all columns with them.
-
-    Attributes
-    ----------
-    size : int
-        Their number.
-    basis : ndarray of shape (KNOWN + NEW, n)
-        The first `size` rows are orthonormal.
-    images : ndarray of shape (KNOWN + NEW, p)
-        Their inner products with the columns of Z.
-    """
-
-    def __init__(self, design):
-        self.design = design
-        self.forget()
-
-    def forget(self):
-        """Know none."""
-        self.size = 0
-        self.basis = self.images = np.empty((0, 0))
-        self.last = np.empty(0)  # the last residual, in this basis
-
-    def span(self, target, fits, limits):
-        """Add directions as they are needed; turns `fits` into residuals. See `_kernels.span`.
-
-        Returns
-        -------
-        shares : ndarray of shape (b, size)
-        left : ndarray of shape (b,)
-        rss : ndarray of shape (b,)
-        """
-        if len(self.basis) == 0:
-            n, p = self.design.n, self.design.p
-            self.basis, self.images = np.empty((KNOWN + NEW, n)), np.empty((KNOWN + NEW, p))
-        if self.size > KNOWN:  # the next batch begins where the last one has ended
-            length, before = np.sqrt(self.last @ self.last), self.size
-            self.size = 0  # until both are there
-            if length > 0.0:
-                for part in (self.basis, self.images):
-                    part[0] = (self.last / length) @ part[:before]
-                self.size = 1
-        before, shares = self.size, np.empty((len(fits), KNOWN + NEW))
-        size, left, rss = _kernels.span(target, fits, limits, self.basis, before, shares)
-        if size > before:
-            self.images[before:size] = self.design.correlate(self.basis[before:size])
-        self.size, self.last = size, shares[-1, :size]
-        return shares[:, :size], left, rss
-
-
 class ColumnSource:
     """Gram matrices and correlations, straight from the columns of a design, for one target.
 
@@ -844,7 +782,7 @@ class ColumnSource:
         self.features = np.empty(0, dtype=np.int64)  # those of the block
         self.left = None  # features and solver's state, Gram matrix included, of the path solved before
         self.crossed = {}  # feature -> inner products of its column with all columns
-        self.directions = Directions(design)
+        self.directions: Any = None  # in which the residuals of a path lie; `_kernels.Directions`
         self.shortcut = True  # whether correlations may be computed from these
         # The last residual verified alone, its squared norm, its correlations, and by how much these may err.
         self.known: Any = None
@@ -948,46 +886,58 @@ class ColumnSource:
         places = np.searchsorted(features, self.features)
         return Screened(features, places, images[:, features], rss, np.ones((1, 1)), images)
 
-    def screen(self, coefs, lams, l1, ordinary, member):
-        """Correlations with the residuals of some solutions, as far as a certificate needs them.
+    def adopt(self, features):
+        """The features of the working set, whose columns compiled code has written into the block."""
+        self.features = features
+        self.block.size = len(features)
 
-        The residuals of a batch lie nearly in a space of few dimensions: they are ``S Q + E``, with the rows
-        of Q orthonormal. Passes over X are made for Q alone. Columns of Z have unit length, so no correlation
-        is farther from those in ``S Q Z`` than the norm of its row of E, which rules out all but a few
-        features; theirs come from their columns.
+    @cached_property
+    def dense(self):
+        """X and the target for compiled code, if that can read X as it is; else None."""
+        if not self.design.plain:
+            return None
+        mean, norm, _ = self.units
+        X = read_only(self.design.X)
+        return _kernels.Dense(X, mean, norm, self.design.root, self.values, self.start, self.square)
+
+    def new_directions(self):
+        """Those in which the residuals of this path lie; none is known yet when it begins."""
+        if self.directions is None:
+            capacity = _kernels.KNOWN + _kernels.NEW
+            self.directions = _kernels.Directions(
+                size=np.zeros(1, dtype=np.int64),
+                basis=np.empty((capacity, self.design.n)),
+                images=np.empty((capacity, self.design.p)),
+                last=np.empty(capacity),
+            )
+        return self.directions
+
+    def verify(self, coefs, lams, screen):
+        """How good some solutions on the working set are on all features.
 
         Parameters
         ----------
         coefs : ndarray of shape (b, m)
-            On the working set.
         lams : ndarray of shape (b,)
-        l1 : ndarray of shape (p,)
-            The l1 penalties for ``lambda = 1``.
-        ordinary : float
-            That of an ordinary feature.
-        member : ndarray of shape (p,), bool
-            The features of the working set, and those held at zero.
+        screen : Screen
 
         Returns
         -------
-        Screened
+        corrs_of : callable
+            Maps the number of a solution to the correlations (p,) of all features with its residual; they may
+            be off, as those of `_kernels.correlations`.
+        rss, gaps : ndarray of shape (b,)
+            Squared norms of the residuals, and duality gaps.
+        lacking : ndarray of shape (b,), int64
+            How many features outside the working set are missing.
         """
         if len(coefs) == 1 and self.design.by_columns:
-            return self._screen_one(coefs, lams[0], l1)
-        if not self.design.pays(len(coefs)):
-            return self._all(*self.correlate(coefs))
-        rows, m = self.block.combine(coefs), len(self.features)
-        shares, left, rss = self.directions.span(self.values, rows, CLOSE * ordinary * lams)
-        images = self.directions.images[: shares.shape[1]]
-        found = _kernels.undecided(shares, images, left, lams, l1, member)
-        if len(found) > MOST * len(l1):
-            return self._all(self.design.correlate(rows), rss)
-        corrs = self.block.products(rows)
-        if len(found):
-            block = self.design.block()
-            block.gather(found)
-            corrs = np.hstack([corrs, block.products(rows)])
-        return Screened(np.concatenate([self.features, found]), np.arange(m), corrs, rss, shares, images)
+            found = self._screen_one(coefs, lams[0], screen.l1)
+        else:
+            found = self._all(*self.correlate(coefs))
+        rules = screen.rules[found.features]
+        gaps, lacking = _kernels.duality_gaps(found.corrs, found.places, coefs, lams, rules, found.rss)
+        return found.row, found.rss, gaps, lacking
 
     def _all(self, corrs, rss):
         return Screened(slice(None), self.features, corrs, rss)

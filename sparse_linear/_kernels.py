@@ -93,6 +93,20 @@ FEW = 6
 # About how many entries of compressed columns are gathered at a time.
 GATHERED = 1 << 14
 ONE, TWO = np.uint64(1), np.uint64(2)
+# Directions in which residuals are known to lie when a batch begins, at most, and those that it may add.
+KNOWN, NEW = 4, 8
+# What they may leave of a residual, in units of the l1 penalty of an ordinary feature: the less, the more of
+# them; the more, the more features whose correlations are computed one by one.
+CLOSE = 0.2
+# The largest share of all features that are, since their columns are copied.
+MOST = 0.05
+# How many lambdas are verified together.
+LOOK_AHEAD = 16
+# They are solved so many at a time that their number times the square of the number of features is about
+# this: a fraction of a second, after which somebody may ask for the work to stop.
+PIECE = 1 << 26
+# A path is followed for about so many multiplications before whoever watches is told.
+SPELL = 1 << 28
 # How many columns are appended to the factor in one pass over it.
 BLOCK = 32
 # A factor of more features than this serves the next lambdas, too, down to a share 1 / STALE of its own.
@@ -197,18 +211,76 @@ def first_threshold(corr, rules):
 
 
 @kernel
-def proposals(corr, rules, l1, member, least):
-    """The features that are no members and have at least some positive `threshold`; and their thresholds."""
+def proposals(corr, rules, l1, member, least, coef, room):
+    """Of the features that are no members, those with at least some positive `threshold`, up to a number.
+
+    Parameters
+    ----------
+    corr : ndarray of shape (p,)
+    rules : ndarray of shape (p, 4)
+    l1 : ndarray of shape (p,)
+        The first column of `rules`, apart.
+    member : ndarray of shape (p,), bool
+    least : float
+    coef : ndarray of shape (m,)
+        Coefficients of the working set: there shall be about twice as many features as are active.
+    room : int
+        How many there is room for; some are proposed in any case.
+
+    Returns
+    -------
+    features : ndarray of shape (k,), int64
+        In ascending order: those with the largest thresholds, if there are too many.
+    """
     near = np.empty(corr.shape[0], dtype=np.bool_)
-    most = _are_near(corr, l1, member, least, near)
-    features, found, count = np.empty(most, dtype=np.int64), np.empty(most), 0
+    at_most = _are_near(corr, l1, member, least, near)
+    features, found, count = np.empty(at_most, dtype=np.int64), np.empty(at_most), 0
     for j in range(corr.shape[0]):
         if near[j]:
             lam = threshold(corr[j], rules[j])
             if lam >= least and lam > 0.0:
                 features[count], found[count] = j, lam
                 count += 1
-    return features[:count], found[:count]
+    used = 0
+    for j in range(coef.shape[0]):
+        used += coef[j] != 0.0
+    most = max(min(2 * used - coef.shape[0] + 50, room), 30, used // 4)
+    if count <= most:
+        return features[:count]
+    least = _largest(found[:count].copy(), most)
+    ties = most
+    for i in range(count):
+        ties -= found[i] > least
+    kept = 0
+    for i in range(count):
+        if found[i] > least or (found[i] == least and ties > 0):
+            ties -= found[i] == least
+            features[kept] = features[i]
+            kept += 1
+    return features[:kept]
+
+
+@inner
+def _largest(values, k):
+    """The k-th largest of some values, put into disorder (Hoare 1961, Comm. ACM 4, algorithm 65)."""
+    first, last = 0, values.shape[0] - 1
+    while first < last:
+        pivot, i, j = values[(first + last) // 2], first, last
+        while i <= j:
+            while values[i] > pivot:
+                i += 1
+            while values[j] < pivot:
+                j -= 1
+            if i <= j:
+                values[i], values[j] = values[j], values[i]
+                i, j = i + 1, j - 1
+        if k - 1 <= j:
+            last = j
+        elif k - 1 >= i:
+            first = i
+        else:
+            break
+    return values[k - 1]
 
 
 @leaf
@@ -839,13 +911,15 @@ def solve_sequence(work, m, k, square, lams, max_rounds, coefs, gaps, rss, round
 
 
 @kernel
-def enter(work, start, features, rules, lam, target, corrs):
-    """Set up the features from place `start` on, at zero: all but the Gram matrix.
+def enter(work, cross, start, features, rules, lam, target, corrs):
+    """Set up the features from place `start` on, at zero.
 
     Parameters
     ----------
     work : Working
         Updated in place.
+    cross : ndarray of shape (k, m)
+        The last rows of the Gram matrix, those that are new.
     start : int
     features : ndarray of shape (m,), int64
         Which ones all of them are.
@@ -855,6 +929,15 @@ def enter(work, start, features, rules, lam, target, corrs):
     target, corrs : ndarray of shape (p,)
         Correlations with the target, and with the present residual.
     """
+    first = features.shape[0] - cross.shape[0]
+    for top in range(0, cross.shape[0], LANES):
+        stop = min(top + LANES, cross.shape[0])
+        for i in range(cross.shape[1]):
+            for j in range(top, stop):
+                work.gram[i, first + j] = cross[j, i]
+        for j in range(top, stop):
+            for i in range(cross.shape[1]):
+                work.gram[first + j, i] = cross[j, i]
     for j in range(start, features.shape[0]):
         feature = features[j]
         work.target[j], work.grad[j], work.coef[j] = target[feature], corrs[feature], 0.0
@@ -864,20 +947,20 @@ def enter(work, start, features, rules, lam, target, corrs):
 
 
 @kernel
-def first_failure(gaps, lacking, counts, wanted, goal, max_rounds, forgiving):
+def first_failure(gaps, lacking, counts, answers, goal, max_rounds, tries):
     """The first wanted solution that lacks a feature, or is not exact although it could be.
 
-    That of all solutions if there is none. With `forgiving`, the first solution may be inexact.
+    That of all solutions if there is none. After some `tries` the first solution may be inexact.
     """
     for at in range(gaps.shape[0]):
-        inexact = not gaps[at] <= goal and counts[at] < max_rounds and not (forgiving and at == 0)
-        if wanted[at] and (lacking[at] > 0 or inexact):
+        inexact = not gaps[at] <= goal and counts[at] < max_rounds and not (tries == REFINEMENTS and at == 0)
+        if answers[at] >= 0 and (lacking[at] > 0 or inexact):
             return at
     return gaps.shape[0]
 
 
 @kernel
-def restart(work, m, k, coef, grad):
+def restart(work, m, k, coef, corrs, features):
     """Put the solver on given coefficients, whose correlations are known better than from the Gram matrix.
 
     Parameters
@@ -886,7 +969,11 @@ def restart(work, m, k, coef, grad):
         Updated in place: the correlations with the target take up the rounding of the Gram matrix.
     m, k : int
         Columns in use, and free features in the factor.
-    coef, grad : ndarray of shape (m,)
+    coef : ndarray of shape (m,)
+    corrs : ndarray of shape (p,)
+        Of all features.
+    features : ndarray of shape (at least m,), int64
+        Which ones those in use are.
 
     Returns
     -------
@@ -897,8 +984,9 @@ def restart(work, m, k, coef, grad):
         work.coef[j] = coef[j]
     _refresh(work, m)
     for j in range(m):
-        work.target[j] += grad[j] - work.grad[j]
-        work.grad[j] = grad[j]
+        grad = corrs[features[j]]
+        work.target[j] += grad - work.grad[j]
+        work.grad[j] = grad
     return _remove_held(work, k)
 
 
@@ -1133,38 +1221,89 @@ def take_columns(X, features, mean, norm, root, result):
 
 
 @kernel
-def few_products(columns, rows, result):
-    """``rows @ columns.T`` for long columns, stored one per row, and few rows: some of them share a column.
+def few_correlations(X, residuals, root, mean, norm, result):
+    """Inner products of all columns of Z with a few residuals, from X itself.
 
-    BLAS packs the columns first, which for so few rows takes longer than the products.
+    BLAS packs X first, which for so few residuals takes longer than the products.
+
+    Parameters
+    ----------
+    X : ndarray of shape (n, p)
+        In Fortran or C order.
+    residuals : ndarray of shape (b, n)
+    root : ndarray of shape (n,)
+    mean, norm : ndarray of shape (p,)
+        Columns of Z are ``root * (x_j - mean[j]) / norm[j]``.
+    result : ndarray of shape (b, p)
+        Filled.
     """
-    width = max(1, STRIP * LANES // max(1, columns.shape[1]))  # of columns that stay in the cache meanwhile
-    last = rows.shape[0] - 1
-    for start in range(0, columns.shape[0], width):
-        some, found = columns[start : start + width], result[:, start : start + width]
-        for e in range(0, last + 1, 4):
-            # Where there are not so many left, the last one is done more than once.
-            f, g, h = min(e + 1, last), min(e + 2, last), min(e + 3, last)
-            if f == g:
-                _two_products(some, rows[e], rows[f], found, e, f)
-            else:
-                _four_products(some, rows[e], rows[f], rows[g], rows[h], found, e, f, g, h)
+    b, n = residuals.shape
+    rows, level = np.empty((b, n)), np.zeros(b)
+    for e in range(b):
+        for i in range(n):
+            rows[e, i] = residuals[e, i] * root[i]
+            level[e] += rows[e, i]
+    few_products(X, rows, result)
+    for e in range(b):
+        _centre(result[e], level[e], mean, norm)
 
 
 @leaf
-def _two_products(columns, p, q, result, e, f):
+def _centre(products, level, mean, norm):
+    for j in range(len(products)):
+        products[j] = (products[j] - level * mean[j]) / norm[j]
+
+
+def few_products(X, rows, result):
+    """``rows @ X`` for a few rows, so that some of them share what is read of X: a primitive."""
+    raise NotImplementedError("for kernels only")
+
+
+@overload(few_products)
+def _few_products(X, rows, result):
+    if X.layout == "F":
+        return lambda X, rows, result: _products_of_long_columns(X.T, rows, result)
+    return lambda X, rows, result: _products_of_long_rows(X, rows, result)
+
+
+@inner
+def _products_of_long_columns(columns, rows, result):
+    b = rows.shape[0]
+    width = max(1, STRIP * LANES // max(1, columns.shape[1]))  # of columns that stay in the cache meanwhile
+    for start in range(0, columns.shape[0], width):
+        some, found = columns[start : start + width], result[:, start : start + width]
+        for e in range(0, b - 3, 4):
+            _four_products(some, rows[e], rows[e + 1], rows[e + 2], rows[e + 3], found[e : e + 4])
+        for e in range(b - b % 4, b - 1, 2):
+            _two_products(some, rows[e], rows[e + 1], found[e : e + 2])
+        if b % 2:
+            _one_product(some, rows[b - 1], found[b - 1])
+
+
+@leaf
+def _one_product(columns, p, result):
+    for j in range(columns.shape[0]):
+        x = columns[j]
+        a = 0.0
+        for i in range(len(x)):
+            a += p[i] * x[i]
+        result[j] = a
+
+
+@leaf
+def _two_products(columns, p, q, result):
     for j in range(columns.shape[0]):
         x = columns[j]
         a = b = 0.0
         for i in range(len(x)):
             a += p[i] * x[i]
             b += q[i] * x[i]
-        result[e, j] = a
-        result[f, j] = b
+        result[0, j] = a
+        result[1, j] = b
 
 
 @leaf
-def _four_products(columns, p, q, r, s, result, e, f, g, h):
+def _four_products(columns, p, q, r, s, result):
     for j in range(columns.shape[0]):
         x = columns[j]
         a = b = c = d = 0.0
@@ -1173,14 +1312,32 @@ def _four_products(columns, p, q, r, s, result, e, f, g, h):
             b += q[i] * x[i]
             c += r[i] * x[i]
             d += s[i] * x[i]
-        result[e, j] = a
-        result[f, j] = b
-        result[g, j] = c
-        result[h, j] = d
+        result[0, j] = a
+        result[1, j] = b
+        result[2, j] = c
+        result[3, j] = d
 
 
-@kernel
-def span(target, rows, limits, basis, size, shares):
+@inner
+def _products_of_long_rows(X, rows, result):
+    n, p = X.shape
+    whole = n - n % 4
+    for start in range(0, p, STRIP):
+        stop = min(start + STRIP, p)
+        for e in range(rows.shape[0]):
+            result[e, start:stop] = 0.0
+        for i in range(0, whole, 4):
+            for e in range(rows.shape[0]):
+                row = rows[e]
+                four = -row[i], -row[i + 1], -row[i + 2], -row[i + 3]
+                subtract_four_rows(X, (i, i + 1, i + 2, i + 3), four, result[e], start, stop)
+        for i in range(whole, n):
+            for e in range(rows.shape[0]):
+                add_row(rows[e, i], X, i, result[e], start, stop)
+
+
+@inner
+def _span(target, rows, limits, basis, size, shares):
     """Turn fits into residuals, and extend an orthonormal basis until it spans them, up to a distance each.
 
     The last residual comes first, so that it lies there but for rounding; then whichever is farthest beyond
@@ -1249,8 +1406,8 @@ def _farthest(left, limits):
     return at, excess
 
 
-@kernel
-def undecided(shares, images, left, lams, l1, member):
+@inner
+def _undecided(shares, images, left, lams, l1, member):
     """The features that are no members and may exceed their threshold at zero, for all that is known of them.
 
     Parameters
@@ -1291,6 +1448,318 @@ def _keep_sure(corr, slack, lam, l1, sure, start, stop):
     corr, l1, sure = corr[start:stop], l1[start:stop], sure[start:stop]
     for j in range(len(l1)):
         sure[j] &= abs(corr[j]) + slack <= lam * l1[j]  # not NaN
+
+
+class Directions(NamedTuple):
+    """A few directions in which the residuals of a path lie, and the inner products of all columns with them.
+
+    Attributes
+    ----------
+    size : ndarray of shape (1,), int64
+        Their number.
+    basis : ndarray of shape (KNOWN + NEW, n)
+        The first `size` rows are orthonormal.
+    images : ndarray of shape (KNOWN + NEW, p)
+        Their inner products with the columns of Z.
+    last : ndarray of shape (KNOWN + NEW,)
+        The last residual, in this basis.
+    """
+
+    size: np.ndarray
+    basis: np.ndarray
+    images: np.ndarray
+    last: np.ndarray
+
+
+@inner
+def _keep_last(directions):
+    """Forget all directions but that of the last residual, with which the next batch begins."""
+    size, last = directions.size[0], directions.last
+    length = np.sqrt(dot(last, last, size))
+    directions.size[0] = 1 if length > 0.0 else 0
+    if length > 0.0:
+        for part in (directions.basis, directions.images):
+            scale_row(last[0] / length, part, 0, 0, part.shape[1])
+            for i in range(1, size):
+                add_row(last[i] / length, part, i, part[0], 0, part.shape[1])
+
+
+class Dense(NamedTuple):
+    """Dense X, what makes its columns those of Z, and one target.
+
+    Columns of Z are ``root * (x_j - mean[j]) / norm[j]``.
+    """
+
+    X: np.ndarray  # (n, p), in Fortran or C order
+    mean: np.ndarray  # (p,)
+    norm: np.ndarray  # (p,)
+    root: np.ndarray  # (n,)
+    values: np.ndarray  # (n,) the target
+    start: np.ndarray  # (p,) correlations of all columns of Z with it
+    square: float  # its squared norm
+
+
+class Screen(NamedTuple):
+    """What decides which features may become active.
+
+    `l1` is the first column of `rules`, apart, and `ordinary` the l1 penalty of an ordinary feature. Members
+    are the features of the working set, and those held at zero.
+    """
+
+    rules: np.ndarray  # (p, 4) ``(l1, l2, lower, upper)`` of all features, for ``lambda = 1``
+    l1: np.ndarray  # (p,)
+    ordinary: float
+    member: np.ndarray  # (p,) bool; updated in place
+
+
+@inner
+def verify(data, screen, columns, features, directions, coefs, lams):
+    """How good some solutions are on all features, without all the correlations.
+
+    The residuals of a batch lie nearly in a space of few dimensions: they are ``S Q + E``, with the rows of Q
+    orthonormal. X is multiplied with Q alone. Columns of Z have unit length, so no correlation is farther
+    from those in ``S Q Z`` than the norm of its row of E, which rules out all but a few features; theirs, and
+    those of the working set, come from their columns.
+
+    Parameters
+    ----------
+    data : Dense
+    screen : Screen
+    columns : ndarray of shape (m, n)
+        Columns of Z in the working set, one per row.
+    features : ndarray of shape (m,), int64
+        Which ones these are.
+    directions : Directions
+        Updated in place.
+    coefs : ndarray of shape (b, m)
+    lams : ndarray of shape (b,)
+
+    Returns
+    -------
+    gaps, rss : ndarray of shape (b,)
+        Duality gaps, and squared norms of the residuals.
+    lacking : ndarray of shape (b,), int64
+        How many features outside the working set are missing.
+    shares : ndarray of shape (b, size)
+        ``shares @ images`` is close to the correlations of all features, and that of the last residual exact.
+    known : ndarray of shape (k,), int64
+        Features whose correlations have been computed, those of the working set among them.
+    corrs : ndarray of shape (b, k)
+        These correlations.
+    """
+    b, m, n, p = lams.shape[0], features.shape[0], columns.shape[1], screen.l1.shape[0]
+    if directions.size[0] > KNOWN:
+        _keep_last(directions)
+    before, shares, limits = directions.size[0], np.empty((b, KNOWN + NEW)), np.empty(b)
+    for at in range(b):
+        limits[at] = CLOSE * screen.ordinary * lams[at]
+    rows = np.dot(coefs, columns)
+    size, left, rss = _span(data.values, rows, limits, directions.basis, before, shares)
+    if size > before:
+        basis, images = directions.basis[before:size], directions.images[before:size]
+        few_correlations(data.X, basis, data.root, data.mean, data.norm, images)
+    directions.size[0] = size
+    for i in range(size):
+        directions.last[i] = shares[b - 1, i]
+    shares = shares[:, :size]
+    others = _undecided(shares, directions.images[:size], left, lams, screen.l1, screen.member)
+    if others.shape[0] > MOST * p:
+        everyone, corrs = np.arange(p), np.empty((b, p))
+        few_correlations(data.X, rows, data.root, data.mean, data.norm, corrs)
+        gaps, lacking = duality_gaps(corrs, features, coefs, lams, screen.rules, rss)
+        return gaps, rss, lacking, shares, everyone, corrs
+    k = m + others.shape[0]
+    taken = np.empty((others.shape[0], n))
+    take_columns(data.X, others, data.mean, data.norm, data.root, taken)
+    inside, outside = np.dot(rows, columns.T), np.dot(rows, taken.T)
+    corrs, known, rules = np.empty((b, k)), np.empty(k, dtype=np.int64), np.empty((k, 4))
+    for i in range(k):
+        known[i] = features[i] if i < m else others[i - m]
+        for c in range(4):
+            rules[i, c] = screen.rules[known[i], c]
+    for at in range(b):
+        for i in range(k):
+            corrs[at, i] = inside[at, i] if i < m else outside[at, i - m]
+    gaps, lacking = duality_gaps(corrs, np.arange(m), coefs, lams, rules, rss)
+    return gaps, rss, lacking, shares, known, corrs
+
+
+@inner
+def correlations(directions, share, known, exact, corrs):
+    """Correlations of all features with one residual, from what `verify` has found out about it.
+
+    Those that were not needed may be off, but for the last solution: they guide the working set, and the
+    solver computes its own before it relies on them.
+
+    Parameters
+    ----------
+    directions : Directions
+    share : ndarray of shape (size,)
+    known : ndarray of shape (k,), int64
+    exact : ndarray of shape (k,)
+    corrs : ndarray of shape (p,)
+        Filled.
+    """
+    p = corrs.shape[0]
+    for j in range(p):
+        corrs[j] = 0.0
+    for i in range(share.shape[0]):
+        add_row(share[i], directions.images, i, corrs, 0, p)
+    for i in range(known.shape[0]):
+        corrs[known[i]] = exact[i]
+
+
+# ---------------------------------------------------------------------------------------------
+# A path
+# ---------------------------------------------------------------------------------------------
+
+
+class Progress(NamedTuple):
+    """How far a path has come."""
+
+    position: int  # of the lambda that is solved next
+    look: int  # how many are solved and verified together
+    tries: int  # how many times the solution at `position` has been solved more closely
+    before: float  # the lambda before
+    wanted: int = 0  # how many features there was no room for; they come first
+
+
+@kernel
+def batch_end(answers, position, look):
+    """Where the batch from `position` ends: wanted lambdas go together, a step on the way goes alone."""
+    stop = position + 1
+    while stop < min(answers.shape[0], position + look) and answers[position] >= 0 and answers[stop] >= 0:
+        stop += 1
+    return stop
+
+
+@kernel
+def outlook(last, before):
+    """The least threshold of features that a batch may need which ends at some lambda.
+
+    That is the strong rule, unless the path falls too fast for it.
+    """
+    return max(2.0 * last - before, 0.5 * last)
+
+
+@kernel
+def moved(progress, lams, failed, lacking):
+    """Progress after a batch: the solutions before `failed` are right, and that one, if any, lacks features."""
+    position, look, tries, _, _ = progress
+    if failed == lams.shape[0]:
+        return Progress(position + failed, min(LOOK_AHEAD, 2 * look), 0, lams[failed - 1], 0)
+    if lacking:
+        return Progress(position + failed, max(2, failed + 1), 0, lams[failed], 0)
+    return Progress(position + failed, look, 1 if failed > 0 else tries + 1, lams[failed], 0)
+
+
+@kernel
+def follow(
+    data,
+    screen,
+    work,
+    m,
+    k,
+    present,
+    features,
+    columns,
+    directions,
+    corrs,
+    sequence,
+    answers,
+    goal,
+    max_rounds,
+    largest,
+    progress,
+    coefs,
+    gaps,
+    rss,
+    rounds,
+):
+    """Solve for a sequence of lambdas, until all are solved, or a while has passed, or more room is needed.
+
+    Parameters
+    ----------
+    data : Dense
+    screen : Screen
+    work : Working
+        Updated in place, as are the next arrays up to `corrs`.
+    m, k : int
+        Features in the working set, and in the factor.
+    present : float
+        The lambda of ``work.rule``.
+    features : ndarray of shape (capacity,), int64
+        The first m are those of the working set.
+    columns : ndarray of shape (capacity, n)
+        Their columns of Z, one per row.
+    directions : Directions
+    corrs : ndarray of shape (p,)
+        Correlations of all features with the present residual.
+    sequence, answers : ndarray of shape (n_steps,)
+        Lambdas, decreasing; and whether they are wanted (not negative), or on the way to others.
+    goal : float
+        The duality gap of an exact solution.
+    max_rounds : int
+    largest : int
+        How many features the working set may have.
+    progress : Progress
+    coefs : ndarray of shape (n_left, capacity)
+        Filled from the first row on, for the lambdas from ``progress.position`` on.
+    gaps, rss, rounds : ndarray of shape (n_steps,)
+        Filled at the same places; rounds are added up.
+
+    Returns
+    -------
+    progress : Progress
+    m, k : int
+    present : float
+    """
+    first, spent, (n, p) = progress.position, 0, data.X.shape
+    complete = screen.member.all()
+    while progress.position < sequence.shape[0] and spent < SPELL:
+        position = progress.position
+        most = max(1, PIECE // max(1, m * m))
+        stop = batch_end(answers, position, min(progress.look, most))
+        if complete:
+            stop = min(position + most, sequence.shape[0])
+        lams = sequence[position:stop]
+        b = stop - position
+        if not complete:
+            least = outlook(lams[b - 1], progress.before)
+            new = proposals(corrs, screen.rules, screen.l1, screen.member, least, work.coef[:m], largest - m)
+            total = m + new.shape[0]
+            if total > features.shape[0]:
+                progress = Progress(position, progress.look, progress.tries, progress.before, new.shape[0])
+                break
+            if total > m:
+                features[m:total] = new
+                for j in new:
+                    screen.member[j] = True
+                take_columns(data.X, new, data.mean, data.norm, data.root, columns[m:total])
+                cross = np.dot(columns[m:total], columns[:total].T)
+                enter(work, cross, m, features[:total], screen.rules, present, data.start, corrs)
+                m = total
+        found, counts = np.empty((b, m)), np.empty(b, dtype=np.int64)
+        k = solve_sequence(work, m, k, data.square, lams, max_rounds, found, np.empty(b), np.empty(b), counts)
+        present = lams[b - 1]
+        certified, squares, lacking, shares, known, exact = verify(
+            data, screen, columns[:m], features[:m], directions, found, lams
+        )
+        failed = first_failure(
+            certified, lacking, counts, answers[position:stop], goal, max_rounds, progress.tries
+        )
+        last = min(failed, b - 1)
+        for at in range(last + 1):
+            rounds[position + at] += counts[at]
+        for at in range(failed):
+            gaps[position + at], rss[position + at] = certified[at], squares[at]
+            coefs[position + at - first, :m] = found[at]
+            coefs[position + at - first, m:] = 0.0
+        correlations(directions, shares[last], known, exact[last], corrs)
+        k = restart(work, m, k, found[last], corrs, features)
+        progress = moved(progress, lams, failed, lacking[last])
+        spent += b * m * m + n * p
+    return progress, m, k, present
 
 
 # ---------------------------------------------------------------------------------------------

@@ -7,10 +7,13 @@ descent on the columns themselves, extrapolated every few epochs (Anderson accel
 same certificate as everywhere.
 """
 
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
 import numpy as np
 
 from sparse_linear import _compiled as _kernels
-from sparse_linear._design import room
+from sparse_linear._design import NO_FEATURES, room
 
 # Features that get a Gram matrix and a factor: at most 2 x 512 MB, of what is used.
 LARGEST_FACTOR = 8192
@@ -24,9 +27,7 @@ EPOCHS = 5
 SHARE = 0.3
 # A gap at which the solution for one lambda is good enough to start that for the next.
 ROUGH = 1e-4
-# Lambdas are solved so many at a time that their number times the square of the number of features is about
-# this: a fraction of a second, after which somebody may ask for the work to stop.
-PIECE = 1 << 24
+NOTHING = np.empty((0, 0))
 
 
 def unwatched(count):
@@ -45,7 +46,7 @@ def solve_sequence(work, m, free, square, lams, max_rounds, watch):
     """
     b = len(lams)
     found = np.empty((b, m)), np.empty(b), np.empty(b), np.empty(b, dtype=np.int64)
-    step = max(1, PIECE // max(1, m * m))
+    step = max(1, _kernels.PIECE // max(1, m * m))
     for first in range(0, b, step):
         some = slice(first, first + step)
         pieces = [part[some] for part in found]
@@ -70,6 +71,28 @@ def allocate(capacity, gram=None):
     )
 
 
+class Plan(NamedTuple):
+    """A sequence of lambdas to be solved for, and what is found."""
+
+    sequence: np.ndarray  # (n_steps,) decreasing
+    answers: np.ndarray  # (n_steps,) int64: which of the wanted lambdas each is, or -1, on the way to them
+    max_rounds: int  # for each
+    gaps: np.ndarray  # (n_steps,) filled, as are the others
+    rss: np.ndarray  # (n_steps,)
+    rounds: np.ndarray  # (n_steps,) int64
+    found: list  # of some wanted lambdas after the other: which, features, and their coefficients
+    watch: Callable  # as `unwatched`
+
+    def add(self, position, features, coefs):
+        """Coefficients (k, m) of some features for the lambdas from a position on."""
+        answers = self.answers[position : position + len(coefs)]
+        wanted = np.flatnonzero(answers >= 0)
+        coefs = coefs[wanted]
+        used = coefs.any(axis=0)
+        self.found.append((answers[wanted], features[used], coefs[:, used]))
+        self.watch(len(wanted))
+
+
 class FeatureSet:
     """What both kinds share: which features are in, what they lack, and who comes next.
 
@@ -78,64 +101,98 @@ class FeatureSet:
     source : ColumnSource
     rules : ndarray of shape (p, 4)
         ``(l1, l2, lower, upper)`` of every feature, for ``lambda = 1``.
-    features : ndarray of shape (m,), int64
-        Those in the set; the source has gathered their columns.
     member : ndarray of shape (p,), bool
         Features never to be proposed: those in the set, or held at zero. Updated in place.
     """
 
-    def __init__(self, source, rules, features, member):
+    goal: float  # the gap of a solution that is good enough
+    features: np.ndarray  # (m,) int64: those in the set; the source has gathered their columns
+    coef: np.ndarray  # (m,) present coefficients
+    extend: Any
+    restart: Any
+    solve: Any
+
+    def __init__(self, source, rules, member):
         self.source = source
-        self.rules = rules
-        self.features = features
-        self.member = member
-        self.l1 = np.ascontiguousarray(rules[:, 0])
+        l1 = np.ascontiguousarray(rules[:, 0])
         some = slice(None, None, max(1, len(member) // SAMPLE))
-        some = np.sort(self.l1[some][~member[some]])
-        self.ordinary = float(some[len(some) // 2]) if len(some) else 0.0  # l1 penalty of a feature outside
+        some = np.sort(l1[some][~member[some]])
+        ordinary = float(some[len(some) // 2]) if len(some) else 0.0
+        self.screen = _kernels.Screen(rules, l1, ordinary, member)
 
     @property
-    def size(self):
-        """Number of features in the set."""
-        return len(self.features)
+    def member(self):
+        """Features in the set, or held at zero."""
+        return self.screen.member
 
-    def _add(self, features):
-        self.features = np.concatenate([self.features, features])
-        self.member[features] = True
+    @property
+    def rules(self):
+        """Penalties of all features, (p, 4)."""
+        return self.screen.rules
+
+    def has_room(self, count):
+        """Whether so many more features may come in."""
+        return True
 
     def leave(self):
         """The path ends here; a source is kept for each of many targets."""
-        self.source.directions.forget()
+        self.source.directions = None
 
     def solve_more_closely(self):
         """Called when the gap on all features was too large although none of them was missing."""
         self.source.shortcut = False
 
     def verify(self, coefs, lams):
-        """How good some solutions are on all features.
+        """How good some solutions are on all features; as `_design.ColumnSource.verify`."""
+        return self.source.verify(coefs, lams, self.screen)
+
+    def candidates(self, corrs, least):
+        """Features outside with at least this threshold: the most pulled, about as many as are active."""
+        screen = self.screen
+        room = LARGEST_FACTOR - len(self.features)
+        return _kernels.proposals(corrs, screen.rules, screen.l1, screen.member, least, self.coef, room)
+
+    def advance(self, plan, corrs, progress):
+        """Solve for the next batch of lambdas, and verify it.
+
+        Parameters
+        ----------
+        plan : Plan
+            Filled in.
+        corrs : ndarray of shape (p,)
+            Correlations of all features with the present residual; updated in place.
+        progress : Progress
 
         Returns
         -------
-        corrs_of : callable
-            Maps the number of a solution to the correlations (p,) of all features; `_design.Screened.row`.
-        rss, gaps : ndarray of shape (b,)
-        lacking : ndarray of shape (b,), int64
-            How many features outside are missing.
+        Progress
+            Behind the solutions that are right.
         """
-        found = self.source.screen(coefs, lams, self.l1, self.ordinary, self.member)
-        gaps, lacking = _kernels.duality_gaps(
-            found.corrs, found.places, coefs, lams, self.rules[found.features], found.rss
+        position, answers = progress.position, plan.answers
+        complete = self.member.all()
+        stop = len(answers) if complete else _kernels.batch_end(answers, position, progress.look)
+        lams, batch = plan.sequence[position:stop], answers[position:stop]
+        if not complete:
+            new = self.candidates(corrs, _kernels.outlook(lams[-1], progress.before))
+            if not self.has_room(len(new)):
+                return progress._replace(wanted=len(new))
+            self.extend(new, corrs)
+        plan.watch(0)
+        coefs, counts = self.solve(lams, plan.max_rounds, batch[0] < 0, plan.watch)
+        corrs_of, rss, gaps, lacking = self.verify(coefs, lams)
+        failed = _kernels.first_failure(
+            gaps, lacking, counts, batch, self.goal, plan.max_rounds, progress.tries
         )
-        return found.row, found.rss, gaps, lacking
-
-    def candidates(self, corrs, threshold):
-        """Features outside with at least this threshold: the most pulled, about as many as are active."""
-        found, score = _kernels.proposals(corrs, self.rules, self.l1, self.member, threshold)
-        used = np.count_nonzero(self.coef)  # type: ignore[attr-defined]  # both kinds have it
-        budget = max(2 * used - self.size + 50, 30, used // 4)
-        if len(found) > budget:
-            found = found[np.argpartition(-score, budget)[:budget]]
-        return found
+        last = min(failed, len(lams) - 1)
+        plan.rounds[position : position + last + 1] += counts[: last + 1]
+        right = slice(position, position + failed)
+        plan.gaps[right], plan.rss[right] = gaps[:failed], rss[:failed]
+        plan.add(position, self.features, coefs[:failed])
+        corrs[:] = corrs_of(last)
+        self.restart(coefs[last], corrs)
+        if failed < len(lams) and not lacking[failed]:
+            self.solve_more_closely()
+        return _kernels.moved(progress, lams, failed, lacking[last])
 
 
 class FactorSet(FeatureSet):
@@ -153,36 +210,52 @@ class FactorSet(FeatureSet):
     def __init__(self, source, penalty, lam):
         self.goal = _kernels.EXACT
         self.free = 0  # features in the factor
-        self.lam = lam  # the present lambda: that of the factor and of `work.rule`
-        features, self.work = source.left or (np.empty(0, dtype=np.int64), allocate(0))
+        self.lam = lam  # the present lambda: that of `work.rule`
+        features, self.work = source.left or (NO_FEATURES, allocate(0))
         source.left = None
         rules = np.column_stack(penalty)
-        super().__init__(source, rules, features, penalty.excluded)
+        super().__init__(source, rules, penalty.excluded)
+        self.size = len(features)
+        self.inside = np.empty(len(self.work.coef), dtype=np.int64)  # the first `size` are the features
+        self.inside[: self.size] = features
         self.member[features] = True
         self.target, self.square = source.start, source.square
         self.work.held[:] = True
-        _kernels.enter(self.work, 0, features, rules, lam, self.target, self.target)
+        _kernels.enter(self.work, NOTHING, 0, features, rules, lam, self.target, self.target)
+
+    @property
+    def features(self):
+        """Those in the set, (m,) int64."""
+        return self.inside[: self.size]
 
     @property
     def coef(self):
         """Present coefficients, (m,)."""
         return self.work.coef[: self.size]
 
+    def has_room(self, count):
+        """Whether a factor for so many more features pays."""
+        return self.size + count <= LARGEST_FACTOR
+
     def extend(self, features, corrs, coef=None):
         """Take in more features, given the correlations of all with the present residual."""
         if len(features) == 0:
             return
         start, total = self.size, self.size + len(features)
-        if total > len(self.work.coef):
-            self._move(slice(0, start), max(total, min(max(2 * start, SMALLEST), LARGEST_FACTOR)))
-        work = self.work
-        cross = self.source.extend(features)
-        work.gram[:total, start:total] = cross
-        work.gram[start:total, :start] = cross[:start].T
-        self._add(features)
-        _kernels.enter(work, start, self.features, self.rules, self.lam, self.target, corrs)
+        self._reserve(len(features))
+        cross = self.source.extend(features).T
+        self.inside[start:total] = features
+        self.size = total
+        self.member[features] = True
+        _kernels.enter(self.work, cross, start, self.features, self.rules, self.lam, self.target, corrs)
         if coef is not None:
-            work.coef[start:total] = coef[features]
+            self.work.coef[start:total] = coef[features]
+
+    def _reserve(self, count):
+        """Have arrays with room for so many more features."""
+        total = self.size + count
+        if total > len(self.inside):
+            self._move(slice(0, self.size), max(total, min(max(2 * self.size, SMALLEST), LARGEST_FACTOR)))
 
     def _move(self, places, capacity):
         """Take the features of the set from their places to arrays of another capacity; the factor stays."""
@@ -194,7 +267,9 @@ class FactorSet(FeatureSet):
         work.factor[:k, :k] = old.factor[:k, :k]
         work.order[:k] = old.order[:k]
         work.level[:] = old.level
-        self.work = work
+        inside = np.empty(capacity, dtype=np.int64)
+        inside[:m] = self.inside[places]
+        self.work, self.inside = work, inside
 
     def leave(self):
         """Leave the Gram matrix to the next path on the same source."""
@@ -207,8 +282,8 @@ class FactorSet(FeatureSet):
         stale &= self.work.held[: self.size]
         places = np.flatnonzero(~stale)
         self.member[self.features[stale]] = False
-        self.features = self.features[places]
         self.source.keep(places)
+        self.size = len(places)
         self._move(places, len(places))
         order = self.work.order[: self.free]
         order[:] = np.searchsorted(places, order)
@@ -227,7 +302,42 @@ class FactorSet(FeatureSet):
 
     def restart(self, coef, corrs):
         """Go back to given coefficients on the working set, with the correlations of all features."""
-        self.free = _kernels.restart(self.work, self.size, self.free, coef, corrs[self.features])
+        self.free = _kernels.restart(self.work, self.size, self.free, coef, corrs, self.inside)
+
+    def advance(self, plan, corrs, progress):
+        """As in `FeatureSet`; where X is dense, many batches in one compiled call."""
+        source = self.source
+        if source.dense is None:
+            return super().advance(plan, corrs, progress)
+        self._reserve(progress.wanted)
+        position = progress.position
+        coefs = np.empty((len(plan.sequence) - position, len(self.inside)))
+        columns = source.block.reserve(len(self.inside))
+        progress, self.size, self.free, self.lam = _kernels.follow(
+            source.dense,
+            self.screen,
+            self.work,
+            self.size,
+            self.free,
+            self.lam,
+            self.inside,
+            columns,
+            source.new_directions(),
+            corrs,
+            plan.sequence,
+            plan.answers,
+            self.goal,
+            plan.max_rounds,
+            LARGEST_FACTOR,
+            progress,
+            coefs,
+            plan.gaps,
+            plan.rss,
+            plan.rounds,
+        )
+        source.adopt(self.features)
+        plan.add(position, self.features, coefs[: progress.position - position, : self.size])
+        return progress
 
 
 class DescentSet(FeatureSet):
@@ -235,8 +345,10 @@ class DescentSet(FeatureSet):
 
     Parameters
     ----------
-    source, rules, features, member
+    source, rules, member
         As in `FeatureSet`.
+    features : ndarray of shape (m,), int64
+        Those in the set, whose columns the source has gathered.
     coef : ndarray of shape (m,)
         Where to start; updated in place.
     goal : float
@@ -244,7 +356,8 @@ class DescentSet(FeatureSet):
     """
 
     def __init__(self, source, rules, features, member, coef, goal):
-        super().__init__(source, rules, features, member)
+        super().__init__(source, rules, member)
+        self.features = features
         self.coef = coef
         self.goal = max(goal, _kernels.EXACT)
         self.inner = SHARE * self.goal
@@ -252,7 +365,8 @@ class DescentSet(FeatureSet):
     def extend(self, features, corrs, coef=None):
         """Take in more features."""
         self.source.gather(features)
-        self._add(features)
+        self.features = np.concatenate([self.features, features])
+        self.member[features] = True
         new = np.zeros(len(features)) if coef is None else coef[features]
         self.coef = np.concatenate([self.coef, new])
 
@@ -364,8 +478,6 @@ def _square(x):
 
 
 def with_room(working, count, goal):
-    """The working set, without its factor if it will be too large for one with `count` more features."""
-    if working.size + count <= LARGEST_FACTOR or isinstance(working, DescentSet):
-        return working
+    """The working set, without its factor if it would be too large for one with `count` more features."""
     working.drop_stale()
-    return working if working.size + count <= LARGEST_FACTOR else working.without_factor(goal)
+    return working if working.has_room(count) else working.without_factor(goal)
