@@ -21,6 +21,7 @@ from typing import NamedTuple
 import numpy as np
 
 from sparse_linear import _compiled as _kernels
+from sparse_linear import _working_sets
 from sparse_linear._working_sets import (
     DescentSet,
     FactorSet,
@@ -204,7 +205,7 @@ def solve_path(source, penalty, lams, max_rounds, coef=None, tol=0.0, watch=unwa
         working.extend(np.flatnonzero(~working.member), corrs)
     b = len(sequence)
     plan = Plan(sequence, answers, max_rounds, np.empty(b), np.empty(b), np.zeros(b, np.int64), [], watch)
-    progress = _kernels.Progress(0, _kernels.LOOK_AHEAD, 0, before)
+    progress = _kernels.Progress(0, _working_sets.LOOK_AHEAD, 0, before)
     corrs = corrs.copy()
     while progress.position < b:
         progress = working.advance(plan, corrs, progress)

@@ -931,13 +931,16 @@ class ColumnSource:
         lacking : ndarray of shape (b,), int64
             How many features outside the working set are missing.
         """
-        if len(coefs) == 1 and self.design.by_columns:
-            found = self._screen_one(coefs, lams[0], screen.l1)
-        else:
-            found = self._all(*self.correlate(coefs))
+        found = self.screen(coefs, lams, screen.l1)
         rules = screen.rules[found.features]
         gaps, lacking = _kernels.duality_gaps(found.corrs, found.places, coefs, lams, rules, found.rss)
         return found.row, found.rss, gaps, lacking
+
+    def screen(self, coefs, lams, l1):
+        """Correlations with the residuals of some solutions, as far as a certificate needs them: `Screened`."""
+        if len(coefs) == 1 and self.design.by_columns:
+            return self._screen_one(coefs, lams[0], l1)
+        return self._all(*self.correlate(coefs))
 
     def _all(self, corrs, rss):
         return Screened(slice(None), self.features, corrs, rss)

@@ -100,8 +100,6 @@ KNOWN, NEW = 4, 8
 CLOSE = 0.2
 # The largest share of all features that are, since their columns are copied.
 MOST = 0.05
-# How many lambdas are verified together.
-LOOK_AHEAD = 16
 # They are solved so many at a time that their number times the square of the number of features is about
 # this: a fraction of a second, after which somebody may ask for the work to stop.
 PIECE = 1 << 26
@@ -121,6 +119,17 @@ BYSTANDER = 1e-9
 NEGLIGIBLE = 1e-32
 # Optimality conditions inside the working set are met to this share of each feature's own penalty.
 KKT = 1e-12
+
+
+class Limits(NamedTuple):
+    """Where a path stops and turns."""
+
+    goal: float  # the duality gap of a solution that is good enough
+    max_rounds: int  # for each lambda
+    ahead: int  # how many lambdas are verified together
+    largest: int  # how many features the working set may have
+    spare: int  # of these, beyond twice as many as are active
+    fewest: int  # that are proposed at a time, if there are so many
 
 
 class Working(NamedTuple):
@@ -211,7 +220,7 @@ def first_threshold(corr, rules):
 
 
 @kernel
-def proposals(corr, rules, l1, member, least, coef, room):
+def proposals(corr, rules, l1, member, least, coef, limits):
     """Of the features that are no members, those with at least some positive `threshold`, up to a number.
 
     Parameters
@@ -223,9 +232,8 @@ def proposals(corr, rules, l1, member, least, coef, room):
     member : ndarray of shape (p,), bool
     least : float
     coef : ndarray of shape (m,)
-        Coefficients of the working set: there shall be about twice as many features as are active.
-    room : int
-        How many there is room for; some are proposed in any case.
+        Coefficients of the working set.
+    limits : Limits
 
     Returns
     -------
@@ -241,10 +249,11 @@ def proposals(corr, rules, l1, member, least, coef, room):
             if lam >= least and lam > 0.0:
                 features[count], found[count] = j, lam
                 count += 1
-    used = 0
-    for j in range(coef.shape[0]):
+    m, used = coef.shape[0], 0
+    for j in range(m):
         used += coef[j] != 0.0
-    most = max(min(2 * used - coef.shape[0] + 50, room), 30, used // 4)
+    # About twice as many features as are active shall be in the set.
+    most = max(min(2 * used - m + limits.spare, limits.largest - m), limits.fewest, used // 4)
     if count <= most:
         return features[:count]
     least = _largest(found[:count].copy(), most)
@@ -947,13 +956,15 @@ def enter(work, cross, start, features, rules, lam, target, corrs):
 
 
 @kernel
-def first_failure(gaps, lacking, counts, answers, goal, max_rounds, tries):
+def first_failure(gaps, lacking, counts, answers, limits, tries):
     """The first wanted solution that lacks a feature, or is not exact although it could be.
 
     That of all solutions if there is none. After some `tries` the first solution may be inexact.
     """
     for at in range(gaps.shape[0]):
-        inexact = not gaps[at] <= goal and counts[at] < max_rounds and not (tries == REFINEMENTS and at == 0)
+        inexact = not gaps[at] <= limits.goal and counts[at] < limits.max_rounds
+        if tries == REFINEMENTS and at == 0:
+            inexact = False
         if answers[at] >= 0 and (lacking[at] > 0 or inexact):
             return at
     return gaps.shape[0]
@@ -1643,11 +1654,11 @@ def outlook(last, before):
 
 
 @kernel
-def moved(progress, lams, failed, lacking):
-    """Progress after a batch: the solutions before `failed` are right, and that one, if any, lacks features."""
+def moved(progress, lams, failed, lacking, ahead):
+    """Progress after a batch: solutions before `failed` are right; that one, if there is one, is not."""
     position, look, tries, _, _ = progress
     if failed == lams.shape[0]:
-        return Progress(position + failed, min(LOOK_AHEAD, 2 * look), 0, lams[failed - 1], 0)
+        return Progress(position + failed, min(ahead, 2 * look), 0, lams[failed - 1], 0)
     if lacking:
         return Progress(position + failed, max(2, failed + 1), 0, lams[failed], 0)
     return Progress(position + failed, look, 1 if failed > 0 else tries + 1, lams[failed], 0)
@@ -1667,9 +1678,7 @@ def follow(
     corrs,
     sequence,
     answers,
-    goal,
-    max_rounds,
-    largest,
+    limits,
     progress,
     coefs,
     gaps,
@@ -1697,11 +1706,7 @@ def follow(
         Correlations of all features with the present residual.
     sequence, answers : ndarray of shape (n_steps,)
         Lambdas, decreasing; and whether they are wanted (not negative), or on the way to others.
-    goal : float
-        The duality gap of an exact solution.
-    max_rounds : int
-    largest : int
-        How many features the working set may have.
+    limits : Limits
     progress : Progress
     coefs : ndarray of shape (n_left, capacity)
         Filled from the first row on, for the lambdas from ``progress.position`` on.
@@ -1726,7 +1731,7 @@ def follow(
         b = stop - position
         if not complete:
             least = outlook(lams[b - 1], progress.before)
-            new = proposals(corrs, screen.rules, screen.l1, screen.member, least, work.coef[:m], largest - m)
+            new = proposals(corrs, screen.rules, screen.l1, screen.member, least, work.coef[:m], limits)
             total = m + new.shape[0]
             if total > features.shape[0]:
                 progress = Progress(position, progress.look, progress.tries, progress.before, new.shape[0])
@@ -1740,14 +1745,14 @@ def follow(
                 enter(work, cross, m, features[:total], screen.rules, present, data.start, corrs)
                 m = total
         found, counts = np.empty((b, m)), np.empty(b, dtype=np.int64)
-        k = solve_sequence(work, m, k, data.square, lams, max_rounds, found, np.empty(b), np.empty(b), counts)
+        k = solve_sequence(
+            work, m, k, data.square, lams, limits.max_rounds, found, np.empty(b), np.empty(b), counts
+        )
         present = lams[b - 1]
         certified, squares, lacking, shares, known, exact = verify(
             data, screen, columns[:m], features[:m], directions, found, lams
         )
-        failed = first_failure(
-            certified, lacking, counts, answers[position:stop], goal, max_rounds, progress.tries
-        )
+        failed = first_failure(certified, lacking, counts, answers[position:stop], limits, progress.tries)
         last = min(failed, b - 1)
         for at in range(last + 1):
             rounds[position + at] += counts[at]
@@ -1757,7 +1762,7 @@ def follow(
             coefs[position + at - first, m:] = 0.0
         correlations(directions, shares[last], known, exact[last], corrs)
         k = restart(work, m, k, found[last], corrs, features)
-        progress = moved(progress, lams, failed, lacking[last])
+        progress = moved(progress, lams, failed, lacking[last], limits.ahead)
         spent += b * m * m + n * p
     return progress, m, k, present
 

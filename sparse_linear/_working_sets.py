@@ -19,6 +19,11 @@ from sparse_linear._design import NO_FEATURES, room
 LARGEST_FACTOR = 8192
 # A Gram matrix has room for so many from the start: 2 x 0.5 MB.
 SMALLEST = 256
+# How many lambdas are verified in one pass over X.
+LOOK_AHEAD = 16
+# A working set shall have about so many features more than twice the number of active ones; and so many are
+# proposed at a time, if there are.
+SPARE, FEWEST = 50, 30
 # An ordinary l1 penalty is the median of about so many.
 SAMPLE = 101
 # Epochs of descent between two extrapolations.
@@ -76,7 +81,7 @@ class Plan(NamedTuple):
 
     sequence: np.ndarray  # (n_steps,) decreasing
     answers: np.ndarray  # (n_steps,) int64: which of the wanted lambdas each is, or -1, on the way to them
-    max_rounds: int  # for each
+    max_rounds: int  # for each lambda
     gaps: np.ndarray  # (n_steps,) filled, as are the others
     rss: np.ndarray  # (n_steps,)
     rounds: np.ndarray  # (n_steps,) int64
@@ -146,11 +151,9 @@ class FeatureSet:
         """How good some solutions are on all features; as `_design.ColumnSource.verify`."""
         return self.source.verify(coefs, lams, self.screen)
 
-    def candidates(self, corrs, least):
-        """Features outside with at least this threshold: the most pulled, about as many as are active."""
-        screen = self.screen
-        room = LARGEST_FACTOR - len(self.features)
-        return _kernels.proposals(corrs, screen.rules, screen.l1, screen.member, least, self.coef, room)
+    def limits(self, max_rounds):
+        """Where a path stops and turns, for compiled code."""
+        return _kernels.Limits(self.goal, max_rounds, LOOK_AHEAD, LARGEST_FACTOR, SPARE, FEWEST)
 
     def advance(self, plan, corrs, progress):
         """Solve for the next batch of lambdas, and verify it.
@@ -169,20 +172,20 @@ class FeatureSet:
             Behind the solutions that are right.
         """
         position, answers = progress.position, plan.answers
+        screen, limits = self.screen, self.limits(plan.max_rounds)
         complete = self.member.all()
         stop = len(answers) if complete else _kernels.batch_end(answers, position, progress.look)
         lams, batch = plan.sequence[position:stop], answers[position:stop]
         if not complete:
-            new = self.candidates(corrs, _kernels.outlook(lams[-1], progress.before))
+            least = _kernels.outlook(lams[-1], progress.before)
+            new = _kernels.proposals(corrs, screen.rules, screen.l1, screen.member, least, self.coef, limits)
             if not self.has_room(len(new)):
                 return progress._replace(wanted=len(new))
             self.extend(new, corrs)
         plan.watch(0)
         coefs, counts = self.solve(lams, plan.max_rounds, batch[0] < 0, plan.watch)
         corrs_of, rss, gaps, lacking = self.verify(coefs, lams)
-        failed = _kernels.first_failure(
-            gaps, lacking, counts, batch, self.goal, plan.max_rounds, progress.tries
-        )
+        failed = _kernels.first_failure(gaps, lacking, counts, batch, limits, progress.tries)
         last = min(failed, len(lams) - 1)
         plan.rounds[position : position + last + 1] += counts[: last + 1]
         right = slice(position, position + failed)
@@ -192,7 +195,7 @@ class FeatureSet:
         self.restart(coefs[last], corrs)
         if failed < len(lams) and not lacking[failed]:
             self.solve_more_closely()
-        return _kernels.moved(progress, lams, failed, lacking[last])
+        return _kernels.moved(progress, lams, failed, lacking[last], limits.ahead)
 
 
 class FactorSet(FeatureSet):
@@ -326,9 +329,7 @@ class FactorSet(FeatureSet):
             corrs,
             plan.sequence,
             plan.answers,
-            self.goal,
-            plan.max_rounds,
-            LARGEST_FACTOR,
+            self.limits(plan.max_rounds),
             progress,
             coefs,
             plan.gaps,
@@ -384,7 +385,7 @@ class DescentSet(FeatureSet):
 
         A solution on the way to the one that is wanted need not be close.
         """
-        coefs = np.empty((len(lams), self.size))
+        coefs = np.empty((len(lams), len(self.features)))
         epochs = np.empty(len(lams), dtype=np.int64)
         for index, lam in enumerate(lams):
             goal = max(self.inner, ROUGH) if on_the_way else self.inner
@@ -405,12 +406,12 @@ class DescentSet(FeatureSet):
     def _solve_one(self, lam, max_epochs, goal, watch):
         """Solve for one lambda in place, up to a gap; returns the number of epochs."""
         columns, rules = self.source.block.compiled(), self.rules[self.features]
-        everyone = np.arange(self.size)
+        everyone = np.arange(len(self.features))
         residual, offset = self._residual(self.coef)
         epoch = 0
         while epoch < max_epochs:
             # The first sweep finds the support, the others stay on it.
-            sweep = np.empty((1, self.size))
+            sweep = np.empty((1, len(self.features)))
             offset = _kernels.descend(columns, everyone, rules, lam, self.coef, residual, offset, sweep)
             epoch += 1
             active = np.flatnonzero(self.coef)
@@ -463,7 +464,7 @@ class DescentSet(FeatureSet):
         corrs = self.source.block.products(residual, offset)
         gaps, _ = _kernels.duality_gaps(
             corrs[None],
-            np.arange(self.size),
+            np.arange(len(self.features)),
             self.coef[None],
             np.array([lam]),
             rules,

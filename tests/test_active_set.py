@@ -18,14 +18,14 @@ from tests import oracles
 def screened(request, monkeypatch):
     """Whether features are screened; what comes out is the same as from all features at once.
 
-    One by one, every lambda is verified by itself. Starved, screening proposes a single feature at a time, so
+    One by one, every lambda is verified by itself. Starved, screening proposes a feature or two at a time, so
     that nearly all come in because the verification on all features misses them.
     """
     if request.param == "one-by-one":
-        monkeypatch.setattr(_active_set, "LOOK_AHEAD", 1)
+        monkeypatch.setattr(_working_sets, "LOOK_AHEAD", 1)
     if request.param == "starved":
-        propose = _working_sets.FactorSet.candidates
-        monkeypatch.setattr(_working_sets.FactorSet, "candidates", lambda *args: propose(*args)[:1])
+        monkeypatch.setattr(_working_sets, "SPARE", -(1 << 40))
+        monkeypatch.setattr(_working_sets, "FEWEST", 1)
     return request.param != "whole"
 
 

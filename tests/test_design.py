@@ -2,13 +2,14 @@
 
 from types import SimpleNamespace
 
+import numba
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import sparse
 
-from sparse_linear import _design
+from sparse_linear import _design, _kernels
 from tests import oracles
 
 N, P = 23, 6
@@ -216,7 +217,7 @@ def test_correlations_within_their_limits(storage, weights):
         exact, square = source.correlate(sizes)
         for limit in (0.0, 0.3, 0.9, 2.0):
             limits = np.full(P, limit) * np.linspace(0.5, 1.0, P)
-            found = source.screen(sizes, np.ones(1), limits, 1.0, np.isin(np.arange(P), features))
+            found = source.screen(sizes, np.ones(1), limits)
             np.testing.assert_allclose(found.rss, square, rtol=1e-13)
             known = np.arange(P)[found.features]
             np.testing.assert_array_equal(known[found.places], features)
@@ -463,46 +464,50 @@ def test_correlations_from_products_of_few_columns(container, fit_intercept, mon
     assert np.abs(corrs).max() < 1e-14
 
 
+verify = numba.njit(lambda *args: _kernels.verify(*args))
+correlations = numba.njit(lambda *args: _kernels.correlations(*args))
+
+
 @pytest.mark.parametrize("container", [np.asfortranarray, np.ascontiguousarray])
-@pytest.mark.parametrize("most", [1.0, 0.0])
-def test_screening_by_a_few_directions(container, most, monkeypatch):
-    """Every feature beyond its threshold is found with its exact correlation, in far fewer passes over X."""
-    X, y = oracles.holes(40, 300)
+@pytest.mark.parametrize("loose", [2, 130])
+def test_screening_by_a_few_directions(container, loose):
+    """Every feature beyond its threshold is found with its exact correlation; the gap is that of all."""
+    X, y = oracles.holes(40, 2000)
     weights = np.linspace(0.0, 1.0, 40)
-    design = _design.make_design(container(X), weights, True)
-    monkeypatch.setattr(_design, "MOST", most)
-    asked = []
-    correlate = type(design).correlate
-    monkeypatch.setattr(
-        type(design), "correlate", lambda self, rows: (asked.append(len(rows)), correlate(self, rows))[1]
-    )
-    source = _design.ColumnSource(design, y)
+    source = _design.ColumnSource(_design.make_design(container(X), weights, True), y)
     source.extend(np.array([7, 3, 11, 20, 150]))
-    member = np.zeros(300, dtype=bool)
+    member = np.zeros(2000, dtype=bool)
     member[source.features] = True
-    l1 = np.linspace(0.5, 1.5, 300)
-    l1[[30, 31]] = 0.0  # these are always looked at
+    rules = np.tile([1.0, 0.0, -np.inf, np.inf], (2000, 1))
+    rules[:, 0] = np.linspace(1.0, 1.5, 2000)
+    free = np.arange(30, 30 + loose)
+    rules[free, :2] = 0.0, 1.0  # these are always looked at; too many of them, and all are
+    screen = _kernels.Screen(rules, rules[:, 0].copy(), 1.0, member)
     start, slope = np.random.default_rng(0).standard_normal((2, 5)) / 10
     for batch in range(4):
         coefs = start + np.linspace(batch, batch + 1, 16, endpoint=False)[:, None] * slope
         coefs[:, 4] = 0.02 * np.sin(np.arange(16))  # off the line
         residuals = source.values - source.block.combine(coefs)
-        exact = correlate(design, residuals)
-        lams = np.quantile(np.abs(exact), 0.99, axis=1)
-        asked.clear()
-        found = source.screen(coefs, lams, l1, 1.0, member)
-        assert sum(asked) < 8 + 16 * (most == 0.0)
-        np.testing.assert_allclose(found.rss, (residuals**2).sum(axis=1), rtol=1e-12)
-        np.testing.assert_allclose(found.corrs, exact[:, found.features], rtol=0, atol=1e-14)
-        np.testing.assert_array_equal(np.arange(300)[found.features][found.places], source.features)
-        beyond = (np.abs(exact) > lams[:, None] * l1).any(axis=0)
-        assert beyond.any()
-        assert np.isin(np.flatnonzero(beyond), np.arange(300)[found.features]).all()
-        np.testing.assert_allclose(found.row(-1), exact[-1], rtol=0, atol=1e-13)
-        np.testing.assert_allclose(found.row(5)[found.features], exact[5, found.features], rtol=0, atol=1e-14)
-        if most:
-            assert len(found.features) < 100
-            assert {30, 31} <= set(found.features.tolist())
+        exact = source.design.correlate(residuals)
+        lams = np.sort(np.abs(exact), axis=1)[:, -3]
+        directions = source.new_directions()
+        gaps, rss, lacking, shares, known, corrs = verify(
+            source.dense, screen, source.block.columns[:5], source.features, directions, coefs, lams
+        )
+        np.testing.assert_allclose(rss, (residuals**2).sum(axis=1), rtol=1e-12)
+        np.testing.assert_allclose(corrs, exact[:, known], rtol=0, atol=1e-14)
+        beyond = (np.abs(exact) > lams[:, None] * rules[:, 0]).any(axis=0)
+        assert {*source.features, *free, *np.flatnonzero(beyond)} <= set(known)
+        expected = _kernels.duality_gaps(exact, source.features, coefs, lams, rules, rss)
+        np.testing.assert_allclose(gaps, expected[0], rtol=1e-9, atol=1e-15)
+        np.testing.assert_array_equal(lacking, expected[1])
+        for at, close in ((5, known), (15, np.arange(2000))):
+            found = np.full(2000, np.nan)
+            correlations(directions, shares[at], known, corrs[at], found)
+            np.testing.assert_allclose(found[close], exact[at, close], rtol=0, atol=1e-13)
+        assert directions.size[0] <= _kernels.KNOWN + _kernels.NEW
+        assert shares.shape[1] < 8
+        assert (len(known) < 2000) == (loose == 2)
 
 
 def test_screening_looks_at_all_features_of_residuals_that_are_no_numbers():
@@ -510,32 +515,38 @@ def test_screening_looks_at_all_features_of_residuals_that_are_no_numbers():
     design = _design.make_design(np.asfortranarray(oracles.numbers(10, 30)[0]), None, True)
     source = _design.ColumnSource(design, oracles.numbers(10, 1, seed=1)[1])
     source.extend(np.array([2]))
-    found = source.screen(np.full((3, 1), np.nan), np.ones(3), np.ones(30), 1.0, np.zeros(30, dtype=bool))
-    assert found.features == slice(None)
-    assert np.isnan(found.corrs).all()
+    rules = np.tile([1.0, 0.0, -np.inf, np.inf], (30, 1))
+    screen = _kernels.Screen(rules, np.ones(30), 1.0, np.arange(30) == 2)
+    gaps, _, _, _, known, corrs = verify(
+        source.dense, screen, source.block.columns, source.features, source.new_directions(),
+        np.full((3, 1), np.nan), np.ones(3),
+    )  # fmt: skip
+    np.testing.assert_array_equal(known, np.arange(30))
+    assert np.isnan(corrs).all()
+    assert np.isnan(gaps).all()
 
 
-def test_directions_survive_a_failing_pass(monkeypatch):
-    """Directions whose products with the columns are not there do not count; nor does a residual of zero."""
+def test_directions_of_batches_that_end_anywhere():
+    """Batches begin where the last one has ended: also at a residual of zero, or far from it."""
     design = _design.make_design(np.asfortranarray(oracles.numbers(20, 30)[0]), None, True)
-    directions, rng = _design.Directions(design), np.random.default_rng(0)
-    target = rng.standard_normal(20)
-    target -= target.mean()
-    correlate = type(design).correlate
-
-    def failing(self, rows):
-        raise MemoryError
-
-    for batch in range(6):
-        fits = 0.3 * rng.standard_normal((4, 20))
-        fits -= fits.mean(axis=1, keepdims=True)
-        fits[-1] = target if batch == 3 else fits[-1]
-        if batch % 2:
-            monkeypatch.setattr(type(design), "correlate", failing)
-            with pytest.raises(MemoryError):
-                directions.span(target, fits.copy(), np.full(4, 0.1))
-            monkeypatch.setattr(type(design), "correlate", correlate)
-        shares, left, _ = directions.span(target, fits.copy(), np.full(4, 0.1))
-        found, exact = shares @ directions.images[: directions.size], correlate(design, target - fits)
-        assert (np.abs(found - exact) <= left[:, None] + 1e-12).all()
-        assert left.max() <= 0.1
+    rng = np.random.default_rng(0)
+    source = _design.ColumnSource(design, rng.standard_normal(20))
+    everyone = np.arange(30)
+    source.extend(everyone)
+    rules = np.tile([1.0, 0.0, -np.inf, np.inf], (30, 1))
+    screen = _kernels.Screen(rules, np.ones(30), 1.0, everyone < 0)
+    exact = np.linalg.lstsq(source.block.columns.T, source.values, rcond=None)[0]
+    for batch in range(8):
+        coefs = 0.3 * rng.standard_normal((4, 30))
+        coefs[-1] = exact if batch == 3 else coefs[-1]
+        directions = source.new_directions()
+        _, _, _, shares, _, _ = verify(
+            source.dense, screen, source.block.columns, everyone, directions, coefs, np.full(4, 0.5)
+        )
+        residuals = source.values - source.block.combine(coefs)
+        left = residuals - shares @ directions.basis[: shares.shape[1]]
+        distance = np.sqrt((left**2).sum(axis=1))
+        assert distance.max() <= 0.5 * _kernels.CLOSE + 1e-12
+        assert distance[-1] < 1e-12
+        found = shares @ directions.images[: shares.shape[1]]
+        assert (np.abs(found - design.correlate(residuals)) <= distance[:, None] + 1e-12).all()

@@ -55,6 +55,9 @@ def poisoned(monkeypatch):
         monkeypatch.setattr(_kernels, "np", Poisoned())
 
 
+LIMITS = _kernels.Limits(goal=1e-12, max_rounds=100, ahead=16, largest=1000, spare=50, fewest=30)
+
+
 def working(gram, corr, base, lam=1.0, room=3):
     """A solver state at zero for ``1/2 w'Gw - c'w + penalty``, with spare capacity full of NaN."""
     m = len(corr)
@@ -161,17 +164,11 @@ def test_thresholds_follow_the_bounds():
     corr = np.array([0.5, -0.5, 0.5, -0.5, 0.4, 0.0, -0.3])
     l1 = np.array([1.0, 2.0, 1.0, 1.0, 0.0, 0.0, 1.0])
     base = rules(7, l1, 0.7, [-1, -INF, -1, 0, -1, -1, -1], [1, 1, 0, 1, 1, 1, 1])
-    for least, places, lams in (
-        (0.0, [0, 1, 4, 6], [0.5, 0.25, INF, 0.3]),
-        (0.3, [0, 4, 6], [0.5, INF, 0.3]),
-        (0.5, [0, 4], [0.5, INF]),
-    ):
+    for least, places in ((0.0, [0, 1, 4, 6]), (0.3, [0, 4, 6]), (0.5, [0, 4])):
         for out in ([], [0], [0, 1, 4, 6]):
             member = np.isin(np.arange(7), out)
-            found = _kernels.proposals(corr, base, base[:, 0].copy(), member, least)
-            stay = ~np.isin(places, out)
-            np.testing.assert_array_equal(found[0], np.array(places)[stay])
-            np.testing.assert_array_equal(found[1], np.array(lams)[stay])
+            found = _kernels.proposals(corr, base, base[:, 0].copy(), member, least, corr, LIMITS)
+            np.testing.assert_array_equal(found, np.array(places)[~np.isin(places, out)])
     for count, first in ((0, 0.0), (1, 0.5), (4, 0.5), (7, 0.5)):
         assert _kernels.first_threshold(corr[:count], base[:count]) == first
         assert _kernels.first_threshold(corr[:count][::-1], base[:count][::-1]) == first
@@ -470,7 +467,7 @@ def test_rounds_by_hand(seed, dependent):
         expected, free = one_round(gram, corr, rule, expected, free)
         work = working(gram, corr, rule, room=seed % 2)
         coefs, rounds = np.empty((1, m)), np.zeros(1, dtype=np.int64)
-        k = _kernels.restart(work, m, 0, coef, corr - gram @ coef)
+        k = _kernels.restart(work, m, 0, coef, corr - gram @ coef, np.arange(m))
         k = sequence(work, k, [1.0], coefs, rounds, max_rounds=limit)
         np.testing.assert_allclose(coefs[0], expected, rtol=0, atol=1e-12)
         assert sorted(work.order[:k]) == free
@@ -499,7 +496,7 @@ def test_a_column_that_is_nearly_a_copy(independent, pull, expected, inside):
     gram = np.array([[1.0, 1.0 - independent / 2], [1.0 - independent / 2, 1.0]])
     base, coef = rules(2, l1=0.25), np.ones(2)
     work, coefs, rounds = working(gram, np.zeros(2), base), np.empty((1, 2)), np.zeros(1, dtype=np.int64)
-    k = _kernels.restart(work, 2, 0, coef, np.array([0.25, 0.25 + pull]))
+    k = _kernels.restart(work, 2, 0, coef, np.array([0.25, 0.25 + pull]), np.arange(2))
     k = sequence(work, k, [1.0], coefs, rounds, max_rounds=1)
     np.testing.assert_allclose(coefs[0], expected, rtol=0, atol=1e-4)
     assert sorted(work.order[:k]) == inside
@@ -528,7 +525,7 @@ def test_a_pull_within_rounding_moves_nothing(side, other):
             np.zeros(1, dtype=np.int64),
         )
         pull = side * (0.5 - share * (0.5 * _kernels.KKT + 2.0 * _kernels.NOISE))
-        k = _kernels.restart(work, 1, 0, np.array([side]), np.array([pull]))
+        k = _kernels.restart(work, 1, 0, np.array([side]), np.array([pull]), np.arange(1))
         sequence(work, k, [1.0], coefs, rounds)
         assert (coefs[0, 0] != side) == moves
 
@@ -694,7 +691,10 @@ def test_restart_puts_the_solver_anywhere(seed):
     base = rules(6, l2=0.2, upper=[INF, INF, 0.3, INF, INF, 0.3])
     _, _, work, k = solve(gram, corr, base, [0.3])
     coef = np.array([0.1, 0.0, 0.3, -0.2, 0.0, 0.1])
-    k = _kernels.restart(work, 6, k, coef, corr - gram @ coef)
+    places = np.array([7, 1, 2, 0, 5, 3])  # of the features among all
+    corrs = np.full(8, np.nan)
+    corrs[places] = corr - gram @ coef
+    k = _kernels.restart(work, 6, k, coef, corrs, places)
     np.testing.assert_array_equal(work.coef[:6], coef)
     np.testing.assert_array_equal(work.grad[:6], corr - gram @ coef)
     assert set(work.order[:k]) <= {0, 3, 5}  # 2 is at its bound
@@ -1053,16 +1053,49 @@ def test_a_tiny_box_is_left_where_the_gradient_points():
     np.testing.assert_array_equal(coefs[0], [1e-17, -1e-18, 0.0])
 
 
+@pytest.mark.parametrize("spare", [-90, 0, 20])
+@pytest.mark.parametrize("fewest", [1, 7])
+def test_the_most_pulled_are_proposed(spare, fewest):
+    """As many as there shall be beyond twice the active ones, within the room there is, but some at least."""
+    rng = np.random.default_rng(0)
+    base = rules(300)
+    for ties in (False, True):
+        corr = rng.permutation(np.linspace(0.1, 1.0, 300))
+        corr = np.round(corr, 1) if ties else corr
+        for active, m, largest in ((0, 0, 500), (20, 30, 500), (20, 30, 35), (60, 60, 500), (200, 220, 500)):
+            coef = (np.arange(m) < active).astype(np.float64)
+            limits = LIMITS._replace(spare=spare, fewest=fewest, largest=largest)
+            member = np.arange(300) % 10 == 0
+            found = _kernels.proposals(corr, base, base[:, 0].copy(), member, 0.2, coef, limits)
+            wanted = max(min(2 * active - m + spare, largest - m), fewest, active // 4)
+            fit = np.flatnonzero(~member & (corr >= 0.2))
+            assert len(found) == min(wanted, len(fit))
+            assert set(found) <= set(fit)
+            assert (np.diff(found) > 0).all()
+            best = np.sort(corr[fit])[::-1][: len(found)]
+            np.testing.assert_array_equal(np.sort(corr[found])[::-1], best)
+
+
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
 @pytest.mark.parametrize("k", range(1, 10))
 @pytest.mark.parametrize("n", [1, 3, 70, 5000])
-def test_few_products(k, n, dtype):
-    """Products of any number of rows with long columns; the last group of four is filled up."""
+@pytest.mark.parametrize("order", "FC")
+def test_few_correlations(k, n, dtype, order):
+    """Correlations of columns in either order with any number of residuals, centred or not."""
     rng = np.random.default_rng(k)
-    columns = rng.standard_normal((21, n)).astype(dtype)
-    rows, result = rng.standard_normal((k, n)), np.empty((k, 21))
-    _kernels.few_products(columns, rows, result)
-    np.testing.assert_allclose(result, rows @ columns.T, rtol=0, atol=1e-13 * n)
+    for p in (1, 21, _kernels.STRIP + 3):
+        X = np.asarray(rng.standard_normal((n, p)) + 3.0, dtype=dtype, order=order)
+        root, norm = rng.uniform(size=n), rng.uniform(0.5, 2.0, size=p)
+        mean = np.linspace(0.0, 3.0, p)
+        residuals, result = rng.standard_normal((k, n)), np.empty((k, p))
+        _kernels.few_correlations(X, residuals, root, mean, norm, result)
+        expected = residuals @ (root[:, None] * (X.astype(np.float64) - mean) / norm)
+        np.testing.assert_allclose(result, expected, rtol=0, atol=1e-13 * n)
+
+
+# For kernels that only other kernels call.
+span = numba.njit(lambda *args: _kernels._span(*args))
+undecided = numba.njit(lambda *args: _kernels._undecided(*args))
 
 
 @pytest.mark.parametrize("limit", [0.0, 0.05, 0.5])
@@ -1075,7 +1108,7 @@ def test_span(limit):
     basis, size = np.zeros((12, 30)), 0
     for _ in range(2):
         rows, shares, before = fits.copy(), np.empty((10, 12)), size
-        size, left, rss = _kernels.span(target, rows, np.full(10, limit), basis, size, shares)
+        size, left, rss = span(target, rows, np.full(10, limit), basis, size, shares)
         np.testing.assert_allclose(basis[:size] @ basis[:size].T, np.eye(size), rtol=0, atol=1e-14)
         np.testing.assert_array_equal(rows, residuals)
         np.testing.assert_allclose(rss, (residuals**2).sum(axis=1), rtol=1e-14)
@@ -1101,10 +1134,10 @@ def test_undecided(p, k):
         l1[p // 2] = np.max(left / lams) + edge  # whose correlation is zero
         beyond = (np.abs(shares @ images) + left[:, None] > lams[:, None] * l1).any(axis=0)
         beyond[p // 2] = expected
-        found = _kernels.undecided(shares, images, left, lams, l1, member)
+        found = undecided(shares, images, left, lams, l1, member)
         np.testing.assert_array_equal(found, np.flatnonzero(beyond & ~member))
     shares[2, 0] = np.nan
-    found = _kernels.undecided(shares, images, left, lams, l1, member)
+    found = undecided(shares, images, left, lams, l1, member)
     np.testing.assert_array_equal(found, np.flatnonzero(~member))
 
 
@@ -1114,7 +1147,9 @@ def test_first_failure():
     nothing = np.zeros(3, dtype=np.int64)
 
     def first(gaps=gaps, lacking=nothing, counts=few, wanted=all_wanted, forgiving=False):
-        return _kernels.first_failure(gaps, lacking, counts, wanted, 0.1, 5, forgiving)
+        tries = _kernels.REFINEMENTS if forgiving else 1
+        limits = LIMITS._replace(goal=0.1, max_rounds=5)
+        return _kernels.first_failure(gaps, lacking, counts, np.where(wanted, 3, -1), limits, tries)
 
     assert first() == 1
     assert first(counts=np.array([1, 5, 1])) == 2  # max_rounds has ended it; NaN is not exact
