@@ -319,6 +319,12 @@ class DenseDesign(_Design):
         return self._contiguous and not np.any(np.abs(self.units.mean) > OFFSET * self.units.norm)
 
     @property
+    def lines(self):
+        """X for compiled code, if it is `plain`."""
+        columns = self.X.flags.f_contiguous
+        return _kernels.Lines(read_only(self.X.T if columns else self.X), columns)
+
+    @property
     def _direct(self):
         """Whether BLAS may do so."""
         return self.X.dtype == np.float64 and self.plain
@@ -347,7 +353,7 @@ class DenseDesign(_Design):
         """
         if self.plain and len(residuals) <= FEW:
             result = np.empty((len(residuals), self.p))
-            _kernels.few_correlations(read_only(self.X), residuals, self.root, *self.units[:2], result)
+            _kernels.few_correlations(self.lines, residuals, self.root, *self.units[:2], result)
             return result
         weighted = residuals * self.root
         if self._direct:
@@ -897,8 +903,9 @@ class ColumnSource:
         if not self.design.plain:
             return None
         mean, norm, _ = self.units
-        X = read_only(self.design.X)
-        return _kernels.Dense(X, mean, norm, self.design.root, self.values, self.start, self.square)
+        return _kernels.Dense(
+            self.design.lines, mean, norm, self.design.root, self.values, self.start, self.square
+        )
 
     def new_directions(self):
         """Those in which the residuals of this path lie; none is known yet when it begins."""
@@ -937,7 +944,7 @@ class ColumnSource:
         return found.row, found.rss, gaps, lacking
 
     def screen(self, coefs, lams, l1):
-        """Correlations with the residuals of some solutions, as far as a certificate needs them: `Screened`."""
+        """Correlations with the residuals of some solutions, as far as a certificate needs them."""
         if len(coefs) == 1 and self.design.by_columns:
             return self._screen_one(coefs, lams[0], l1)
         return self._all(*self.correlate(coefs))

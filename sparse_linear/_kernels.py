@@ -1226,6 +1226,22 @@ def take_columns(X, features, mean, norm, root, result):
             result[at, i] = (X[i, j] - middle) * root[i] / size
 
 
+class Lines(NamedTuple):
+    """Dense X for compiled code: one type for both orders, since each type takes seconds to compile."""
+
+    lines: np.ndarray  # (n, p) or (p, n), in C order
+    columns: bool  # whether these are columns of X, rather than its rows
+
+
+@inner
+def _take_lines(X, features, mean, norm, root, result):
+    """`take_columns`, from `Lines`."""
+    if X.columns:
+        take_columns(X.lines.T, features, mean, norm, root, result)
+    else:
+        take_columns(X.lines, features, mean, norm, root, result)
+
+
 # ---------------------------------------------------------------------------------------------
 # Residuals of a batch lie nearly in a space of few dimensions
 # ---------------------------------------------------------------------------------------------
@@ -1239,8 +1255,7 @@ def few_correlations(X, residuals, root, mean, norm, result):
 
     Parameters
     ----------
-    X : ndarray of shape (n, p)
-        In Fortran or C order.
+    X : Lines
     residuals : ndarray of shape (b, n)
     root : ndarray of shape (n,)
     mean, norm : ndarray of shape (p,)
@@ -1249,12 +1264,16 @@ def few_correlations(X, residuals, root, mean, norm, result):
         Filled.
     """
     b, n = residuals.shape
-    rows, level = np.empty((b, n)), np.zeros(b)
+    rows, level = np.empty((b, n)), np.empty(b)
     for e in range(b):
+        level[e] = 0.0
         for i in range(n):
             rows[e, i] = residuals[e, i] * root[i]
             level[e] += rows[e, i]
-    few_products(X, rows, result)
+    if X.columns:
+        _products_of_long_columns(X.lines, rows, result)
+    else:
+        _products_of_long_rows(X.lines, rows, result)
     for e in range(b):
         _centre(result[e], level[e], mean, norm)
 
@@ -1263,18 +1282,6 @@ def few_correlations(X, residuals, root, mean, norm, result):
 def _centre(products, level, mean, norm):
     for j in range(len(products)):
         products[j] = (products[j] - level * mean[j]) / norm[j]
-
-
-def few_products(X, rows, result):
-    """``rows @ X`` for a few rows, so that some of them share what is read of X: a primitive."""
-    raise NotImplementedError("for kernels only")
-
-
-@overload(few_products)
-def _few_products(X, rows, result):
-    if X.layout == "F":
-        return lambda X, rows, result: _products_of_long_columns(X.T, rows, result)
-    return lambda X, rows, result: _products_of_long_rows(X, rows, result)
 
 
 @inner
@@ -1330,8 +1337,8 @@ def _four_products(columns, p, q, r, s, result):
 
 
 @inner
-def _products_of_long_rows(X, rows, result):
-    n, p = X.shape
+def _products_of_long_rows(lines, rows, result):
+    n, p = lines.shape
     whole = n - n % 4
     for start in range(0, p, STRIP):
         stop = min(start + STRIP, p)
@@ -1341,10 +1348,10 @@ def _products_of_long_rows(X, rows, result):
             for e in range(rows.shape[0]):
                 row = rows[e]
                 four = -row[i], -row[i + 1], -row[i + 2], -row[i + 3]
-                subtract_four_rows(X, (i, i + 1, i + 2, i + 3), four, result[e], start, stop)
+                subtract_four_rows(lines, (i, i + 1, i + 2, i + 3), four, result[e], start, stop)
         for i in range(whole, n):
             for e in range(rows.shape[0]):
-                add_row(rows[e, i], X, i, result[e], start, stop)
+                add_row(rows[e, i], lines, i, result[e], start, stop)
 
 
 @inner
@@ -1501,7 +1508,7 @@ class Dense(NamedTuple):
     Columns of Z are ``root * (x_j - mean[j]) / norm[j]``.
     """
 
-    X: np.ndarray  # (n, p), in Fortran or C order
+    X: Lines
     mean: np.ndarray  # (p,)
     norm: np.ndarray  # (p,)
     root: np.ndarray  # (n,)
@@ -1523,7 +1530,7 @@ class Screen(NamedTuple):
     member: np.ndarray  # (p,) bool; updated in place
 
 
-@inner
+@part
 def verify(data, screen, columns, features, directions, coefs, lams):
     """How good some solutions are on all features, without all the correlations.
 
@@ -1575,15 +1582,20 @@ def verify(data, screen, columns, features, directions, coefs, lams):
     shares = shares[:, :size]
     others = _undecided(shares, directions.images[:size], left, lams, screen.l1, screen.member)
     if others.shape[0] > MOST * p:
-        everyone, corrs = np.arange(p), np.empty((b, p))
+        everyone, corrs = np.empty(p, dtype=np.int64), np.empty((b, p))
+        for j in range(p):
+            everyone[j] = j
         few_correlations(data.X, rows, data.root, data.mean, data.norm, corrs)
         gaps, lacking = duality_gaps(corrs, features, coefs, lams, screen.rules, rss)
         return gaps, rss, lacking, shares, everyone, corrs
     k = m + others.shape[0]
     taken = np.empty((others.shape[0], n))
-    take_columns(data.X, others, data.mean, data.norm, data.root, taken)
+    _take_lines(data.X, others, data.mean, data.norm, data.root, taken)
     inside, outside = np.dot(rows, columns.T), np.dot(rows, taken.T)
     corrs, known, rules = np.empty((b, k)), np.empty(k, dtype=np.int64), np.empty((k, 4))
+    places = np.empty(m, dtype=np.int64)
+    for i in range(m):
+        places[i] = i
     for i in range(k):
         known[i] = features[i] if i < m else others[i - m]
         for c in range(4):
@@ -1591,11 +1603,11 @@ def verify(data, screen, columns, features, directions, coefs, lams):
     for at in range(b):
         for i in range(k):
             corrs[at, i] = inside[at, i] if i < m else outside[at, i - m]
-    gaps, lacking = duality_gaps(corrs, np.arange(m), coefs, lams, rules, rss)
+    gaps, lacking = duality_gaps(corrs, places, coefs, lams, rules, rss)
     return gaps, rss, lacking, shares, known, corrs
 
 
-@inner
+@part
 def correlations(directions, share, known, exact, corrs):
     """Correlations of all features with one residual, from what `verify` has found out about it.
 
@@ -1719,8 +1731,10 @@ def follow(
     m, k : int
     present : float
     """
-    first, spent, (n, p) = progress.position, 0, data.X.shape
-    complete = screen.member.all()
+    first, spent, n, p = progress.position, 0, columns.shape[1], corrs.shape[0]
+    complete = True
+    for j in range(p):
+        complete &= screen.member[j]
     while progress.position < sequence.shape[0] and spent < SPELL:
         position = progress.position
         most = max(1, PIECE // max(1, m * m))
@@ -1737,10 +1751,10 @@ def follow(
                 progress = Progress(position, progress.look, progress.tries, progress.before, new.shape[0])
                 break
             if total > m:
-                features[m:total] = new
-                for j in new:
-                    screen.member[j] = True
-                take_columns(data.X, new, data.mean, data.norm, data.root, columns[m:total])
+                for i in range(m, total):
+                    features[i] = new[i - m]
+                    screen.member[features[i]] = True
+                _take_lines(data.X, new, data.mean, data.norm, data.root, columns[m:total])
                 cross = np.dot(columns[m:total], columns[:total].T)
                 enter(work, cross, m, features[:total], screen.rules, present, data.start, corrs)
                 m = total
@@ -1758,8 +1772,9 @@ def follow(
             rounds[position + at] += counts[at]
         for at in range(failed):
             gaps[position + at], rss[position + at] = certified[at], squares[at]
-            coefs[position + at - first, :m] = found[at]
-            coefs[position + at - first, m:] = 0.0
+            row = coefs[position + at - first]
+            for i in range(row.shape[0]):
+                row[i] = found[at, i] if i < m else 0.0
         correlations(directions, shares[last], known, exact[last], corrs)
         k = restart(work, m, k, found[last], corrs, features)
         progress = moved(progress, lams, failed, lacking[last], limits.ahead)

@@ -1084,11 +1084,12 @@ def test_few_correlations(k, n, dtype, order):
     """Correlations of columns in either order with any number of residuals, centred or not."""
     rng = np.random.default_rng(k)
     for p in (1, 21, _kernels.STRIP + 3):
-        X = np.asarray(rng.standard_normal((n, p)) + 3.0, dtype=dtype, order=order)
+        X = np.asarray(rng.standard_normal((n, p)) + 3.0, dtype=dtype)
+        lines = _kernels.Lines(X.T.copy() if order == "F" else X, order == "F")
         root, norm = rng.uniform(size=n), rng.uniform(0.5, 2.0, size=p)
         mean = np.linspace(0.0, 3.0, p)
         residuals, result = rng.standard_normal((k, n)), np.empty((k, p))
-        _kernels.few_correlations(X, residuals, root, mean, norm, result)
+        _kernels.few_correlations(lines, residuals, root, mean, norm, result)
         expected = residuals @ (root[:, None] * (X.astype(np.float64) - mean) / norm)
         np.testing.assert_allclose(result, expected, rtol=0, atol=1e-13 * n)
 
