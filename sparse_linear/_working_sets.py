@@ -17,8 +17,8 @@ from sparse_linear._design import NO_FEATURES, room
 
 # Features that get a Gram matrix and a factor: at most 2 x 512 MB, of what is used.
 LARGEST_FACTOR = 8192
-# A Gram matrix has room for so many from the start: 2 x 0.5 MB.
-SMALLEST = 256
+# A Gram matrix has room for so many from the start: 2 x 1.2 MB.
+SMALLEST = 384
 # How many lambdas are verified in one pass over X.
 LOOK_AHEAD = 16
 # A working set shall have about so many features more than twice the number of active ones; and so many are
@@ -312,7 +312,7 @@ class FactorSet(FeatureSet):
         source = self.source
         if source.dense is None:
             return super().advance(plan, corrs, progress)
-        self._reserve(progress.wanted)
+        self._reserve(max(1, progress.wanted))
         position = progress.position
         coefs = np.empty((len(plan.sequence) - position, len(self.inside)))
         columns = source.block.reserve(len(self.inside))
