@@ -788,7 +788,6 @@ class ColumnSource:
         self.features = np.empty(0, dtype=np.int64)  # those of the block
         self.left = None  # features and solver's state, Gram matrix included, of the path solved before
         self.crossed = {}  # feature -> inner products of its column with all columns
-        self.directions: Any = None  # in which the residuals of a path lie; `_kernels.Directions`
         self.shortcut = True  # whether correlations may be computed from these
         # The last residual verified alone, its squared norm, its correlations, and by how much these may err.
         self.known: Any = None
@@ -906,18 +905,6 @@ class ColumnSource:
         return _kernels.Dense(
             self.design.lines, mean, norm, self.design.root, self.values, self.start, self.square
         )
-
-    def new_directions(self):
-        """Those in which the residuals of this path lie; none is known yet when it begins."""
-        if self.directions is None:
-            capacity = _kernels.KNOWN + _kernels.NEW
-            self.directions = _kernels.Directions(
-                size=np.zeros(1, dtype=np.int64),
-                basis=np.empty((capacity, self.design.n)),
-                images=np.empty((capacity, self.design.p)),
-                last=np.empty(capacity),
-            )
-        return self.directions
 
     def verify(self, coefs, lams, screen):
         """How good some solutions on the working set are on all features.

@@ -52,7 +52,7 @@ from functools import partial
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
+from numba import njit, types
 from numba.extending import overload
 
 from sparse_linear._cache import keep
@@ -105,6 +105,8 @@ MOST = 0.05
 PIECE = 1 << 26
 # A path is followed for about so many multiplications before whoever watches is told.
 SPELL = 1 << 28
+# Products of matrices that take more multiplications than this are left to BLAS.
+MUCH = 1 << 23
 # How many columns are appended to the factor in one pass over it.
 BLOCK = 32
 # A factor of more features than this serves the next lambdas, too, down to a share 1 / STALE of its own.
@@ -1270,7 +1272,10 @@ def few_correlations(X, residuals, root, mean, norm, result):
         for i in range(n):
             rows[e, i] = residuals[e, i] * root[i]
             level[e] += rows[e, i]
-    if X.columns:
+    if b <= 2 and X.lines.size > MUCH:
+        for e in range(b):
+            one_at_a_time(X, rows[e : e + 1], result[e : e + 1])
+    elif X.columns:
         _products_of_long_columns(X.lines, rows, result)
     else:
         _products_of_long_rows(X.lines, rows, result)
@@ -1282,6 +1287,29 @@ def few_correlations(X, residuals, root, mean, norm, result):
 def _centre(products, level, mean, norm):
     for j in range(len(products)):
         products[j] = (products[j] - level * mean[j]) / norm[j]
+
+
+def one_at_a_time(X, row, result):
+    """The product of X with a single row, (1, n), by BLAS, if it has the type for it: a primitive."""
+    raise NotImplementedError("for kernels only")
+
+
+@overload(one_at_a_time)
+def _one_at_a_time(X, row, result):
+    if X.types[0].dtype == types.float64:
+        return _by_blas
+    return _by_hand
+
+
+def _by_blas(X, row, result):
+    result[0] = np.dot(X.lines, row[0]) if X.columns else np.dot(row[0], X.lines)
+
+
+def _by_hand(X, row, result):
+    if X.columns:
+        _products_of_long_columns(X.lines, row, result)
+    else:
+        _products_of_long_rows(X.lines, row, result)
 
 
 @inner
@@ -1296,6 +1324,17 @@ def _products_of_long_columns(columns, rows, result):
             _two_products(some, rows[e], rows[e + 1], found[e : e + 2])
         if b % 2:
             _one_product(some, rows[b - 1], found[b - 1])
+
+
+@inner
+def _inner_products(rows, columns):
+    """``rows @ columns.T``: by BLAS where that is much work, since its threads take long to wake up."""
+    k, m, n = rows.shape[0], columns.shape[0], columns.shape[1]
+    if k * m * n > MUCH:
+        return np.dot(rows, columns.T)
+    result = np.empty((k, m))
+    _products_of_long_columns(columns, rows, result)
+    return result
 
 
 @leaf
@@ -1571,7 +1610,8 @@ def verify(data, screen, columns, features, directions, coefs, lams):
     before, shares, limits = directions.size[0], np.empty((b, KNOWN + NEW)), np.empty(b)
     for at in range(b):
         limits[at] = CLOSE * screen.ordinary * lams[at]
-    rows = np.dot(coefs, columns)
+    rows = np.empty((b, n))
+    _products_of_long_rows(columns, coefs, rows)
     size, left, rss = _span(data.values, rows, limits, directions.basis, before, shares)
     if size > before:
         basis, images = directions.basis[before:size], directions.images[before:size]
@@ -1591,7 +1631,7 @@ def verify(data, screen, columns, features, directions, coefs, lams):
     k = m + others.shape[0]
     taken = np.empty((others.shape[0], n))
     _take_lines(data.X, others, data.mean, data.norm, data.root, taken)
-    inside, outside = np.dot(rows, columns.T), np.dot(rows, taken.T)
+    inside, outside = _inner_products(rows, columns), _inner_products(rows, taken)
     corrs, known, rules = np.empty((b, k)), np.empty(k, dtype=np.int64), np.empty((k, 4))
     places = np.empty(m, dtype=np.int64)
     for i in range(m):
@@ -1755,7 +1795,7 @@ def follow(
                     features[i] = new[i - m]
                     screen.member[features[i]] = True
                 _take_lines(data.X, new, data.mean, data.norm, data.root, columns[m:total])
-                cross = np.dot(columns[m:total], columns[:total].T)
+                cross = _inner_products(columns[m:total], columns[:total])
                 enter(work, cross, m, features[:total], screen.rules, present, data.start, corrs)
                 m = total
         found, counts = np.empty((b, m)), np.empty(b, dtype=np.int64)

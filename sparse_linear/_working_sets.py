@@ -8,6 +8,7 @@ same certificate as everywhere.
 """
 
 from collections.abc import Callable
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -139,10 +140,6 @@ class FeatureSet:
         """Whether so many more features may come in."""
         return True
 
-    def leave(self):
-        """The path ends here; a source is kept for each of many targets."""
-        self.source.directions = None
-
     def solve_more_closely(self):
         """Called when the gap on all features was too large although none of them was missing."""
         self.source.shortcut = False
@@ -226,6 +223,17 @@ class FactorSet(FeatureSet):
         self.work.held[:] = True
         _kernels.enter(self.work, NOTHING, 0, features, rules, lam, self.target, self.target)
 
+    @cached_property
+    def directions(self):
+        """Those in which the residuals of this path lie; none is known when it begins."""
+        capacity = _kernels.KNOWN + _kernels.NEW
+        return _kernels.Directions(
+            size=np.zeros(1, dtype=np.int64),
+            basis=np.empty((capacity, self.source.design.n)),
+            images=np.empty((capacity, self.source.design.p)),
+            last=np.empty(capacity),
+        )
+
     @property
     def features(self):
         """Those in the set, (m,) int64."""
@@ -276,7 +284,6 @@ class FactorSet(FeatureSet):
 
     def leave(self):
         """Leave the Gram matrix to the next path on the same source."""
-        super().leave()
         self.source.left = self.features, self.work
 
     def drop_stale(self):
@@ -325,7 +332,7 @@ class FactorSet(FeatureSet):
             self.lam,
             self.inside,
             columns,
-            source.new_directions(),
+            self.directions,
             corrs,
             plan.sequence,
             plan.answers,
@@ -373,7 +380,6 @@ class DescentSet(FeatureSet):
 
     def leave(self):
         """Leave nothing behind."""
-        super().leave()
         self.source.keep(np.empty(0, dtype=np.int64))
 
     def restart(self, coef, corrs):

@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import sparse
 
-from sparse_linear import _design, _kernels
+from sparse_linear import _design, _kernels, _working_sets
+from sparse_linear._penalty import make_penalty
 from tests import oracles
 
 N, P = 23, 6
@@ -468,6 +469,11 @@ verify = numba.njit(lambda *args: _kernels.verify(*args))
 correlations = numba.njit(lambda *args: _kernels.correlations(*args))
 
 
+def no_directions(source):
+    """As a path begins."""
+    return _working_sets.FactorSet(source, make_penalty(source.design.p, 1.0, 0.0), 1.0).directions
+
+
 @pytest.mark.parametrize("container", [np.asfortranarray, np.ascontiguousarray])
 @pytest.mark.parametrize("loose", [2, 130])
 def test_screening_by_a_few_directions(container, loose):
@@ -484,13 +490,13 @@ def test_screening_by_a_few_directions(container, loose):
     rules[free, :2] = 0.0, 1.0  # these are always looked at; too many of them, and all are
     screen = _kernels.Screen(rules, rules[:, 0].copy(), 1.0, member)
     start, slope = np.random.default_rng(0).standard_normal((2, 5)) / 10
+    directions = no_directions(source)
     for batch in range(4):
         coefs = start + np.linspace(batch, batch + 1, 16, endpoint=False)[:, None] * slope
         coefs[:, 4] = 0.02 * np.sin(np.arange(16))  # off the line
         residuals = source.values - source.block.combine(coefs)
         exact = source.design.correlate(residuals)
         lams = np.sort(np.abs(exact), axis=1)[:, -3]
-        directions = source.new_directions()
         gaps, rss, lacking, shares, known, corrs = verify(
             source.dense, screen, source.block.columns[:5], source.features, directions, coefs, lams
         )
@@ -518,7 +524,7 @@ def test_screening_looks_at_all_features_of_residuals_that_are_no_numbers():
     rules = np.tile([1.0, 0.0, -np.inf, np.inf], (30, 1))
     screen = _kernels.Screen(rules, np.ones(30), 1.0, np.arange(30) == 2)
     gaps, _, _, _, known, corrs = verify(
-        source.dense, screen, source.block.columns, source.features, source.new_directions(),
+        source.dense, screen, source.block.columns, source.features, no_directions(source),
         np.full((3, 1), np.nan), np.ones(3),
     )  # fmt: skip
     np.testing.assert_array_equal(known, np.arange(30))
@@ -536,10 +542,10 @@ def test_directions_of_batches_that_end_anywhere():
     rules = np.tile([1.0, 0.0, -np.inf, np.inf], (30, 1))
     screen = _kernels.Screen(rules, np.ones(30), 1.0, everyone < 0)
     exact = np.linalg.lstsq(source.block.columns.T, source.values, rcond=None)[0]
+    directions = no_directions(source)
     for batch in range(8):
         coefs = 0.3 * rng.standard_normal((4, 30))
         coefs[-1] = exact if batch == 3 else coefs[-1]
-        directions = source.new_directions()
         _, _, _, shares, _, _ = verify(
             source.dense, screen, source.block.columns, everyone, directions, coefs, np.full(4, 0.5)
         )
