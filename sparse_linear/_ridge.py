@@ -1086,24 +1086,36 @@ def left_out_tall(factor, design, Y, levels, corrs, lams):
     height = max(64, TILE // (2 * max(design.p, len(lams))))  # several are in work at a time
     few = height * len(lams) * len(corrs) <= TILE
     is_sparse = sparse.issparse(design.X)
+    spare: list[Any] = []  # memory of tiles that are done with: new memory for each takes as long as it does
 
     @np.errstate(over="ignore", invalid="ignore")  # rows without weight may hold anything
     def look(top):
         """`LeftOut` of some rows."""
         rows = np.arange(top, min(top + height, design.n))
-        some = design.X[rows[0] : rows[-1] + 1]
-        apart = some @ turn.T - turn @ mean if is_sparse else (some - mean) @ turn.T
+        some, room = design.X[rows[0] : rows[-1] + 1], None
+        if is_sparse:
+            apart = some @ turn.T - turn @ mean
+        else:
+            room = spare.pop() if spare else np.empty((2, height, design.p))
+            some = np.subtract(some, mean, out=room[0, : len(rows)])
+            apart = np.matmul(some, turn.T, out=room[1, : len(rows), : len(turn)])
         share = design.share[rows]
         y = Y[rows] - levels
-        slack = 1.0 - share[:, None] * ((apart * apart) @ shrink + float(design.fit_intercept))
+        fixed = share * design.fit_intercept
         if len(free):
-            loose = some[:, free].toarray() if is_sparse else some[:, free]
-            loose = (loose - mean[free]) / norm[free]
+            loose = (some[:, free].toarray() - mean[free] if is_sparse else some[:, free]) / norm[free]
             y -= loose @ start.T
-            slack -= (share * np.einsum("ij,ij->i", loose, factor.loose(loose, None)))[:, None]
+            fixed += share * np.einsum("ij,ij->i", loose, factor.loose(loose, None))
+        slack = np.square(apart, out=None if is_sparse else some[:, : len(turn)]) @ shrink
+        slack *= -share[:, None]
+        slack += 1.0 - fixed[:, None]
         slack[share == 0.0] = 1.0
         parts = _left_out(rows, y, apart, turned, shrink, slack)
-        return list(parts) if few else parts  # here, in a thread; of many targets, only some at a time
+        if not few:
+            return parts  # of many targets, only some at a time
+        parts = list(parts)  # here, in a thread
+        spare.append(room)
+        return parts
 
     tops = range(0, design.n, height)
     for parts in in_order(look, tops) if len(tops) > 1 else map(look, tops):
@@ -1118,7 +1130,7 @@ def _left_out(rows, y, apart, turned, shrink, slack):
         coefs = turned[targets].T[:, :, None] * shrink[:, None, :]
         flat = apart @ coefs.reshape(len(shrink), coefs.shape[1] * coefs.shape[2])
         fitted = flat.reshape(len(rows), *coefs.shape[1:])
-        yield LeftOut(rows, targets, y[:, targets, None] - fitted, slack)
+        yield LeftOut(rows, targets, np.subtract(y[:, targets, None], fitted, out=fitted), slack)
 
 
 class KernelSpectrum:
