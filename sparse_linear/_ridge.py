@@ -242,11 +242,8 @@ def eigen(matrix):
     """Eigenvalues (not negative) and eigenvectors of a symmetric positive semidefinite matrix."""
     if not np.isfinite(matrix).all():
         raise SingularError
-    driver = "evr" if len(matrix) < 200 else "evd"  # the latter is faster, but starts threads for little
-    if len(matrix) == 0:
-        return np.zeros(0), np.zeros((0, 0))
     with one_by_one(len(matrix)):
-        values, vectors = linalg.eigh(matrix, driver=driver, check_finite=False)
+        values, vectors = np.linalg.eigh(matrix)
     return np.maximum(values, 0.0), vectors
 
 
@@ -555,16 +552,14 @@ class Primal:
         """
         return _refined_on_data(self, targets, lams, corrs, which)
 
-    def settled(self, targets, lams, corrs=None, which=None):
-        """As `refined`, but on the Gram matrix; None if that may cost digits.
+    def settled(self, columns, lams, which):
+        """As `refined`, but on the Gram matrix, and for `_solve._Columns`; None if that may cost digits.
 
         Well-posed normal equations are as good as the data: nothing is gained by reading these once more.
         """
         if len(self.free) or not self.inverse.well_posed(lams.min()):
             return None
-        which = np.arange(len(lams)) if which is None else which
-        start = (self.design.correlate(targets) if corrs is None else corrs)[which]
-        squares = np.einsum("ij,ij->i", targets, targets)[which]
+        start, squares = columns.corrs[which], columns.squares[which]
 
         def gradients(coefs):
             left = start - coefs @ self.gram
@@ -702,12 +697,11 @@ class Dual(_Wide):
     def _product(self, shares):
         return shares @ self.matrix
 
-    def settled(self, targets, lams, corrs=None, which=None):
+    def settled(self, columns, lams, which):
         """As `Primal.settled`: the residuals are lambda times the dual coefficients, up to rounding."""
         if len(self.free) or not self.inverse.well_posed(lams.min()):
             return None
-        targets = targets if which is None else targets[which]
-        shares, left = self._start(targets, lams)
+        shares, left = self._start(columns.values[which], lams)
         rest = lams[:, None] * shares  # whose squares do not vanish
         rss = np.einsum("ij,ij->i", rest, rest)
         # And by how much the rounding of the products in the matrix may change it.
