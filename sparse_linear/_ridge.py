@@ -53,6 +53,9 @@ REDUCED = (1e-14, 3e-14)
 # Dual coefficients are iterated on up to this ratio of the squared size of A to lambda: they may be as many
 # times as long as the others, and so is their rounding.
 LONG = 1e6
+# Conjugate gradients for wide data leave the span of its rows for a unit diagonal from a lambda of this share
+# of the mean eigenvalue of A A^T on, if it is between these shares of the square of the largest column.
+SHARE_OF_MEAN, TRACE, SMALL_SHARE = 0.1, 1e-3, 0.25
 # Threads share a pass over a sparse X with more entries than this.
 SHARED = 1 << 19
 # Below this share of the largest eigenvalue, the smallest one (with its penalty) has lost half its digits to
@@ -802,7 +805,7 @@ class OnePass:
 def conjugate(design, l2, lams, limit, patient):
     """`DualConjugate` where it applies to all lambdas (b,), else `Conjugate`; the rest as there."""
     kind = Conjugate
-    if _is_plain(design) and design.X.format == "csc" and _in_rows(design, l2):
+    if _is_plain(design) and design.X.format == "csc" and _in_rows(design, l2, lams.min()):
         with np.errstate(over="ignore"):
             squares = 1.0 / l2  # of the columns of A
             finite = np.isfinite(squares / design.units.norm / design.units.norm).all()
@@ -902,7 +905,6 @@ class Conjugate:
             self.entries = design.X if used.all() else design.X[:, self.used]
             if self.entries.format == "csr":
                 self.rows = OnePass(self.entries, np.ones(design.n), design.share, self.entries.shape[1])
-        self.in_rows = _in_rows(design, l2)
         self.effort = Effort(limit, patient)
 
     def prepare(self, lams):
@@ -930,7 +932,7 @@ class Conjugate:
         penalty = self.l2[self.used]
         diagonal = lams[:, None] * penalty
         weight = 1.0 + diagonal  # columns of Z have unit length
-        if self.in_rows:
+        if _in_rows(self.design, self.l2, lams.min()):
             least = penalty.min(initial=np.inf)
             weight = (1.0 + lams[:, None] * least) * (penalty / least)  # of the size of the diagonal
         scale = 1.0 / np.sqrt(weight)
@@ -956,14 +958,20 @@ class Conjugate:
         return UNKNOWN
 
 
-def _in_rows(design, l2):
-    """Whether iterations are on the standard form, for wide data with a penalty on every column.
+def _in_rows(design, l2, lam):
+    """Whether iterations for lambdas from `lam` on are on the standard form, for wide data.
 
     All iterates are then combinations of rows of A, as the solution is. With another scale they are not, and
     what they hold of the null space of A goes away as slowly as the penalty is small, while the objective
-    hardly shows it.
+    hardly shows it. But where lambda is no less than a `SHARE_OF_MEAN` of the mean eigenvalue of ``A A^T``,
+    many are not much more than lambda, and iterations within the rows are as slow. There a unit diagonal
+    pays, if the largest columns are large for lambda, but not so large that it would be a `TRACE` of them.
     """
-    return design.n <= np.count_nonzero(np.isfinite(l2)) and bool((l2 > 0.0).all())
+    if design.n > np.count_nonzero(np.isfinite(l2)) or not (l2 > 0.0).all():
+        return False
+    with np.errstate(over="ignore"):
+        mean = (1.0 / l2).sum() / design.n
+    return bool(lam < SHARE_OF_MEAN * mean or not TRACE <= lam * l2.min() <= SMALL_SHARE)
 
 
 class Refined(NamedTuple):
@@ -1309,7 +1317,7 @@ def iterate(design, targets, diagonal, norm, max_iter):
     faint = bool((diagonal > 0.0).all()) and is_faint(diagonal)
     if not root.any():
         weight = norm.max(initial=0.0, where=used) / norm  # in units of the largest: squares may vanish
-    elif faint or _in_rows(design, diagonal):
+    elif faint or _in_rows(design, diagonal, 1.0):
         weight = root / root.min(where=used, initial=np.inf)
     else:
         weight = np.sqrt(1.0 + root * root)
