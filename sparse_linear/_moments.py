@@ -303,10 +303,15 @@ class Sums(NamedTuple):
     @classmethod
     def _uncentred(cls, X, Y, weights):
         """Sums of rows of one weight from products of X itself; None where centring would cost digits."""
-        n, share = len(X), weights[0]
+        (n, p), share = X.shape, weights[0]
         mean_y = Y[0] + (Y - Y[0]).mean(axis=0)
-        xx, y = X.T @ X, (Y - mean_y).T
-        mean_x, *xy = np.vstack([np.full(n, 1.0 / n), y]) @ X  # in one pass
+        y = (Y - mean_y).T
+        left = np.vstack([np.full(n, 1.0 / n), y])
+        xx, cross = np.zeros((p, p)), np.zeros((len(left), p))
+        for rows in _slices(0, n, max(_tile_height(p), 4 * p)):
+            xx += X[rows].T @ X[rows]
+            cross += left[:, rows] @ X[rows]  # in one pass, and while they are at hand
+        mean_x, *xy = cross
         if not (2.0 * n * mean_x * mean_x <= xx.diagonal()).all():
             return None
         xx -= np.outer(n * mean_x, mean_x)

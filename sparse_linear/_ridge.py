@@ -53,6 +53,9 @@ REDUCED = (1e-14, 3e-14)
 # Dual coefficients are iterated on up to this ratio of the squared size of A to lambda: they may be as many
 # times as long as the others, and so is their rounding.
 LONG = 1e6
+# Conjugate gradients for wide data leave the span of its rows for a unit diagonal from a lambda of this share
+# of the mean eigenvalue of A A^T on, if it is between these shares of the square of the largest column.
+SHARE_OF_MEAN, TRACE, SMALL_SHARE = 0.1, 1e-3, 0.25
 # Threads share a pass over a sparse X with more entries than this.
 SHARED = 1 << 19
 # Below this share of the largest eigenvalue, the smallest one (with its penalty) has lost half its digits to
@@ -242,11 +245,8 @@ def eigen(matrix):
     """Eigenvalues (not negative) and eigenvectors of a symmetric positive semidefinite matrix."""
     if not np.isfinite(matrix).all():
         raise SingularError
-    driver = "evr" if len(matrix) < 200 else "evd"  # the latter is faster, but starts threads for little
-    if len(matrix) == 0:
-        return np.zeros(0), np.zeros((0, 0))
     with one_by_one(len(matrix)):
-        values, vectors = linalg.eigh(matrix, driver=driver, check_finite=False)
+        values, vectors = np.linalg.eigh(matrix)
     return np.maximum(values, 0.0), vectors
 
 
@@ -555,16 +555,14 @@ class Primal:
         """
         return _refined_on_data(self, targets, lams, corrs, which)
 
-    def settled(self, targets, lams, corrs=None, which=None):
-        """As `refined`, but on the Gram matrix; None if that may cost digits.
+    def settled(self, columns, lams, which):
+        """As `refined`, but on the Gram matrix, and for `_solve._Columns`; None if that may cost digits.
 
         Well-posed normal equations are as good as the data: nothing is gained by reading these once more.
         """
         if len(self.free) or not self.inverse.well_posed(lams.min()):
             return None
-        which = np.arange(len(lams)) if which is None else which
-        start = (self.design.correlate(targets) if corrs is None else corrs)[which]
-        squares = np.einsum("ij,ij->i", targets, targets)[which]
+        start, squares = columns.corrs[which], columns.squares[which]
 
         def gradients(coefs):
             left = start - coefs @ self.gram
@@ -702,12 +700,11 @@ class Dual(_Wide):
     def _product(self, shares):
         return shares @ self.matrix
 
-    def settled(self, targets, lams, corrs=None, which=None):
+    def settled(self, columns, lams, which):
         """As `Primal.settled`: the residuals are lambda times the dual coefficients, up to rounding."""
         if len(self.free) or not self.inverse.well_posed(lams.min()):
             return None
-        targets = targets if which is None else targets[which]
-        shares, left = self._start(targets, lams)
+        shares, left = self._start(columns.values[which], lams)
         rest = lams[:, None] * shares  # whose squares do not vanish
         rss = np.einsum("ij,ij->i", rest, rest)
         # And by how much the rounding of the products in the matrix may change it.
@@ -808,7 +805,7 @@ class OnePass:
 def conjugate(design, l2, lams, limit, patient):
     """`DualConjugate` where it applies to all lambdas (b,), else `Conjugate`; the rest as there."""
     kind = Conjugate
-    if _is_plain(design) and design.X.format == "csc" and _in_rows(design, l2):
+    if _is_plain(design) and design.X.format == "csc" and _in_rows(design, l2, lams.min()):
         with np.errstate(over="ignore"):
             squares = 1.0 / l2  # of the columns of A
             finite = np.isfinite(squares / design.units.norm / design.units.norm).all()
@@ -908,7 +905,6 @@ class Conjugate:
             self.entries = design.X if used.all() else design.X[:, self.used]
             if self.entries.format == "csr":
                 self.rows = OnePass(self.entries, np.ones(design.n), design.share, self.entries.shape[1])
-        self.in_rows = _in_rows(design, l2)
         self.effort = Effort(limit, patient)
 
     def prepare(self, lams):
@@ -936,7 +932,7 @@ class Conjugate:
         penalty = self.l2[self.used]
         diagonal = lams[:, None] * penalty
         weight = 1.0 + diagonal  # columns of Z have unit length
-        if self.in_rows:
+        if _in_rows(self.design, self.l2, lams.min()):
             least = penalty.min(initial=np.inf)
             weight = (1.0 + lams[:, None] * least) * (penalty / least)  # of the size of the diagonal
         scale = 1.0 / np.sqrt(weight)
@@ -962,14 +958,20 @@ class Conjugate:
         return UNKNOWN
 
 
-def _in_rows(design, l2):
-    """Whether iterations are on the standard form, for wide data with a penalty on every column.
+def _in_rows(design, l2, lam):
+    """Whether iterations for lambdas from `lam` on are on the standard form, for wide data.
 
     All iterates are then combinations of rows of A, as the solution is. With another scale they are not, and
     what they hold of the null space of A goes away as slowly as the penalty is small, while the objective
-    hardly shows it.
+    hardly shows it. But where lambda is no less than a `SHARE_OF_MEAN` of the mean eigenvalue of ``A A^T``,
+    many are not much more than lambda, and iterations within the rows are as slow. There a unit diagonal
+    pays, if the largest columns are large for lambda, but not so large that it would be a `TRACE` of them.
     """
-    return design.n <= np.count_nonzero(np.isfinite(l2)) and bool((l2 > 0.0).all())
+    if design.n > np.count_nonzero(np.isfinite(l2)) or not (l2 > 0.0).all():
+        return False
+    with np.errstate(over="ignore"):
+        mean = (1.0 / l2).sum() / design.n
+    return bool(lam < SHARE_OF_MEAN * mean or not TRACE <= lam * l2.min() <= SMALL_SHARE)
 
 
 class Refined(NamedTuple):
@@ -1086,24 +1088,36 @@ def left_out_tall(factor, design, Y, levels, corrs, lams):
     height = max(64, TILE // (2 * max(design.p, len(lams))))  # several are in work at a time
     few = height * len(lams) * len(corrs) <= TILE
     is_sparse = sparse.issparse(design.X)
+    spare: list[Any] = []  # memory of tiles that are done with: new memory for each takes as long as it does
 
     @np.errstate(over="ignore", invalid="ignore")  # rows without weight may hold anything
     def look(top):
         """`LeftOut` of some rows."""
         rows = np.arange(top, min(top + height, design.n))
-        some = design.X[rows[0] : rows[-1] + 1]
-        apart = some @ turn.T - turn @ mean if is_sparse else (some - mean) @ turn.T
+        some, room = design.X[rows[0] : rows[-1] + 1], None
+        if is_sparse:
+            apart = some @ turn.T - turn @ mean
+        else:
+            room = spare.pop() if spare else np.empty((2, height, design.p))
+            some = np.subtract(some, mean, out=room[0, : len(rows)])
+            apart = np.matmul(some, turn.T, out=room[1, : len(rows), : len(turn)])
         share = design.share[rows]
         y = Y[rows] - levels
-        slack = 1.0 - share[:, None] * ((apart * apart) @ shrink + float(design.fit_intercept))
+        fixed = share * design.fit_intercept
         if len(free):
-            loose = some[:, free].toarray() if is_sparse else some[:, free]
-            loose = (loose - mean[free]) / norm[free]
+            loose = (some[:, free].toarray() - mean[free] if is_sparse else some[:, free]) / norm[free]
             y -= loose @ start.T
-            slack -= (share * np.einsum("ij,ij->i", loose, factor.loose(loose, None)))[:, None]
+            fixed += share * np.einsum("ij,ij->i", loose, factor.loose(loose, None))
+        slack = np.square(apart, out=None if is_sparse else some[:, : len(turn)]) @ shrink
+        slack *= -share[:, None]
+        slack += 1.0 - fixed[:, None]
         slack[share == 0.0] = 1.0
         parts = _left_out(rows, y, apart, turned, shrink, slack)
-        return list(parts) if few else parts  # here, in a thread; of many targets, only some at a time
+        if not few:
+            return parts  # of many targets, only some at a time
+        parts = list(parts)  # here, in a thread
+        spare.append(room)
+        return parts
 
     tops = range(0, design.n, height)
     for parts in in_order(look, tops) if len(tops) > 1 else map(look, tops):
@@ -1118,7 +1132,7 @@ def _left_out(rows, y, apart, turned, shrink, slack):
         coefs = turned[targets].T[:, :, None] * shrink[:, None, :]
         flat = apart @ coefs.reshape(len(shrink), coefs.shape[1] * coefs.shape[2])
         fitted = flat.reshape(len(rows), *coefs.shape[1:])
-        yield LeftOut(rows, targets, y[:, targets, None] - fitted, slack)
+        yield LeftOut(rows, targets, np.subtract(y[:, targets, None], fitted, out=fitted), slack)
 
 
 class KernelSpectrum:
@@ -1303,7 +1317,7 @@ def iterate(design, targets, diagonal, norm, max_iter):
     faint = bool((diagonal > 0.0).all()) and is_faint(diagonal)
     if not root.any():
         weight = norm.max(initial=0.0, where=used) / norm  # in units of the largest: squares may vanish
-    elif faint or _in_rows(design, diagonal):
+    elif faint or _in_rows(design, diagonal, 1.0):
         weight = root / root.min(where=used, initial=np.inf)
     else:
         weight = np.sqrt(1.0 + root * root)

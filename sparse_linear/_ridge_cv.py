@@ -794,22 +794,23 @@ class RidgeCV(RidgeModel):
                         "intercept among them) are not determined; penalise them, or give a number of folds "
                         "as cv."
                     )
-                missed = residuals / slack[:, None, :]
+                missed = np.divide(residuals, slack[:, None, :], out=residuals)
                 if predictions is not None:
                     predictions[rows, targets] = engine.Y[rows, targets][:, :, None] - missed
-                squares = np.where(weight > 0.0, missed, 0.0)
+                missed[weights[rows] == 0.0] = 0.0
                 with np.errstate(over="ignore"):  # as in `judge`; errors that large have no standard error
-                    squares *= squares * weight
+                    squares = np.square(missed, out=missed)
+                    squares *= weight
                     if stored is not None:
                         stored[rows, targets] = squares
                     sums[0][targets] += squares.sum(axis=0)
                     if self.alpha_per_target:
-                        sums[1][targets] += np.square(squares).sum(axis=0)
+                        sums[1][targets] += np.einsum("tkb,tkb->kb", squares, squares)
                         continue
                     # The mean of each row, over the targets so far.
                     mean = squares.sum(axis=1) / q + (mean if targets.start else 0.0)
                     if targets.stop == q:
-                        sums[1][0] += np.square(mean).sum(axis=0)
+                        sums[1][0] += np.einsum("tb,tb->b", mean, mean)
         errors = sums[0] / n
         groups = q if self.alpha_per_target else 1
         error = np.full((groups, b), np.nan)

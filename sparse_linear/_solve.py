@@ -5,6 +5,7 @@ that warns of gaps.
 """
 
 import warnings
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -729,18 +730,13 @@ def _fit_quadratic(data, moments, penalty, standardize, lams, max_iter, choice):
         solver = _QuadraticSolver(data, moments, l2, group, max_iter, choice)
         for top in range(0, q, max(1, height // n_lams)):
             some = slice(top, top + max(1, height // n_lams))
-            pairs = [design.target(y) for y in Y[:, some].T]
-            targets[some] = [target for target, _ in pairs]
-            values = np.array([unit for _, unit in pairs])
-            corrs = None
-            if moments is not None:
-                columns = zip(targets[some], moments.corrs[:, some].T, strict=True)
-                corrs = np.array([target.divided(column) for target, column in columns])
+            columns = _Columns(design, Y, moments, some)
+            targets[some] = columns.targets
             rows, places = np.nonzero((lams[some][:, :, None] == group).any(axis=2))
             for first in range(0, len(rows), height):
                 row, place = rows[first : first + height], places[first : first + height]
                 at = top + row, place
-                coefs[at], gaps[at], rss[at], rounds[at] = solver.solve(values, lams[at], rules, corrs, row)
+                coefs[at], gaps[at], rss[at], rounds[at] = solver.solve(columns, lams[at], rules, row)
         data.factor = solver.factor
         reported = solver.choice if solver.choice != choice else reported
         if solver.choice == choice.after:
@@ -755,6 +751,46 @@ def _fit_quadratic(data, moments, penalty, standardize, lams, max_iter, choice):
             _with_slip(data, index, rules, lams[index], part) for index, part in enumerate(solutions)
         ]
     return _Solved(targets, solutions), reported
+
+
+class _Columns:
+    """Some columns of y as the solvers see them.
+
+    Parameters
+    ----------
+    design : DenseDesign or SparseDesign
+    Y : ndarray of shape (n, q)
+    moments : MomentDesign or None
+    some : slice
+        Of the columns of Y.
+
+    Attributes
+    ----------
+    targets : list of Target
+    squares : ndarray of shape (k,)
+        Squared lengths of `values`.
+    corrs : ndarray of shape (k, p) or None
+        Correlations with all columns of X, where they are known.
+    """
+
+    def __init__(self, design, Y, moments, some):
+        self.design, self.Y, self.corrs = design, Y[:, some], None
+        if moments is None:
+            self.targets = [target for target, _ in self._pairs]
+        else:
+            self.targets = [moments.target(index) for index in range(Y.shape[1])[some]]
+            pairs = zip(self.targets, moments.corrs[:, some].T, strict=True)
+            self.corrs = np.array([target.divided(column) for target, column in pairs])
+        self.squares = np.array([float(target.scale > 0.0) for target in self.targets])
+
+    @cached_property
+    def _pairs(self):
+        return [self.design.target(y) for y in self.Y.T]
+
+    @cached_property
+    def values(self):
+        """Unit vectors (k, n), made when they are asked for: moments may be all that a fit needs."""
+        return np.array([unit for _, unit in self._pairs])
 
 
 class _QuadraticSolver:
@@ -827,28 +863,26 @@ class _QuadraticSolver:
         self.choice = Choice(solver, False, reason, aside=self.choice.aside)
         self.factor = None
 
-    def solve(self, targets, lams, rules, corrs, which):
+    def solve(self, columns, lams, rules, which):
         """Coefficients (b, p), gaps, squared residuals and steps (b,).
 
         Parameters
         ----------
-        targets : ndarray of shape (q, n)
-            Of unit length.
+        columns : _Columns
+            The targets.
         lams : ndarray of shape (b,)
         rules : Penalty
             In the units of the solvers.
-        corrs : ndarray of shape (q, p) or None
-            Correlations of the features with the targets, where they are known.
         which : ndarray of shape (b,), int
             The target of each lambda.
         """
         design, l2 = self.data.design, self.l2
         if not np.isfinite(l2).any():
             nothing = np.zeros((len(lams), len(l2)))
-            return nothing, *_gaps_on_data(design, targets[which], rules, lams, nothing), 1
+            return nothing, *_gaps_on_data(design, columns.values[which], rules, lams, nothing), 1
         if self.choice.solver in ("cholesky", "dual", "cg"):
             try:
-                found, gaps = self._factored(targets, lams, rules, corrs, which)
+                found, gaps = self._factored(columns, lams, rules, which)
                 if self.choice.solver == "cg" or (gaps <= _kernels.EXACT).all():
                     return found.coefs, gaps, found.rss, found.steps
                 self._fall_back()
@@ -856,8 +890,8 @@ class _QuadraticSolver:
                 self.choice = self.choice.after
                 self.factor = self.data.factor = None
                 self._prepare()
-                return self.solve(targets, lams, rules, corrs, which)
-        values = targets[which]
+                return self.solve(columns, lams, rules, which)
+        values = columns.values[which]
         coefs = np.zeros((len(values), len(l2)))
         rounds = np.ones(len(values), dtype=np.int64)
         for lam in np.unique(lams):
@@ -869,21 +903,21 @@ class _QuadraticSolver:
         coefs[:, ~np.isfinite(l2)] = 0.0
         return coefs, *_gaps_on_data(design, values, rules, lams, coefs), rounds
 
-    def _factored(self, targets, lams, rules, corrs, which):
+    def _factored(self, columns, lams, rules, which):
         """`_ridge.Refined` solutions and their gaps: from inner products, or from X if these leave a doubt.
 
         Those of sparse X are centred by a subtraction, and it is read soon: there is always a doubt.
         """
         found = None
         if not (self.factor.iterative or sparse.issparse(self.data.design.X)):
-            found = self.factor.settled(targets, lams, corrs, which)
+            found = self.factor.settled(columns, lams, which)
         if found is not None:
             gaps = _gaps_from(found.corrs, rules, lams, found.coefs, found.rss)
             lengths = np.abs(found.coefs).sum(axis=1)
             doubt = _doubt(rules, lams.min(), lengths.max(), found.rss.max(), gaps.max())
             if gaps.max() + doubt <= _kernels.EXACT:
                 return found, gaps
-        found = self.factor.refined(targets, lams, corrs, which)
+        found = self.factor.refined(columns.values, lams, columns.corrs, which)
         return found, _gaps_from(found.corrs, rules, lams, found.coefs, found.rss)
 
     def _without_factor(self, values, diagonal):

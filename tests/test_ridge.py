@@ -415,6 +415,32 @@ def test_dual_coefficients_are_not_iterated_on_where_they_would_be_long():
         assert type(_ridge.conjugate(design, np.ones(60), np.full(1, lam), 10, True)) is kind
 
 
+@pytest.mark.parametrize("kind", [sparse.csr_array, sparse.csc_array])
+def test_some_large_columns_get_a_unit_diagonal(kind, monkeypatch):
+    """Of wide data, where lambda is not small: fewer iterations than in the span of the rows, as exact."""
+    rng = np.random.default_rng(0)
+    X = sparse.random(100, 150, density=0.3, random_state=rng).toarray() * 0.1
+    X[:, :8] *= np.geomspace(40.0, 10.0, 8)
+    design = make_design(kind(X), None, True)
+    targets = design.target(rng.standard_normal(100))[1][None]
+    norm, lam = design.units.norm, 1.0 / 100
+    l2 = 1.0 / (norm * norm)
+    Z = design.apply(np.eye(150)).T
+    expected = np.linalg.solve(Z.T @ Z + lam * np.diag(l2), Z.T @ targets[0])
+    spent = []
+    for trace in (_ridge.TRACE, np.inf):
+        monkeypatch.setattr(_ridge, "TRACE", trace)
+        factor = _ridge.conjugate(design, l2, np.full(1, lam), 1000, True)
+        found = factor.refined(targets, np.full(1, lam))
+        np.testing.assert_allclose(found.coefs[0], expected, rtol=0, atol=1e-13 * np.abs(expected).max())
+        spent.append(1000 - factor.effort.left)
+    assert isinstance(factor, _ridge.DualConjugate if kind is sparse.csc_array else _ridge.Conjugate)
+    assert spent[0] < spent[1]
+    # Not where the rows have room to spare, nor where the null space would be slow.
+    assert _ridge._in_rows(design, l2, 1e-3 * lam)
+    assert _ridge._in_rows(design, 1e4 * l2, lam)
+
+
 def test_iterations_stop_where_they_are_told():
     """Neither kind of iteration uses more than it is given; an impatient one says so."""
     design, targets, diagonal, *_ = setting(sparse.csc_array, (20, 15), 0)

@@ -11,7 +11,7 @@ from sklearn.metrics import make_scorer, mean_absolute_error
 from sklearn.model_selection import GridSearchCV, GroupKFold, KFold, ShuffleSplit
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from sparse_linear import Ridge, RidgeCV, _ridge, _solve
+from sparse_linear import Ridge, RidgeCV, _ridge, _solve, _threads
 from tests import oracles
 
 ALPHAS = np.array([0.05, 30.0, 1.0, 5.0])  # in no order
@@ -237,6 +237,23 @@ def test_tiles_and_batches_make_no_difference(shape, cv, monkeypatch):
     np.testing.assert_allclose(after.mse_path_, before.mse_path_, rtol=1e-12)
     np.testing.assert_array_equal(after.alpha_, before.alpha_)
     np.testing.assert_allclose(after.coef_, before.coef_, rtol=1e-12)
+
+
+@pytest.mark.parametrize("free", [None, 2])
+@pytest.mark.parametrize("container", [np.asarray, sparse.csr_array])
+@pytest.mark.parametrize("n_threads", [1, 3])
+def test_tiles_share_memory_and_nothing_else(container, free, n_threads, monkeypatch):
+    """Several tiles at a time, the last one shorter: the squared errors of all rows are those of one tile."""
+    X, y = data((517, 5), seed=6)
+    weights = np.random.default_rng(0).uniform(0.5, 2.0, len(y))
+    weights[7] = 0.0
+    factors = None if free is None else np.where(np.arange(5) == free, 0.0, 1.0)
+    model = RidgeCV(ALPHAS, store_cv_results=True, penalty_weights=factors)
+    before = model.fit(container(X), y, weights).cv_results_
+    monkeypatch.setattr(_ridge, "TILE", 128 * len(ALPHAS))
+    monkeypatch.setattr(_threads, "available", lambda: n_threads)
+    after = model.fit(container(X), y, weights).cv_results_
+    np.testing.assert_allclose(after, before, rtol=1e-11)
 
 
 @pytest.mark.parametrize("settings", [{"positive": True}, {"bounds": (-0.1, 0.5)}])

@@ -14,6 +14,7 @@ from sparse_linear import (
     Moments,
     Ridge,
     _active_set,
+    _design,
     _ridge,
     _solve,
     _working_sets,
@@ -202,6 +203,26 @@ def test_singular_normal_equations_find_another_way(kind, shape):
     model = Ridge(1e-15).fit(kind(X), y)
     assert "singular" in model.solver_
     oracles.assert_optimal(X, y, model.coef_, model.intercept_, 1e-15, ridge=True)
+
+
+@pytest.mark.parametrize(("slant", "reads"), [(0.0, 0), (30.0, 3)])
+def test_y_is_not_read_again_where_moments_are_enough(slant, reads, monkeypatch):
+    """Only an ill-posed fit to tall data is corrected on the rows."""
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((60, 5))
+    X[:, 1] += slant * X[:, 0]
+    Y = np.column_stack(
+        [X @ rng.standard_normal((5, 2)) + 10.0 + rng.standard_normal((60, 2)), np.full(60, 7.0)]
+    )
+    expected = Ridge(alpha=1.0, solver="svd").fit(X, Y)
+    seen = []
+    target = _design.DenseDesign.target
+    monkeypatch.setattr(_design.DenseDesign, "target", lambda self, y: seen.append(y) or target(self, y))
+    found = Ridge(alpha=1.0).fit(X, Y)
+    assert len(seen) == reads
+    np.testing.assert_allclose(found.coef_, expected.coef_, rtol=0, atol=1e-11)
+    np.testing.assert_allclose(found.objective_, expected.objective_, rtol=1e-12)
+    assert found.objective_[2] == found.dual_gap_[2] == 0.0
 
 
 def test_mixed_alphas_share_nothing_they_should_not():
