@@ -44,8 +44,6 @@ TINY = np.finfo(np.float64).tiny
 # residual norms may be computed from inner products of columns.
 SHORT = 10.0
 LEFT = 1e-6
-# Columns that hold less than this share of all entries are found, and read one by one, faster than all.
-SPARED = 0.8
 NO_FEATURES = np.empty(0, dtype=np.int64)
 # Up to so many rows are multiplied with long columns without BLAS.
 FEW = 8
@@ -544,11 +542,6 @@ class SparseDesign(_Design):
         mean, norm, constant = self.units
         return np.flatnonzero((np.abs(mean) > FAR * norm) & ~constant)
 
-    @cached_property
-    def lengths(self):
-        """Numbers of stored entries of the columns of a CSC container, (p,)."""
-        return np.diff(self.X.indptr)
-
     @property
     def by_columns(self):
         """Whether columns of Z can be read where X stores them."""
@@ -589,20 +582,10 @@ class SparseDesign(_Design):
         for first in range(0, len(residuals), _kernels.LANES):
             some = slice(first, first + _kernels.LANES)
             weighted = np.ascontiguousarray((residuals[some] * self.root).T)
-            result[some] = _kernels.entry_product(self.entries, weighted, self.p).T
-            if self.fit_intercept:
-                result[some] -= np.outer(weighted.sum(axis=0), mean)
-        result /= norm
+            _kernels.correlations(self.entries, weighted, mean, norm, result[some])
         if len(self.far):
             result[:, self.far] = residuals @ self.far_columns.T
         return result
-
-    def correlate_some(self, residual, features):
-        """Inner products of some columns (k,), read by columns, with one residual (n,)."""
-        weighted = residual * self.root
-        scale = 1.0 / self.units.norm[features]
-        found = _kernels.column_products(_kernels.Columns(*self.entries, features, scale), weighted)
-        return found - weighted.sum() * scale * self.units.mean[features]
 
     @np.errstate(over="ignore", invalid="ignore")  # in rows without weight
     def apply(self, coefs):
@@ -748,6 +731,7 @@ class Screened(NamedTuple):
         Squared norms of the residuals.
     shares, images : ndarray of shape (b, d) and (d, p), or None
         Their product is close to the correlations of all features, and that of the last residual exact.
+        Without shares, images are these themselves.
     """
 
     features: Any
@@ -763,8 +747,8 @@ class Screened(NamedTuple):
         Those of the last one are exact, of the others only in `features`: they guide the working set, and the
         solver computes its own before it relies on them.
         """
-        if self.images is None:
-            return self.corrs[at]
+        if self.shares is None:
+            return (self.corrs if self.images is None else self.images)[at]
         corrs = self.shares[at] @ self.images
         corrs[self.features] = self.corrs[at]
         return corrs
@@ -923,30 +907,25 @@ class ColumnSource:
     @np.errstate(**UNSAID)  # where rounding has driven a solution away
     def _screen_one(self, coefs, lam, l1):
         """`screen` for one solution, by the distance of its residual to an earlier one."""
-        residual = self.values - self.block.combine(coefs)[0]
-        square = _dot(residual, residual)
+        design, block = self.design, self.block
         known, self.known = self.known, None  # until all of it is there again
         if known is None:
-            known = self.values, self.square, self.start.copy(), np.zeros(self.design.p)
+            known = self.values, self.square, self.start.copy(), np.zeros(design.p)
         other, length, corrs, error = known
-        share = _dot(other, residual) / length if length > 0.0 else 0.0
+        level, (residual, weighted) = block.offset(coefs[0]), np.empty((2, design.n))
+        vectors = design.root, self.values, other, residual, weighted
+        square, along, total = _kernels.residual_of(block.columns(), coefs[0], level, *vectors)
+        share = along / length if length > 0.0 else 0.0
         rest = np.sqrt(max(square - share * share * length, 0.0) + _kernels.NOISE * (1.0 + square))
-        doubt = np.empty(self.design.p, dtype=np.bool_)
-        _kernels.carry_over(corrs, error, share, rest, lam, l1, doubt)
-        doubt[self.features] = True
-        features = np.flatnonzero(doubt)
-        if self.design.lengths[features].sum() < SPARED * self.design.stored:
-            corrs[features] = self.design.correlate_some(residual, features)
-            error[features] = 0.0
-        else:
-            corrs[:] = self.design.correlate(residual[None])[0]
-            error[:] = 0.0
+        error[self.features] = np.inf  # these must be exact
+        scales = total, *design.units[:2], share, rest, lam, l1
+        features = _kernels.carry_over(design.entries, weighted, *scales, corrs, error)
         self.known = residual, square, corrs, error
         images, rss = corrs[None], np.array([square])
-        if 4 * len(features) > self.design.p:  # to single them out would take longer
+        if 4 * len(features) > design.p:  # to single them out would take longer
             return self._all(images, rss)
         places = np.searchsorted(features, self.features)
-        return Screened(features, places, images[:, features], rss, np.ones((1, 1)), images)
+        return Screened(features, places, images[:, features], rss, images=images)
 
     def screen(self, coefs, lams, l1, ordinary, member):
         """Correlations with the residuals of some solutions, as far as a certificate needs them.

@@ -92,7 +92,7 @@ ROWS = 1024
 FEW = 6
 # About how many entries of compressed columns are gathered at a time.
 GATHERED = 1 << 14
-ONE, TWO = np.uint64(1), np.uint64(2)
+ONE, TWO, THREE, FOUR = np.uint64(1), np.uint64(2), np.uint64(3), np.uint64(4)
 # How many columns are appended to the factor in one pass over it.
 BLOCK = 32
 # A factor of more features than this serves the next lambdas, too, down to a share 1 / STALE of its own.
@@ -219,31 +219,6 @@ def _are_near(corr, l1, member, least, near):
         near[j] = (abs(corr[j]) >= least * l1[j]) & (not member[j])
         count += near[j]
     return count
-
-
-@kernel
-def carry_over(corrs, error, share, rest, lam, l1, doubt):
-    """Correlations with a residual that is `share` times another one and a rest, and which are in doubt.
-
-    Columns have unit length: the correlations are `share` times those with the other residual, up to the
-    length of the rest.
-
-    Parameters
-    ----------
-    corrs, error : ndarray of shape (p,)
-        Correlations with the other residual, and by how much they may be wrong; replaced by those with this
-        one.
-    share, rest : float
-    lam : float
-    l1 : ndarray of shape (p,)
-        The l1 penalties for ``lambda = 1``.
-    doubt : ndarray of shape (p,), bool
-        Filled: whether a correlation may be at its threshold, or beyond.
-    """
-    for j in range(len(corrs)):
-        corrs[j] *= share
-        error[j] = abs(share) * error[j] + rest
-        doubt[j] = not abs(corrs[j]) + error[j] < lam * l1[j]  # NaN is in doubt
 
 
 @inner
@@ -1531,17 +1506,19 @@ def _entry_dot(data, indices, start, stop, x):
 
     Four sums side by side, since an addition takes several cycles. Not a `leaf`: there the compiler makes
     vectors of single entries of x, which takes twice the time; and many columns are so short that a call
-    takes longer than its work.
+    takes longer than its work. Places are unsigned, since every signed one is checked.
     """
     a = b = c = d = 0.0
-    full = stop - (stop - start) % 4
-    for place in range(start, full, 4):
+    place, stop = np.uint64(start), np.uint64(stop)
+    while place + FOUR <= stop:
         a += data[place] * x[indices[place]]
-        b += data[place + 1] * x[indices[place + 1]]
-        c += data[place + 2] * x[indices[place + 2]]
-        d += data[place + 3] * x[indices[place + 3]]
-    for place in range(full, stop):
+        b += data[place + ONE] * x[indices[place + ONE]]
+        c += data[place + TWO] * x[indices[place + TWO]]
+        d += data[place + THREE] * x[indices[place + THREE]]
+        place += FOUR
+    while place < stop:
         a += data[place] * x[indices[place]]
+        place += ONE
     return (a + b) + (c + d)
 
 
@@ -1731,6 +1708,28 @@ def entry_product(matrix, rows, n_columns):
 
 
 @kernel
+def correlations(matrix, rows, mean, norm, result):
+    """Inner products of all columns, less their means and over their norms, with vectors: a (b, p) `result`.
+
+    The vectors are the columns of `rows`, (n, b).
+    """
+    n, width = rows.shape
+    if width == 1:
+        result[0] = 0.0
+        vector_product(matrix, rows.reshape(n), result[0])
+        found = result.T
+    else:
+        found = np.zeros((result.shape[1], width))
+        matrix_product(matrix, rows, found)
+    for c in range(width):
+        total = 0.0
+        for i in range(n):
+            total += rows[i, c]
+        for j in range(result.shape[1]):
+            result[c, j] = (found[j, c] - total * mean[j]) / norm[j]
+
+
+@kernel
 def entry_combination(matrix, columns, n_rows):
     """``X columns`` for a dense ``columns`` of shape (p, b): an array of shape (n_rows, b), at O(b nnz)."""
     result = np.zeros((n_rows, columns.shape[1]))
@@ -1912,6 +1911,92 @@ def column_products(columns, x):
     for c in range(places.shape[0]):
         result[c] = scale[c] * _entry_dot(data, indices, indptr[places[c]], indptr[places[c] + 1], x)
     return result
+
+
+@kernel
+def residual_of(columns, coef, level, root, values, other, residual, weighted):
+    """The residual of a linear combination of columns, less a level, times `root`; all in as few passes.
+
+    Parameters
+    ----------
+    columns : Columns
+    coef : ndarray of shape (m,)
+    level : float
+    root, values : ndarray of shape (n,)
+    other : ndarray of shape (n,)
+        Another residual.
+    residual, weighted : ndarray of shape (n,)
+        Filled: ``values - root * (columns @ coef - level)``, and `root` times that.
+
+    Returns
+    -------
+    square, along, total : float
+        Its squared norm, its inner product with the other, and the sum of `weighted`.
+    """
+    data, indices, indptr, places, scale = columns
+    residual[:] = -level
+    for c in range(places.shape[0]):
+        share = scale[c] * coef[c]
+        if share != 0.0:
+            for at in range(indptr[places[c]], indptr[places[c] + 1]):
+                residual[indices[at]] += share * data[at]
+    return _subtract_from(values, root, other, residual, weighted)
+
+
+@leaf
+def _subtract_from(values, root, other, residual, weighted):
+    square = along = total = 0.0
+    for i in range(len(values)):
+        # Where there is no weight it may have overflowed.
+        residual[i] = values[i] - (root[i] * residual[i] if root[i] > 0.0 else 0.0)
+        weighted[i] = root[i] * residual[i]
+        square += residual[i] * residual[i]
+        along += residual[i] * other[i]
+        total += weighted[i]
+    return square, along, total
+
+
+@kernel
+def carry_over(matrix, weighted, total, mean, norm, share, rest, lam, l1, corrs, error):
+    """Correlations with a residual that is `share` times another one and a rest; exact where that matters.
+
+    Columns have unit length: the correlations are `share` times those with the other residual, up to the
+    length of the rest. Where this leaves a doubt whether one is within its threshold, its column is read.
+
+    Parameters
+    ----------
+    matrix : CSC
+    weighted : ndarray of shape (n,)
+        The residual, times the root weights.
+    total : float
+        The sum of these.
+    mean, norm : ndarray of shape (p,)
+        Of the columns.
+    share, rest : float
+    lam : float
+    l1 : ndarray of shape (p,)
+        The l1 penalties for ``lambda = 1``.
+    corrs, error : ndarray of shape (p,)
+        Correlations with the other residual, and by how much they may be wrong; replaced by those with this
+        one.
+
+    Returns
+    -------
+    read : ndarray of shape (k,), int64
+        The features whose columns were read.
+    """
+    data, indices, indptr = matrix
+    read, count = np.empty(corrs.shape[0], dtype=np.int64), 0
+    for j in range(corrs.shape[0]):
+        corr = share * corrs[j]
+        doubt = abs(share) * error[j] + rest
+        if not abs(corr) + doubt < lam * l1[j]:  # NaN is in doubt
+            product = _entry_dot(data, indices, indptr[j], indptr[j + 1], weighted)
+            corr, doubt = (product - total * mean[j]) / norm[j], 0.0
+            read[count] = j
+            count += 1
+        corrs[j], error[j] = corr, doubt
+    return read[:count]
 
 
 @inner

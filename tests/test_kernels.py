@@ -1005,26 +1005,42 @@ def test_some_sparse_columns(width):
         atol=1e-13,
     )
     np.testing.assert_allclose(_kernels.column_products(columns, share), share @ taken, rtol=0, atol=1e-13)
+    values, other, (residual, weighted) = rng.standard_normal(30), rng.standard_normal(30), np.empty((2, 30))
+    sums = _kernels.residual_of(columns, coefs[:, 0], 0.5, root, values, other, residual, weighted)
+    np.testing.assert_allclose(residual, values - root * (taken @ coefs[:, 0] - 0.5), rtol=0, atol=1e-13)
+    np.testing.assert_allclose(weighted, root * residual, rtol=0, atol=1e-15)
+    np.testing.assert_allclose(sums, (residual @ residual, residual @ other, weighted.sum()), rtol=1e-13)
 
 
 def test_what_is_carried_over():
-    """The bound on a correlation is reached by a rest along its column, and grows with what was not known."""
+    """The bound on a correlation is reached by a rest along its column, and grows with what was not known.
+
+    Where it does not do, the column is read.
+    """
+    matrix = entries_of(sparse.csc_array(np.diag([1.0, 2.0, 3.0])))
+    mean, norm, weighted = np.array([0.0, 0.1, 0.2]), np.array([1.0, 2.0, 4.0]), np.array([0.5, 0.6, 0.7])
+    exact = (weighted * [1.0, 2.0, 3.0] - weighted.sum() * mean) / norm
 
     def carried(known, error, share, rest, lam, l1):
-        corrs, error, doubt = np.array(known), np.array(error), np.empty(3, dtype=np.bool_)
-        _kernels.carry_over(corrs, error, share, rest, lam, np.array(l1), doubt)
-        return corrs, error, doubt
+        corrs, error = np.array(known), np.array(error)
+        scales = weighted.sum(), mean, norm, share, rest, lam, np.array(l1)
+        read = _kernels.carry_over(matrix, weighted, *scales, corrs, error)
+        np.testing.assert_allclose(corrs[read], exact[read], rtol=0, atol=1e-15)
+        assert not error[read].any()
+        return corrs, error, read.tolist()
 
     known, nothing, even = [0.5, -0.5, 0.0], np.zeros(3), np.ones(3)
-    corrs, error, doubt = carried(known, nothing, 0.5, 0.2, 0.5, even)
+    corrs, error, read = carried(known, nothing, 0.5, 0.2, 0.5, even)
     np.testing.assert_array_equal(corrs, [0.25, -0.25, 0.0])
-    np.testing.assert_array_equal(doubt, [False] * 3)
+    assert read == []
     np.testing.assert_allclose(error, 0.2)
-    _, error, doubt = carried(known, [0.0, 0.2, 0.2], -0.5, 0.2, 0.5, even)
-    np.testing.assert_array_equal(doubt, [False, True, False])
-    np.testing.assert_allclose(error, [0.2, 0.3, 0.3])
-    *_, doubt = carried([np.nan, 0.0, 0.0], nothing, 1.0, 0.1, 0.1, [10.0, 1.0, 2.0])
-    np.testing.assert_array_equal(doubt, [True, True, False])
+    _, error, read = carried(known, [0.0, 0.2, 0.2], -0.5, 0.2, 0.5, even)
+    assert read == [1]
+    np.testing.assert_allclose(error[[0, 2]], [0.2, 0.3])
+    *_, read = carried([np.nan, 0.0, 0.0], nothing, 1.0, 0.1, 0.1, [10.0, 1.0, 2.0])
+    assert read == [0, 1]
+    *_, read = carried(known, [np.inf, 0.0, 0.0], 0.0, 0.0, 0.5, even)
+    assert read == [0]  # of which nothing was known
 
 
 @pytest.mark.parametrize("width", [1, 7, 8, 9])
@@ -1035,6 +1051,9 @@ def test_product_with_sparse_entries(width):
     for container in (sparse.csc_array, sparse.csr_array):
         found = _kernels.entry_product(entries_of(container(X)), R, 12)
         np.testing.assert_allclose(found, X.T @ R, rtol=0, atol=1e-12)
+        mean, norm, corrs = np.arange(12.0), np.arange(1.0, 13.0), np.full((width, 12), np.nan)
+        _kernels.correlations(entries_of(container(X)), R, mean, norm, corrs)
+        np.testing.assert_allclose(corrs, R.T @ (X - mean) / norm, rtol=0, atol=1e-12)
 
 
 def test_rows_and_columns_trade_places():
