@@ -1488,6 +1488,33 @@ class CSR(NamedTuple):
     indptr: np.ndarray
 
 
+@kernel
+def are_increasing(indices, indptr):
+    """Whether the indices of every compressed column (row) increase: sorted, and none of them twice.
+
+    They do if as many of all indices are followed by one that is not larger as the columns have ends where
+    that is so.
+    """
+    at_ends, before = 0, indptr[0]
+    for k in range(1, indptr.shape[0]):
+        stop = indptr[k]
+        if stop < before:
+            return False
+        if before < stop < indptr[-1]:
+            at_ends += indices[stop - 1] >= indices[stop]
+        before = stop
+    return _count_falls(indices[: indptr[-1]]) == at_ends
+
+
+@leaf
+def _count_falls(indices):
+    count = 0
+    before, after = indices[:-1], indices[1:]
+    for i in range(len(after)):
+        count += before[i] >= after[i]
+    return count
+
+
 def row_and_column(matrix, major, minor):
     """Row and column of an entry from its place in the storage; decided at compile time."""
     return (minor, major) if isinstance(matrix, CSC) else (major, minor)

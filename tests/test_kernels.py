@@ -1012,6 +1012,23 @@ def test_some_sparse_columns(width):
     np.testing.assert_allclose(sums, (residual @ residual, residual @ other, weighted.sum()), rtol=1e-13)
 
 
+@pytest.mark.parametrize(
+    ("indices", "indptr", "expected"),
+    [
+        ([0, 2, 1, 0, 1, 2], [0, 2, 3, 6], True),
+        ([0, 2, 1, 0, 2, 1], [0, 2, 3, 6], False),  # not sorted
+        ([0, 0, 1, 0, 1, 2], [0, 2, 3, 6], False),  # twice
+        ([0, 0, 1, 0, 1, 2], [0, 1, 1, 3, 3, 6, 6], True),  # with columns that are empty
+        ([0, 1, 1, 0], [0, 2, 3], True),  # with more than there is
+        ([0, 1, 2], [0, 2, 1, 3], False),
+        ([], [0, 0, 0], True),
+        ([1], [0, 0, 1], True),
+    ],
+)
+def test_indices_that_increase(indices, indptr, expected):
+    assert _kernels.are_increasing(np.array(indices, dtype=np.uint32), np.array(indptr, np.int32)) == expected
+
+
 def test_what_is_carried_over():
     """The bound on a correlation is reached by a rest along its column, and grows with what was not known.
 
