@@ -83,15 +83,11 @@ class Target(NamedTuple):
 
 def make_units(mean, square, count):
     """Units from weighted means and weighted mean squares about them; `count` is the number of rows."""
-    if not np.isfinite(square).all():
-        at = int(np.argmax(~np.isfinite(square)))
+    norm, constant, wrong = _kernels.norms(mean, np.array(square), count <= 1, CONSTANT, TINY)
+    if wrong >= 0:
         raise ValueError(
-            f"X must hold values below 1e150, but the squares of column {at} overflow; divide it."
+            f"X must hold values below 1e150, but the squares of column {wrong} overflow; divide it."
         )
-    norm = np.sqrt(square)
-    constant = norm <= CONSTANT * np.abs(mean) if count > 1 else np.ones(len(norm), dtype=bool)
-    constant |= square < TINY  # what is left of the squares has lost its digits
-    norm[constant] = 1.0
     return Units(mean, norm, constant)
 
 
@@ -211,7 +207,7 @@ class _Design:
     @cached_property
     def root(self):
         """Square roots of `share`, (n,)."""
-        return np.sqrt(self.share)
+        return np.full(self.n, math.sqrt(self.share[0])) if self.even else np.sqrt(self.share)
 
     def pays(self, count):
         """Whether passes over X for a few directions of so many residuals take less time than for all.
@@ -234,7 +230,7 @@ class _Design:
     @property
     def effective_rows(self):
         """Number of rows with positive weight."""
-        return int(np.count_nonzero(self.share))
+        return self.n if self.even else int(np.count_nonzero(self.share))
 
     @property
     def known_units(self):
@@ -565,14 +561,18 @@ class SparseDesign(_Design):
         share = self.share[:1] if self.even else self.share
         mean, square, stored, count = _kernels.entry_moments(self.entries, share, self.fit_intercept, self.p)
         # Rows without a stored entry hold zeros; where there is none, rounding must not invent one.
-        absent = np.where(count < self.effective_rows, np.maximum(1.0 - stored, 0.0), 0.0)
+        absent = np.subtract(1.0, stored, out=stored)
+        np.maximum(absent, 0.0, out=absent)
+        absent[count >= self.effective_rows] = 0.0
         if not self.even:
             # A difference that small has lost digits to rounding: add up the shares of these rows.
             lossy = np.flatnonzero((count < self.effective_rows) & (absent < LOSSY))
             columns = self.X[:, lossy].tocsc()
             for j, start, stop in zip(lossy, columns.indptr[:-1], columns.indptr[1:], strict=True):
                 absent[j] = np.delete(self.share, columns.indices[start:stop]).sum()
-        square += absent * mean * mean
+        absent *= mean
+        absent *= mean
+        square += absent
         return make_units(mean, square, self.effective_rows if self.fit_intercept else 2)
 
     def correlate(self, residuals):
@@ -669,11 +669,7 @@ class _SparseBlock:
         found = np.zeros((k, self.size))
         new_first = np.concatenate([np.arange(before, self.size), np.arange(before)])
         _kernels.column_gram(self.columns(new_first), share, found)
-        within = found[:, :k]
-        within += np.triu(within, 1).T
-        gram = np.concatenate([found[:, k:], within], axis=1)
-        gram -= np.outer(self.shift[before:], self.shift)
-        return gram.T
+        return _kernels.complete_gram(found, self.shift)
 
     def keep(self, places):
         """Forget all columns but some, given by their places."""
@@ -921,11 +917,8 @@ class ColumnSource:
         scales = total, *design.units[:2], share, rest, lam, l1
         features = _kernels.carry_over(design.entries, weighted, *scales, corrs, error)
         self.known = residual, square, corrs, error
-        images, rss = corrs[None], np.array([square])
-        if 4 * len(features) > design.p:  # to single them out would take longer
-            return self._all(images, rss)
-        places = np.searchsorted(features, self.features)
-        return Screened(features, places, images[:, features], rss, images=images)
+        places, images = np.searchsorted(features, self.features), corrs[None]
+        return Screened(features, places, images[:, features], np.array([square]), images=images)
 
     def screen(self, coefs, lams, l1, ordinary, member):
         """Correlations with the residuals of some solutions, as far as a certificate needs them.

@@ -191,7 +191,8 @@ def first_threshold(corr, rules):
     """The lambda at which the first feature with an l1 penalty leaves zero."""
     first = 0.0
     for j in range(corr.shape[0]):
-        if rules[j, 0] > 0.0:
+        # Of most there is nothing to divide.
+        if rules[j, 0] > 0.0 and not abs(corr[j]) < first * rules[j, 0]:
             first = max(first, threshold(corr[j], rules[j]))
     return first
 
@@ -1298,6 +1299,44 @@ def outline(l1, l2, lower, upper):
 
 
 @kernel
+def norms(mean, square, single, constant, tiny):
+    """Roots of the mean squares of columns about their means; 1 for constant ones, and a mask of these.
+
+    Their spread is below the share `constant` of their mean, or their square below `tiny`; or there is a
+    `single` row. Last, the first column whose square is not finite, or -1.
+    """
+    norm, flat = np.empty(len(mean)), np.empty(len(mean), dtype=np.bool_)
+    if _fill_norms(mean, square, single, constant, tiny, norm, flat) == 0:
+        return norm, flat, -1
+    return norm, flat, np.argmax(~np.isfinite(square))
+
+
+@leaf
+def _fill_norms(mean, square, single, constant, tiny, norm, flat):
+    wrong = 0
+    for j in range(len(norm)):
+        root = np.sqrt(square[j])
+        flat[j] = single | (root <= constant * abs(mean[j])) | (square[j] < tiny)
+        norm[j] = 1.0 if flat[j] else root
+        wrong += not abs(square[j]) < np.inf
+    return wrong
+
+
+@kernel
+def penalty_in_units(l1, l2, lower, upper, norm, constant, scale, standardize):
+    """See `_penalty.Penalty.in_units`: its four arrays, as rows."""
+    found = np.empty((4, len(norm)))
+    for j in range(len(norm)):
+        size = 1.0 if standardize else norm[j]
+        unit = min(norm[j] / scale, LARGEST)  # a bound of 0 remains one
+        found[0, j] = l1[j] / size / scale
+        found[1, j] = l2[j] / size / size
+        found[2, j] = 0.0 if constant[j] else lower[j] * unit
+        found[3, j] = 0.0 if constant[j] else upper[j] * unit
+    return found
+
+
+@kernel
 def restore(
     features, coefs, rss, level, scale, mean, norm, l1, l2, lower, upper, lams, standardize, used, values,
     intercepts, objectives,
@@ -1911,6 +1950,21 @@ def column_gram(columns, share, result):
 
 
 @kernel
+def complete_gram(products, shift):
+    """The Gram matrix (m, k) of m columns with the last k, from what `column_gram` found of these, first.
+
+    The columns are centred by their shifts, (m,).
+    """
+    k, m = products.shape
+    gram = np.empty((m, k))
+    for i in range(m):
+        at = (i + k) % m  # among the columns as they were multiplied
+        for a in range(k):
+            gram[i, a] = products[min(a, at), max(a, at)] - shift[i] * shift[m - k + a]
+    return gram
+
+
+@kernel
 def combine_columns(columns, coefs, level, root):
     """Linear combinations of columns, coefs (m, b), less a level (b,), times `root`, (n,): shape (n, b)."""
     data, indices, indptr, places, scale = columns
@@ -1989,6 +2043,7 @@ def carry_over(matrix, weighted, total, mean, norm, share, rest, lam, l1, corrs,
 
     Columns have unit length: the correlations are `share` times those with the other residual, up to the
     length of the rest. Where this leaves a doubt whether one is within its threshold, its column is read.
+    An infinite error leaves no other way.
 
     Parameters
     ----------
@@ -2009,21 +2064,22 @@ def carry_over(matrix, weighted, total, mean, norm, share, rest, lam, l1, corrs,
 
     Returns
     -------
-    read : ndarray of shape (k,), int64
-        The features whose columns were read.
+    found : ndarray of shape (k,), int64
+        The features that are not within their threshold, or whose error was infinite.
     """
     data, indices, indptr = matrix
-    read, count = np.empty(corrs.shape[0], dtype=np.int64), 0
+    found, count = np.empty(corrs.shape[0], dtype=np.int64), 0
     for j in range(corrs.shape[0]):
         corr = share * corrs[j]
         doubt = abs(share) * error[j] + rest
         if not abs(corr) + doubt < lam * l1[j]:  # NaN is in doubt
             product = _entry_dot(data, indices, indptr[j], indptr[j + 1], weighted)
             corr, doubt = (product - total * mean[j]) / norm[j], 0.0
-            read[count] = j
-            count += 1
+            if error[j] == np.inf or not abs(corr) < lam * l1[j]:
+                found[count] = j
+                count += 1
         corrs[j], error[j] = corr, doubt
-    return read[:count]
+    return found[:count]
 
 
 @inner

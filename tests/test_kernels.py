@@ -995,6 +995,9 @@ def test_some_sparse_columns(width):
     _kernels.column_gram(columns, share, found)
     expected = taken[:, :2].T @ (share[:, None] * taken)
     np.testing.assert_allclose(np.triu(found), np.triu(expected), rtol=0, atol=1e-13)
+    shift, order = rng.standard_normal(4), [2, 3, 0, 1]
+    expected = (expected.T - np.outer(shift[[2, 3, 0, 1]], shift[2:]))[order]
+    np.testing.assert_allclose(_kernels.complete_gram(found, shift), expected, rtol=0, atol=1e-13)
     coefs = rng.standard_normal((4, width))
     coefs[1] = 0.0
     level, root = np.arange(float(width)), np.where(np.arange(30) == 3, 0.0, share)
@@ -1041,23 +1044,27 @@ def test_what_is_carried_over():
     def carried(known, error, share, rest, lam, l1):
         corrs, error = np.array(known), np.array(error)
         scales = weighted.sum(), mean, norm, share, rest, lam, np.array(l1)
-        read = _kernels.carry_over(matrix, weighted, *scales, corrs, error)
+        found = _kernels.carry_over(matrix, weighted, *scales, corrs, error)
+        read = error == 0.0
         np.testing.assert_allclose(corrs[read], exact[read], rtol=0, atol=1e-15)
-        assert not error[read].any()
-        return corrs, error, read.tolist()
+        beyond = read & (np.abs(exact) >= lam * np.array(l1))
+        assert set(np.flatnonzero(beyond)) <= set(found) <= set(np.flatnonzero(read))
+        return corrs, error, np.flatnonzero(read).tolist(), found.tolist()
 
     known, nothing, even = [0.5, -0.5, 0.0], np.zeros(3), np.ones(3)
-    corrs, error, read = carried(known, nothing, 0.5, 0.2, 0.5, even)
+    corrs, error, read, found = carried(known, nothing, 0.5, 0.2, 0.5, even)
     np.testing.assert_array_equal(corrs, [0.25, -0.25, 0.0])
-    assert read == []
+    assert read == found == []
     np.testing.assert_allclose(error, 0.2)
-    _, error, read = carried(known, [0.0, 0.2, 0.2], -0.5, 0.2, 0.5, even)
-    assert read == [1]
+    _, error, read, found = carried(known, [0.0, 0.2, 0.2], -0.5, 0.2, 0.5, even)
+    assert read == found == [1]
     np.testing.assert_allclose(error[[0, 2]], [0.2, 0.3])
-    *_, read = carried([np.nan, 0.0, 0.0], nothing, 1.0, 0.1, 0.1, [10.0, 1.0, 2.0])
-    assert read == [0, 1]
-    *_, read = carried(known, [np.inf, 0.0, 0.0], 0.0, 0.0, 0.5, even)
-    assert read == [0]  # of which nothing was known
+    *_, found = carried(known, [0.0, 0.2, 0.2], -0.5, 0.2, 0.25, even)
+    assert found == [0, 1, 2]
+    *_, read, found = carried([np.nan, 0.0, 0.0], nothing, 1.0, 0.1, 0.1, [10.0, 1.0, 2.0])
+    assert (read, found) == ([0, 1], [1])
+    *_, read, found = carried([0.5, -0.5, 0.1], [np.inf, 0.0, 0.0], 0.0, 0.1, 0.5, even)
+    assert read == found == [0]  # of which nothing was known
 
 
 @pytest.mark.parametrize("width", [1, 7, 8, 9])
