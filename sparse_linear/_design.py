@@ -597,23 +597,32 @@ class SparseDesign(_Design):
         result -= (scaled @ mean)[:, None]
         return self.rooted(result) + coefs[:, self.far] @ self.far_columns
 
-    def take(self, features):
-        """Columns of Z as a CSC array of shape (n, k), and the multiples of `root` still to be subtracted."""
+    @property
+    def no_columns(self):
+        """`copied` of none."""
+        indices, indptr = self.entries.indices[:0], self.entries.indptr[:1]
+        return _kernels.CSC(*map(read_only, (np.empty(0), indices, indptr)))
+
+    def copied(self, features):
+        """Columns of Z as `_kernels.CSC`, (n, k), and the multiples of `root` still to be subtracted."""
         mean, norm, _ = self.units
-        block = sparse.csc_array(self.X[:, features], dtype=np.float64)
-        block.data *= self.root[0] if self.even else self.root[block.indices]
-        block.data /= np.repeat(norm[features], np.diff(block.indptr))
-        shift = mean[features] / norm[features]
-        far = np.flatnonzero(np.isin(features, self.far))
-        if len(far):
-            data, indices = (np.split(part, block.indptr[1:-1]) for part in (block.data, block.indices))
-            for at in far:
-                data[at] = self.far_columns[np.searchsorted(self.far, features[at])]
-                indices[at] = np.arange(self.n)
-            indptr = np.cumsum([0, *map(len, data)])
-            block = sparse.csc_array((np.concatenate(data), np.concatenate(indices), indptr), block.shape)
-            shift[far] = 0.0
-        return block, shift
+        norm = norm[features]
+        shift, whole, dense = mean[features] / norm, np.full(len(features), -1), np.empty((0, self.n))
+        if len(self.far):
+            at = np.searchsorted(self.far[:-1], features)
+            is_far = self.far[at] == features
+            whole[is_far], shift[is_far], dense = at[is_far], 0.0, self.far_columns
+        stored = self.entries
+        if self.X.format == "csr":
+            stored, features = entries_of(sparse.csc_array(self.X[:, features])), np.arange(len(features))
+        found = _kernels.copy_columns(stored, features, norm, self.root, whole, dense)
+        return _kernels.CSC(*map(read_only, found)), shift
+
+    def take(self, features):
+        """`copied` as a CSC array."""
+        (data, indices, indptr), shift = self.copied(features)
+        indices = indices.view(f"i{indices.itemsize}")
+        return sparse.csc_array((data, indices, indptr), shape=(self.n, len(features))), shift
 
     def block(self):
         """An empty, growing set of columns of Z."""
@@ -644,7 +653,7 @@ class _SparseBlock:
 
     def __init__(self, design):
         self.design = design
-        self.copy = None if design.by_columns else sparse.csc_array((design.n, 0))
+        self.copy: Any = None if design.by_columns else design.no_columns
         self.features = NO_FEATURES
         self.shift = np.zeros(0)  # mean / norm: column j of Z is column j as stored - root * shift[j]
 
@@ -659,7 +668,7 @@ class _SparseBlock:
             features = self.features[places]
             return _kernels.Columns(*self.design.entries, features, 1.0 / self.design.units.norm[features])
         every = np.arange(self.size)[places]
-        return _kernels.Columns(*entries_of(self.copy), every, np.ones(len(every)))
+        return _kernels.Columns(*self.copy, every, np.ones(len(every)))
 
     def extend(self, features):
         """Gather more columns; returns the Gram matrix of all columns with the new ones, (m, k)."""
@@ -676,7 +685,7 @@ class _SparseBlock:
         self.features = self.features[places]
         self.shift = self.shift[places]
         if self.copy is not None:
-            self.copy = self.copy[:, places]
+            self.copy, _ = self.design.copied(self.features)
 
     def gather(self, features):
         """Gather more columns."""
@@ -684,15 +693,18 @@ class _SparseBlock:
             mean, norm, _ = self.design.units
             shift = mean[features] / norm[features]
         else:
-            taken, shift = self.design.take(features)
-            self.copy = sparse.hstack([self.copy, taken], format="csc")
+            taken, shift = self.design.copied(features)
+            old = self.copy
+            ends = np.concatenate([old.indptr, old.indptr[-1] + taken.indptr[1:]])
+            pairs = (old.data, taken.data), (old.indices, taken.indices)
+            self.copy = _kernels.CSC(*map(read_only, (*map(np.concatenate, pairs), ends)))
         self.features = np.concatenate([self.features, features])
         self.shift = np.concatenate([self.shift, shift])
 
     def compiled(self):
         """The columns, for descent: with their weights and scale, since it reads them many times."""
-        columns = self.design.take(self.features)[0] if self.copy is None else self.copy
-        return _kernels.Centred(*entries_of(columns), self.shift)
+        columns = self.design.copied(self.features)[0] if self.copy is None else self.copy
+        return _kernels.Centred(*columns, self.shift)
 
     def offset(self, coef):
         """The multiple of the root weights in the residual of some coefficients (m,)."""

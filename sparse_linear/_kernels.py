@@ -1995,6 +1995,30 @@ def column_products(columns, x):
 
 
 @kernel
+def copy_columns(matrix, features, norm, root, whole, dense):
+    """Some columns of a `CSC` matrix, times `root` and over their norms, (k,), as another one.
+
+    Column ``c`` is ``dense[whole[c]]`` as it is, if ``whole[c]`` is not negative.
+    """
+    data, indices, indptr = matrix
+    k, n = features.shape[0], root.shape[0]
+    ends = np.zeros(k + 1, dtype=indptr.dtype)
+    for c in range(k):
+        j = features[c]
+        ends[c + 1] = ends[c] + (n if whole[c] >= 0 else indptr[j + 1] - indptr[j])
+    values, rows = np.empty(ends[k]), np.empty(ends[k], dtype=indices.dtype)
+    for c in range(k):
+        start, first = ends[c], indptr[features[c]]
+        for at in range(ends[c + 1] - start):
+            if whole[c] >= 0:
+                rows[start + at], values[start + at] = at, dense[whole[c], at]
+            else:
+                i = indices[first + at]
+                rows[start + at], values[start + at] = i, root[i] * data[first + at] / norm[c]
+    return CSC(values, rows, ends)
+
+
+@kernel
 def residual_of(columns, coef, level, root, values, other, residual, weighted):
     """The residual of a linear combination of columns, less a level, times `root`; all in as few passes.
 
