@@ -271,19 +271,15 @@ class _Design:
 
     def target(self, y):
         """One column of y: its `Target` and the unit vector that the solvers see, (n,)."""
-        first = y[np.argmax(self.share)] if self.fit_intercept else 0.0
+        at = 0 if self.even else np.argmax(self.share)
+        first = y[at] if self.fit_intercept else 0.0
         values = y - first
         if not self.even:
             values[self.share == 0.0] = 0.0
         # In units of a power of two near the largest, so that squares neither overflow nor vanish, exactly.
         top = 2.0 ** np.frexp(max(values.max(), -values.min()))[1]
         values /= top
-        mean = 0.0
-        if self.fit_intercept:
-            mean = np.einsum("i,i->", self.share, values)  # BLAS would start threads, which wait on for work
-            values -= mean
-        values *= self.root
-        length = np.sqrt(np.einsum("i,i->", values, values))
+        mean, length = _kernels.centre(values, self.share, self.root, self.fit_intercept)
         mean = first + mean * top
         if length * top <= CONSTANT * abs(mean):
             length = 0.0

@@ -1299,6 +1299,26 @@ def outline(l1, l2, lower, upper):
 
 
 @kernel
+def centre(values, share, root, centred):
+    """Take their mean from values (n,), if they are to be `centred`, and multiply them by `root`, in place.
+
+    Returns the mean, and the length of what is left.
+    """
+    mean = dot(share, values, len(values)) if centred else 0.0
+    return mean, np.sqrt(_less(values, mean, root))
+
+
+@leaf
+def _less(values, mean, root):
+    """Replace values by ``(values - mean) * root``; returns their squared norm."""
+    square = 0.0
+    for i in range(len(values)):
+        values[i] = (values[i] - mean) * root[i]
+        square += values[i] * values[i]
+    return square
+
+
+@kernel
 def norms(mean, square, single, constant, tiny):
     """Roots of the mean squares of columns about their means; 1 for constant ones, and a mask of these.
 

@@ -1015,6 +1015,36 @@ def test_some_sparse_columns(width):
     np.testing.assert_allclose(sums, (residual @ residual, residual @ other, weighted.sum()), rtol=1e-13)
 
 
+def test_copies_of_sparse_columns():
+    """Times the roots, over their norms; or, of a dense column, as it is."""
+    rng = np.random.default_rng(0)
+    X = oracles.holes(30, 12)[0]
+    features, norm, whole = np.array([7, 2, 2]), np.array([2.0, 3.0, 1.0]), np.array([-1, -1, 1])
+    root, dense = rng.uniform(size=30), rng.standard_normal((2, 30))
+    data, indices, indptr = _kernels.copy_columns(
+        entries_of(sparse.csc_array(X)), features, norm, root, whole, dense
+    )
+    found = sparse.csc_array((data, indices.astype(int), indptr), shape=(30, 3)).toarray()
+    expected = root[:, None] * X[:, features] / norm
+    expected[:, 2] = dense[1]
+    np.testing.assert_allclose(found, expected, rtol=1e-15)
+
+
+def test_scales_of_columns_and_vectors():
+    mean, square = np.array([0.0, 1.0, 1e9, 0.0]), np.array([4.0, 1.0, 1.0, 1e-320])
+    norm, constant, wrong = _kernels.norms(mean, square, False, 1e-8, 1e-300)
+    np.testing.assert_array_equal(norm, [2.0, 1.0, 1.0, 1.0])
+    np.testing.assert_array_equal(constant, [False, False, True, True])
+    assert wrong == -1
+    assert _kernels.norms(mean, square, True, 1e-8, 1e-300)[1].all()
+    for some in (np.inf, np.nan):
+        assert _kernels.norms(mean, np.array([1.0, 1.0, some, some]), False, 1e-8, 1e-300)[2] == 2
+    values, share = np.array([1.0, 2.0, 4.0]), np.array([0.5, 0.5, 0.0])
+    assert _kernels.centre(values, share, np.array([2.0, 1.0, 0.0]), True) == (1.5, np.sqrt(1.25))
+    np.testing.assert_array_equal(values, [-1.0, 0.5, 0.0])
+    assert _kernels.centre(values, share, np.ones(3), False) == (0.0, np.sqrt(1.25))
+
+
 @pytest.mark.parametrize(
     ("indices", "indptr", "expected"),
     [
