@@ -549,7 +549,7 @@ class SparseDesign(_Design):
             columns -= mean[self.far, None]
             columns -= (columns @ self.share)[:, None]  # the mean was rounded
         columns /= norm[self.far, None]
-        return columns * self.root
+        return np.ascontiguousarray(columns * self.root)
 
     @cached_property
     def units(self):

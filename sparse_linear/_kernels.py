@@ -1548,12 +1548,13 @@ class CSR(NamedTuple):
 
 
 @kernel
-def are_increasing(indices, indptr):
+def are_increasing(matrix):
     """Whether the indices of every compressed column (row) increase: sorted, and none of them twice.
 
     They do if as many of all indices are followed by one that is not larger as the columns have ends where
     that is so.
     """
+    _, indices, indptr = matrix
     at_ends, before = 0, indptr[0]
     for k in range(1, indptr.shape[0]):
         stop = indptr[k]

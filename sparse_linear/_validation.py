@@ -421,8 +421,7 @@ def canonical(X):
         return X
     # A new container around the same arrays, so that the flags which are set stay with us.
     view = type(X)((X.data, X.indices, X.indptr), shape=X.shape, copy=False)
-    entries = entries_of(view)
-    if _kernels.are_increasing(entries.indices, entries.indptr):
+    if _kernels.are_increasing(entries_of(view)):
         view.has_canonical_format = True
     else:
         view = view.copy()

@@ -1059,7 +1059,8 @@ def test_scales_of_columns_and_vectors():
     ],
 )
 def test_indices_that_increase(indices, indptr, expected):
-    assert _kernels.are_increasing(np.array(indices, dtype=np.uint32), np.array(indptr, np.int32)) == expected
+    matrix = _kernels.CSC(np.ones(len(indices)), np.array(indices, dtype=np.uint32), np.array(indptr))
+    assert _kernels.are_increasing(matrix) == expected
 
 
 def test_what_is_carried_over():
