@@ -44,8 +44,6 @@ TINY = np.finfo(np.float64).tiny
 # residual norms may be computed from inner products of columns.
 SHORT = 10.0
 LEFT = 1e-6
-# Columns that hold less than this share of all entries are found, and read one by one, faster than all.
-SPARED = 0.8
 NO_FEATURES = np.empty(0, dtype=np.int64)
 # Up to so many rows are multiplied with long columns without BLAS.
 FEW = 8
@@ -78,15 +76,11 @@ class Target(NamedTuple):
 
 def make_units(mean, square, count):
     """Units from weighted means and weighted mean squares about them; `count` is the number of rows."""
-    if not np.isfinite(square).all():
-        at = int(np.argmax(~np.isfinite(square)))
+    norm, constant, wrong = _kernels.norms(mean, np.array(square), count <= 1, CONSTANT, TINY)
+    if wrong >= 0:
         raise ValueError(
-            f"X must hold values below 1e150, but the squares of column {at} overflow; divide it."
+            f"X must hold values below 1e150, but the squares of column {wrong} overflow; divide it."
         )
-    norm = np.sqrt(square)
-    constant = norm <= CONSTANT * np.abs(mean) if count > 1 else np.ones(len(norm), dtype=bool)
-    constant |= square < TINY  # what is left of the squares has lost its digits
-    norm[constant] = 1.0
     return Units(mean, norm, constant)
 
 
@@ -207,7 +201,7 @@ class _Design:
     @cached_property
     def root(self):
         """Square roots of `share`, (n,)."""
-        return np.sqrt(self.share)
+        return np.full(self.n, math.sqrt(self.share[0])) if self.even else np.sqrt(self.share)
 
     def take_rows(self, features):
         """Some columns of X, centred but neither weighted nor scaled, as an (n, k) array."""
@@ -223,7 +217,7 @@ class _Design:
     @property
     def effective_rows(self):
         """Number of rows with positive weight."""
-        return int(np.count_nonzero(self.share))
+        return self.n if self.even else int(np.count_nonzero(self.share))
 
     @property
     def known_units(self):
@@ -264,19 +258,15 @@ class _Design:
 
     def target(self, y):
         """One column of y: its `Target` and the unit vector that the solvers see, (n,)."""
-        first = y[np.argmax(self.share)] if self.fit_intercept else 0.0
+        at = 0 if self.even else np.argmax(self.share)
+        first = y[at] if self.fit_intercept else 0.0
         values = y - first
         if not self.even:
             values[self.share == 0.0] = 0.0
         # In units of a power of two near the largest, so that squares neither overflow nor vanish, exactly.
         top = 2.0 ** np.frexp(max(values.max(), -values.min()))[1]
         values /= top
-        mean = 0.0
-        if self.fit_intercept:
-            mean = np.einsum("i,i->", self.share, values)  # BLAS would start threads, which wait on for work
-            values -= mean
-        values *= self.root
-        length = np.sqrt(np.einsum("i,i->", values, values))
+        mean, length = _kernels.centre(values, self.share, self.root, self.fit_intercept)
         mean = first + mean * top
         if length * top <= CONSTANT * abs(mean):
             length = 0.0
@@ -538,11 +528,6 @@ class SparseDesign(_Design):
         mean, norm, constant = self.units
         return np.flatnonzero((np.abs(mean) > FAR * norm) & ~constant)
 
-    @cached_property
-    def lengths(self):
-        """Numbers of stored entries of the columns of a CSC container, (p,)."""
-        return np.diff(self.X.indptr)
-
     @property
     def by_columns(self):
         """Whether columns of Z can be read where X stores them."""
@@ -558,7 +543,7 @@ class SparseDesign(_Design):
             columns -= mean[self.far, None]
             columns -= (columns @ self.share)[:, None]  # the mean was rounded
         columns /= norm[self.far, None]
-        return columns * self.root
+        return np.ascontiguousarray(columns * self.root)
 
     @cached_property
     def units(self):
@@ -566,14 +551,18 @@ class SparseDesign(_Design):
         share = self.share[:1] if self.even else self.share
         mean, square, stored, count = _kernels.entry_moments(self.entries, share, self.fit_intercept, self.p)
         # Rows without a stored entry hold zeros; where there is none, rounding must not invent one.
-        absent = np.where(count < self.effective_rows, np.maximum(1.0 - stored, 0.0), 0.0)
+        absent = np.subtract(1.0, stored, out=stored)
+        np.maximum(absent, 0.0, out=absent)
+        absent[count >= self.effective_rows] = 0.0
         if not self.even:
             # A difference that small has lost digits to rounding: add up the shares of these rows.
             lossy = np.flatnonzero((count < self.effective_rows) & (absent < LOSSY))
             columns = self.X[:, lossy].tocsc()
             for j, start, stop in zip(lossy, columns.indptr[:-1], columns.indptr[1:], strict=True):
                 absent[j] = np.delete(self.share, columns.indices[start:stop]).sum()
-        square += absent * mean * mean
+        absent *= mean
+        absent *= mean
+        square += absent
         return make_units(mean, square, self.effective_rows if self.fit_intercept else 2)
 
     def correlate(self, residuals):
@@ -583,20 +572,10 @@ class SparseDesign(_Design):
         for first in range(0, len(residuals), _kernels.LANES):
             some = slice(first, first + _kernels.LANES)
             weighted = np.ascontiguousarray((residuals[some] * self.root).T)
-            result[some] = _kernels.entry_product(self.entries, weighted, self.p).T
-            if self.fit_intercept:
-                result[some] -= np.outer(weighted.sum(axis=0), mean)
-        result /= norm
+            _kernels.correlations(self.entries, weighted, mean, norm, result[some])
         if len(self.far):
             result[:, self.far] = residuals @ self.far_columns.T
         return result
-
-    def correlate_some(self, residual, features):
-        """Inner products of some columns (k,), read by columns, with one residual (n,)."""
-        weighted = residual * self.root
-        scale = 1.0 / self.units.norm[features]
-        found = _kernels.column_products(_kernels.Columns(*self.entries, features, scale), weighted)
-        return found - weighted.sum() * scale * self.units.mean[features]
 
     @np.errstate(over="ignore", invalid="ignore")  # in rows without weight
     def apply(self, coefs):
@@ -608,23 +587,32 @@ class SparseDesign(_Design):
         result -= (scaled @ mean)[:, None]
         return self.rooted(result) + coefs[:, self.far] @ self.far_columns
 
-    def take(self, features):
-        """Columns of Z as a CSC array of shape (n, k), and the multiples of `root` still to be subtracted."""
+    @property
+    def no_columns(self):
+        """`copied` of none."""
+        indices, indptr = self.entries.indices[:0], self.entries.indptr[:1]
+        return _kernels.CSC(*map(read_only, (np.empty(0), indices, indptr)))
+
+    def copied(self, features):
+        """Columns of Z as `_kernels.CSC`, (n, k), and the multiples of `root` still to be subtracted."""
         mean, norm, _ = self.units
-        block = sparse.csc_array(self.X[:, features], dtype=np.float64)
-        block.data *= self.root[0] if self.even else self.root[block.indices]
-        block.data /= np.repeat(norm[features], np.diff(block.indptr))
-        shift = mean[features] / norm[features]
-        far = np.flatnonzero(np.isin(features, self.far))
-        if len(far):
-            data, indices = (np.split(part, block.indptr[1:-1]) for part in (block.data, block.indices))
-            for at in far:
-                data[at] = self.far_columns[np.searchsorted(self.far, features[at])]
-                indices[at] = np.arange(self.n)
-            indptr = np.cumsum([0, *map(len, data)])
-            block = sparse.csc_array((np.concatenate(data), np.concatenate(indices), indptr), block.shape)
-            shift[far] = 0.0
-        return block, shift
+        norm = norm[features]
+        shift, whole, dense = mean[features] / norm, np.full(len(features), -1), np.empty((0, self.n))
+        if len(self.far):
+            at = np.searchsorted(self.far[:-1], features)
+            is_far = self.far[at] == features
+            whole[is_far], shift[is_far], dense = at[is_far], 0.0, self.far_columns
+        stored = self.entries
+        if self.X.format == "csr":
+            stored, features = entries_of(sparse.csc_array(self.X[:, features])), np.arange(len(features))
+        found = _kernels.copy_columns(stored, features, norm, self.root, whole, dense)
+        return _kernels.CSC(*map(read_only, found)), shift
+
+    def take(self, features):
+        """`copied` as a CSC array."""
+        (data, indices, indptr), shift = self.copied(features)
+        indices = indices.view(f"i{indices.itemsize}")
+        return sparse.csc_array((data, indices, indptr), shape=(self.n, len(features))), shift
 
     def block(self):
         """An empty, growing set of columns of Z."""
@@ -655,7 +643,7 @@ class _SparseBlock:
 
     def __init__(self, design):
         self.design = design
-        self.copy = None if design.by_columns else sparse.csc_array((design.n, 0))
+        self.copy: Any = None if design.by_columns else design.no_columns
         self.features = NO_FEATURES
         self.shift = np.zeros(0)  # mean / norm: column j of Z is column j as stored - root * shift[j]
 
@@ -670,7 +658,7 @@ class _SparseBlock:
             features = self.features[places]
             return _kernels.Columns(*self.design.entries, features, 1.0 / self.design.units.norm[features])
         every = np.arange(self.size)[places]
-        return _kernels.Columns(*entries_of(self.copy), every, np.ones(len(every)))
+        return _kernels.Columns(*self.copy, every, np.ones(len(every)))
 
     def extend(self, features):
         """Gather more columns; returns the Gram matrix of all columns with the new ones, (m, k)."""
@@ -680,18 +668,14 @@ class _SparseBlock:
         found = np.zeros((k, self.size))
         new_first = np.concatenate([np.arange(before, self.size), np.arange(before)])
         _kernels.column_gram(self.columns(new_first), share, found)
-        within = found[:, :k]
-        within += np.triu(within, 1).T
-        gram = np.concatenate([found[:, k:], within], axis=1)
-        gram -= np.outer(self.shift[before:], self.shift)
-        return gram.T
+        return _kernels.complete_gram(found, self.shift)
 
     def keep(self, places):
         """Forget all columns but some, given by their places."""
         self.features = self.features[places]
         self.shift = self.shift[places]
         if self.copy is not None:
-            self.copy = self.copy[:, places]
+            self.copy, _ = self.design.copied(self.features)
 
     def gather(self, features):
         """Gather more columns."""
@@ -699,15 +683,18 @@ class _SparseBlock:
             mean, norm, _ = self.design.units
             shift = mean[features] / norm[features]
         else:
-            taken, shift = self.design.take(features)
-            self.copy = sparse.hstack([self.copy, taken], format="csc")
+            taken, shift = self.design.copied(features)
+            old = self.copy
+            ends = np.concatenate([old.indptr, old.indptr[-1] + taken.indptr[1:]])
+            pairs = (old.data, taken.data), (old.indices, taken.indices)
+            self.copy = _kernels.CSC(*map(read_only, (*map(np.concatenate, pairs), ends)))
         self.features = np.concatenate([self.features, features])
         self.shift = np.concatenate([self.shift, shift])
 
     def compiled(self):
         """The columns, for descent: with their weights and scale, since it reads them many times."""
-        columns = self.design.take(self.features)[0] if self.copy is None else self.copy
-        return _kernels.Centred(*entries_of(columns), self.shift)
+        columns = self.design.copied(self.features)[0] if self.copy is None else self.copy
+        return _kernels.Centred(*columns, self.shift)
 
     def offset(self, coef):
         """The multiple of the root weights in the residual of some coefficients (m,)."""
@@ -740,28 +727,16 @@ class Screened(NamedTuple):
     corrs : ndarray of shape (b, k)
     rss : ndarray of shape (b,)
         Squared norms of the residuals.
-    shares, images : ndarray of shape (b, d) and (d, p), or None
-        Their product is close to the correlations of all features, and that of the last residual exact.
+    whole : ndarray of shape (b, p)
+        Correlations of all features; the others are within their threshold, but may be off. They guide the
+        working set, and the solver computes its own before it relies on them.
     """
 
     features: Any
     places: np.ndarray
     corrs: np.ndarray
     rss: np.ndarray
-    shares: Any = None
-    images: Any = None
-
-    def row(self, at):
-        """Correlations (p,) of all features with one of the residuals.
-
-        Those of the last one are exact, of the others only in `features`: they guide the working set, and the
-        solver computes its own before it relies on them.
-        """
-        if self.images is None:
-            return self.corrs[at]
-        corrs = self.shares[at] @ self.images
-        corrs[self.features] = self.corrs[at]
-        return corrs
+    whole: np.ndarray
 
 
 class ColumnSource:
@@ -866,30 +841,22 @@ class ColumnSource:
     @np.errstate(**UNSAID)  # where rounding has driven a solution away
     def _screen_one(self, coefs, lam, l1):
         """`screen` for one solution, by the distance of its residual to an earlier one."""
-        residual = self.values - self.block.combine(coefs)[0]
-        square = _dot(residual, residual)
+        design, block = self.design, self.block
         known, self.known = self.known, None  # until all of it is there again
         if known is None:
-            known = self.values, self.square, self.start.copy(), np.zeros(self.design.p)
+            known = self.values, self.square, self.start.copy(), np.zeros(design.p)
         other, length, corrs, error = known
-        share = _dot(other, residual) / length if length > 0.0 else 0.0
+        level, (residual, weighted) = block.offset(coefs[0]), np.empty((2, design.n))
+        vectors = design.root, self.values, other, residual, weighted
+        square, along, total = _kernels.residual_of(block.columns(), coefs[0], level, *vectors)
+        share = along / length if length > 0.0 else 0.0
         rest = np.sqrt(max(square - share * share * length, 0.0) + _kernels.NOISE * (1.0 + square))
-        doubt = np.empty(self.design.p, dtype=np.bool_)
-        _kernels.carry_over(corrs, error, share, rest, lam, l1, doubt)
-        doubt[self.features] = True
-        features = np.flatnonzero(doubt)
-        if self.design.lengths[features].sum() < SPARED * self.design.stored:
-            corrs[features] = self.design.correlate_some(residual, features)
-            error[features] = 0.0
-        else:
-            corrs[:] = self.design.correlate(residual[None])[0]
-            error[:] = 0.0
+        error[self.features] = np.inf  # these must be exact
+        scales = total, *design.units[:2], share, rest, lam, l1
+        features = _kernels.carry_over(design.entries, weighted, *scales, corrs, error)
         self.known = residual, square, corrs, error
-        images, rss = corrs[None], np.array([square])
-        if 4 * len(features) > self.design.p:  # to single them out would take longer
-            return self._all(images, rss)
         places = np.searchsorted(features, self.features)
-        return Screened(features, places, images[:, features], rss, np.ones((1, 1)), images)
+        return Screened(features, places, corrs[None, features], np.array([square]), corrs[None])
 
     def adopt(self, features):
         """The features of the working set, whose columns compiled code has written into the block."""
@@ -917,9 +884,8 @@ class ColumnSource:
 
         Returns
         -------
-        corrs_of : callable
-            Maps the number of a solution to the correlations (p,) of all features with its residual; they may
-            be off, as those of `_kernels.correlations`.
+        corrs : ndarray of shape (b, p)
+            Correlations of all features with the residuals, as `Screened.whole`: until the next call.
         rss, gaps : ndarray of shape (b,)
             Squared norms of the residuals, and duality gaps.
         lacking : ndarray of shape (b,), int64
@@ -928,7 +894,7 @@ class ColumnSource:
         found = self.screen(coefs, lams, screen.l1)
         rules = screen.rules[found.features]
         gaps, lacking = _kernels.duality_gaps(found.corrs, found.places, coefs, lams, rules, found.rss)
-        return found.row, found.rss, gaps, lacking
+        return found.whole, found.rss, gaps, lacking
 
     def screen(self, coefs, lams, l1):
         """Correlations with the residuals of some solutions, as far as a certificate needs them."""
@@ -937,7 +903,7 @@ class ColumnSource:
         return self._all(*self.correlate(coefs))
 
     def _all(self, corrs, rss):
-        return Screened(slice(None), self.features, corrs, rss)
+        return Screened(slice(None), self.features, corrs, rss, corrs)
 
     def _is_short(self, used, count):
         """Whether `_from_products` takes less than half the work of passing over X for so many solutions."""

@@ -92,7 +92,7 @@ ROWS = 1024
 FEW = 6
 # About how many entries of compressed columns are gathered at a time.
 GATHERED = 1 << 14
-ONE, TWO = np.uint64(1), np.uint64(2)
+ONE, TWO, THREE, FOUR = np.uint64(1), np.uint64(2), np.uint64(3), np.uint64(4)
 # Directions in which residuals are known to lie when a batch begins, at most, and those that it may add.
 KNOWN, NEW = 4, 8
 # What they may leave of a residual, in units of the l1 penalty of an ordinary feature: the less, the more of
@@ -216,7 +216,8 @@ def first_threshold(corr, rules):
     """The lambda at which the first feature with an l1 penalty leaves zero."""
     first = 0.0
     for j in range(corr.shape[0]):
-        if rules[j, 0] > 0.0:
+        # Of most there is nothing to divide.
+        if rules[j, 0] > 0.0 and not abs(corr[j]) < first * rules[j, 0]:
             first = max(first, threshold(corr[j], rules[j]))
     return first
 
@@ -302,31 +303,6 @@ def _are_near(corr, l1, member, least, near):
         near[j] = (abs(corr[j]) >= least * l1[j]) & (not member[j])
         count += near[j]
     return count
-
-
-@kernel
-def carry_over(corrs, error, share, rest, lam, l1, doubt):
-    """Correlations with a residual that is `share` times another one and a rest, and which are in doubt.
-
-    Columns have unit length: the correlations are `share` times those with the other residual, up to the
-    length of the rest.
-
-    Parameters
-    ----------
-    corrs, error : ndarray of shape (p,)
-        Correlations with the other residual, and by how much they may be wrong; replaced by those with this
-        one.
-    share, rest : float
-    lam : float
-    l1 : ndarray of shape (p,)
-        The l1 penalties for ``lambda = 1``.
-    doubt : ndarray of shape (p,), bool
-        Filled: whether a correlation may be at its threshold, or beyond.
-    """
-    for j in range(len(corrs)):
-        corrs[j] *= share
-        error[j] = abs(share) * error[j] + rest
-        doubt[j] = not abs(corrs[j]) + error[j] < lam * l1[j]  # NaN is in doubt
 
 
 @inner
@@ -1648,7 +1624,7 @@ def verify(data, screen, columns, features, directions, coefs, lams):
 
 
 @part
-def correlations(directions, share, known, exact, corrs):
+def assemble(directions, share, known, exact, corrs):
     """Correlations of all features with one residual, from what `verify` has found out about it.
 
     Those that were not needed may be off, but for the last solution: they guide the working set, and the
@@ -1815,7 +1791,7 @@ def follow(
             row = coefs[position + at - first]
             for i in range(row.shape[0]):
                 row[i] = found[at, i] if i < m else 0.0
-        correlations(directions, shares[last], known, exact[last], corrs)
+        assemble(directions, shares[last], known, exact[last], corrs)
         k = restart(work, m, k, found[last], corrs, features)
         progress = moved(progress, lams, failed, lacking[last], limits.ahead)
         spent += b * m * m + n * p
@@ -1849,6 +1825,64 @@ def outline(l1, l2, lower, upper):
         elif l1[j] < smallest:
             smallest = l1[j]
     return any_l1, any_l2, bounded, counted, weakest, smallest, curved, ends
+
+
+@kernel
+def centre(values, share, root, centred):
+    """Take their mean from values (n,), if they are to be `centred`, and multiply them by `root`, in place.
+
+    Returns the mean, and the length of what is left.
+    """
+    mean = dot(share, values, len(values)) if centred else 0.0
+    return mean, np.sqrt(_less(values, mean, root))
+
+
+@leaf
+def _less(values, mean, root):
+    """Replace values by ``(values - mean) * root``; returns their squared norm."""
+    square = 0.0
+    for i in range(len(values)):
+        values[i] = (values[i] - mean) * root[i]
+        square += values[i] * values[i]
+    return square
+
+
+@kernel
+def norms(mean, square, single, constant, tiny):
+    """Roots of the mean squares of columns about their means; 1 for constant ones, and a mask of these.
+
+    Their spread is below the share `constant` of their mean, or their square below `tiny`; or there is a
+    `single` row. Last, the first column whose square is not finite, or -1.
+    """
+    norm, flat = np.empty(len(mean)), np.empty(len(mean), dtype=np.bool_)
+    if _fill_norms(mean, square, single, constant, tiny, norm, flat) == 0:
+        return norm, flat, -1
+    return norm, flat, np.argmax(~np.isfinite(square))
+
+
+@leaf
+def _fill_norms(mean, square, single, constant, tiny, norm, flat):
+    wrong = 0
+    for j in range(len(norm)):
+        root = np.sqrt(square[j])
+        flat[j] = single | (root <= constant * abs(mean[j])) | (square[j] < tiny)
+        norm[j] = 1.0 if flat[j] else root
+        wrong += not abs(square[j]) < np.inf
+    return wrong
+
+
+@kernel
+def penalty_in_units(l1, l2, lower, upper, norm, constant, scale, standardize):
+    """See `_penalty.Penalty.in_units`: its four arrays, as rows."""
+    found = np.empty((4, len(norm)))
+    for j in range(len(norm)):
+        size = 1.0 if standardize else norm[j]
+        unit = min(norm[j] / scale, LARGEST)  # a bound of 0 remains one
+        found[0, j] = l1[j] / size / scale
+        found[1, j] = l2[j] / size / size
+        found[2, j] = 0.0 if constant[j] else lower[j] * unit
+        found[3, j] = 0.0 if constant[j] else upper[j] * unit
+    return found
 
 
 @kernel
@@ -2042,6 +2076,34 @@ class CSR(NamedTuple):
     indptr: np.ndarray
 
 
+@kernel
+def are_increasing(matrix):
+    """Whether the indices of every compressed column (row) increase: sorted, and none of them twice.
+
+    They do if as many of all indices are followed by one that is not larger as the columns have ends where
+    that is so.
+    """
+    _, indices, indptr = matrix
+    at_ends, before = 0, indptr[0]
+    for k in range(1, indptr.shape[0]):
+        stop = indptr[k]
+        if stop < before:
+            return False
+        if before < stop < indptr[-1]:
+            at_ends += indices[stop - 1] >= indices[stop]
+        before = stop
+    return _count_falls(indices[: indptr[-1]]) == at_ends
+
+
+@leaf
+def _count_falls(indices):
+    count = 0
+    before, after = indices[:-1], indices[1:]
+    for i in range(len(after)):
+        count += before[i] >= after[i]
+    return count
+
+
 def row_and_column(matrix, major, minor):
     """Row and column of an entry from its place in the storage; decided at compile time."""
     return (minor, major) if isinstance(matrix, CSC) else (major, minor)
@@ -2060,17 +2122,19 @@ def _entry_dot(data, indices, start, stop, x):
 
     Four sums side by side, since an addition takes several cycles. Not a `leaf`: there the compiler makes
     vectors of single entries of x, which takes twice the time; and many columns are so short that a call
-    takes longer than its work.
+    takes longer than its work. Places are unsigned, since every signed one is checked.
     """
     a = b = c = d = 0.0
-    full = stop - (stop - start) % 4
-    for place in range(start, full, 4):
+    place, stop = np.uint64(start), np.uint64(stop)
+    while place + FOUR <= stop:
         a += data[place] * x[indices[place]]
-        b += data[place + 1] * x[indices[place + 1]]
-        c += data[place + 2] * x[indices[place + 2]]
-        d += data[place + 3] * x[indices[place + 3]]
-    for place in range(full, stop):
+        b += data[place + ONE] * x[indices[place + ONE]]
+        c += data[place + TWO] * x[indices[place + TWO]]
+        d += data[place + THREE] * x[indices[place + THREE]]
+        place += FOUR
+    while place < stop:
         a += data[place] * x[indices[place]]
+        place += ONE
     return (a + b) + (c + d)
 
 
@@ -2260,6 +2324,28 @@ def entry_product(matrix, rows, n_columns):
 
 
 @kernel
+def correlations(matrix, rows, mean, norm, result):
+    """Inner products of all columns, less their means and over their norms, with vectors: a (b, p) `result`.
+
+    The vectors are the columns of `rows`, (n, b).
+    """
+    n, width = rows.shape
+    if width == 1:
+        result[0] = 0.0
+        vector_product(matrix, rows.reshape(n), result[0])
+        found = result.T
+    else:
+        found = np.zeros((result.shape[1], width))
+        matrix_product(matrix, rows, found)
+    for c in range(width):
+        total = 0.0
+        for i in range(n):
+            total += rows[i, c]
+        for j in range(result.shape[1]):
+            result[c, j] = (found[j, c] - total * mean[j]) / norm[j]
+
+
+@kernel
 def entry_combination(matrix, columns, n_rows):
     """``X columns`` for a dense ``columns`` of shape (p, b): an array of shape (n_rows, b), at O(b nnz)."""
     result = np.zeros((n_rows, columns.shape[1]))
@@ -2414,6 +2500,21 @@ def column_gram(columns, share, result):
 
 
 @kernel
+def complete_gram(products, shift):
+    """The Gram matrix (m, k) of m columns with the last k, from what `column_gram` found of these, first.
+
+    The columns are centred by their shifts, (m,).
+    """
+    k, m = products.shape
+    gram = np.empty((m, k))
+    for i in range(m):
+        at = (i + k) % m  # among the columns as they were multiplied
+        for a in range(k):
+            gram[i, a] = products[min(a, at), max(a, at)] - shift[i] * shift[m - k + a]
+    return gram
+
+
+@kernel
 def combine_columns(columns, coefs, level, root):
     """Linear combinations of columns, coefs (m, b), less a level (b,), times `root`, (n,): shape (n, b)."""
     data, indices, indptr, places, scale = columns
@@ -2441,6 +2542,118 @@ def column_products(columns, x):
     for c in range(places.shape[0]):
         result[c] = scale[c] * _entry_dot(data, indices, indptr[places[c]], indptr[places[c] + 1], x)
     return result
+
+
+@kernel
+def copy_columns(matrix, features, norm, root, whole, dense):
+    """Some columns of a `CSC` matrix, times `root` and over their norms, (k,), as another one.
+
+    Column ``c`` is ``dense[whole[c]]`` as it is, if ``whole[c]`` is not negative.
+    """
+    data, indices, indptr = matrix
+    k, n = features.shape[0], root.shape[0]
+    ends = np.zeros(k + 1, dtype=indptr.dtype)
+    for c in range(k):
+        j = features[c]
+        ends[c + 1] = ends[c] + (n if whole[c] >= 0 else indptr[j + 1] - indptr[j])
+    values, rows = np.empty(ends[k]), np.empty(ends[k], dtype=indices.dtype)
+    for c in range(k):
+        start, first = ends[c], indptr[features[c]]
+        for at in range(ends[c + 1] - start):
+            if whole[c] >= 0:
+                rows[start + at], values[start + at] = at, dense[whole[c], at]
+            else:
+                i = indices[first + at]
+                rows[start + at], values[start + at] = i, root[i] * data[first + at] / norm[c]
+    return CSC(values, rows, ends)
+
+
+@kernel
+def residual_of(columns, coef, level, root, values, other, residual, weighted):
+    """The residual of a linear combination of columns, less a level, times `root`; all in as few passes.
+
+    Parameters
+    ----------
+    columns : Columns
+    coef : ndarray of shape (m,)
+    level : float
+    root, values : ndarray of shape (n,)
+    other : ndarray of shape (n,)
+        Another residual.
+    residual, weighted : ndarray of shape (n,)
+        Filled: ``values - root * (columns @ coef - level)``, and `root` times that.
+
+    Returns
+    -------
+    square, along, total : float
+        Its squared norm, its inner product with the other, and the sum of `weighted`.
+    """
+    data, indices, indptr, places, scale = columns
+    residual[:] = -level
+    for c in range(places.shape[0]):
+        share = scale[c] * coef[c]
+        if share != 0.0:
+            for at in range(indptr[places[c]], indptr[places[c] + 1]):
+                residual[indices[at]] += share * data[at]
+    return _subtract_from(values, root, other, residual, weighted)
+
+
+@leaf
+def _subtract_from(values, root, other, residual, weighted):
+    square = along = total = 0.0
+    for i in range(len(values)):
+        # Where there is no weight it may have overflowed.
+        residual[i] = values[i] - (root[i] * residual[i] if root[i] > 0.0 else 0.0)
+        weighted[i] = root[i] * residual[i]
+        square += residual[i] * residual[i]
+        along += residual[i] * other[i]
+        total += weighted[i]
+    return square, along, total
+
+
+@kernel
+def carry_over(matrix, weighted, total, mean, norm, share, rest, lam, l1, corrs, error):
+    """Correlations with a residual that is `share` times another one and a rest; exact where that matters.
+
+    Columns have unit length: the correlations are `share` times those with the other residual, up to the
+    length of the rest. Where this leaves a doubt whether one is within its threshold, its column is read.
+    An infinite error leaves no other way.
+
+    Parameters
+    ----------
+    matrix : CSC
+    weighted : ndarray of shape (n,)
+        The residual, times the root weights.
+    total : float
+        The sum of these.
+    mean, norm : ndarray of shape (p,)
+        Of the columns.
+    share, rest : float
+    lam : float
+    l1 : ndarray of shape (p,)
+        The l1 penalties for ``lambda = 1``.
+    corrs, error : ndarray of shape (p,)
+        Correlations with the other residual, and by how much they may be wrong; replaced by those with this
+        one.
+
+    Returns
+    -------
+    found : ndarray of shape (k,), int64
+        The features that are not within their threshold, or whose error was infinite.
+    """
+    data, indices, indptr = matrix
+    found, count = np.empty(corrs.shape[0], dtype=np.int64), 0
+    for j in range(corrs.shape[0]):
+        corr = share * corrs[j]
+        doubt = abs(share) * error[j] + rest
+        if not abs(corr) + doubt < lam * l1[j]:  # NaN is in doubt
+            product = _entry_dot(data, indices, indptr[j], indptr[j + 1], weighted)
+            corr, doubt = (product - total * mean[j]) / norm[j], 0.0
+            if error[j] == np.inf or not abs(corr) < lam * l1[j]:
+                found[count] = j
+                count += 1
+        corrs[j], error[j] = corr, doubt
+    return found[:count]
 
 
 @inner

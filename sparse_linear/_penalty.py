@@ -51,12 +51,8 @@ class Penalty(NamedTuple):
 
         With `standardize` the penalty is on ``w_j norm_j`` already.
         """
-        size = 1.0 if standardize else units.norm
-        with np.errstate(over="ignore"):  # an infinite penalty holds its feature at zero
-            unit = np.minimum(units.norm / scale, _kernels.LARGEST)  # a bound of 0 remains one
-            lower, upper = self.lower * unit, self.upper * unit
-            lower[units.constant] = upper[units.constant] = 0.0
-            return Penalty(self.l1 / size / scale, self.l2 / size / size, lower, upper)
+        _, norm, constant = units
+        return Penalty(*_kernels.penalty_in_units(*self, norm, constant, scale, bool(standardize)))
 
     def outline(self):
         """Its `Outline`."""

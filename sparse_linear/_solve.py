@@ -506,7 +506,7 @@ def _with_slip(data, index, penalty, lams, solution):
     ``UNSURE / l1`` the residual may have to shrink to be a dual point, which costs half its square times that
     of the residual; or the point is orthogonal to such features too, whichever costs less.
     """
-    if lams.min() * penalty.outline().weakest >= FAINT:
+    if lams.min() * penalty.l1.min(initial=1.0) >= FAINT or lams.min() * penalty.outline().weakest >= FAINT:
         return solution
     with np.errstate(invalid="ignore"):  # an infinite penalty times 0
         l1, l2 = lams[:, None] * penalty.l1, lams[:, None] * penalty.l2

@@ -20,8 +20,12 @@ from sklearn.utils import Bunch
 from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, process_routing
 from sklearn.utils.validation import check_is_fitted, check_X_y, column_or_1d, validate_data
 
+from sparse_linear import _compiled as _kernels
+from sparse_linear._design import entries_of
+
 Method = TypeVar("Method", bound=Callable[..., Any])
 FLOATS = (np.dtype(np.float64), np.dtype(np.float32))
+COMPRESSED = (sparse.csc_array, sparse.csr_array, sparse.csc_matrix, sparse.csr_matrix)
 NOTHING = object()  # stands for a y that is not asked for
 # Entries of a Gram matrix are the same if they differ by no more than this share of the sizes of the columns.
 SAME_ENTRY = 1e-4
@@ -291,7 +295,7 @@ def check_training_data(estimator, X, y, single=False, reset=True):
     estimator.n_features_in_ = X.shape[1]
     if hasattr(estimator, "feature_names_in_"):
         del estimator.feature_names_in_
-    return X, y
+    return canonical(X), y
 
 
 def is_plain(X, y=None):
@@ -308,16 +312,19 @@ def is_plain(X, y=None):
 
 
 def _is_ready(X, y):
-    """Whether X and y are finite arrays of the right kind."""
+    """Whether X and y are finite arrays of the right kind, or X a container of them."""
     if type(y) is not np.ndarray or y.ndim not in (1, 2) or y.dtype != FLOATS[0] or y.size == 0:
         return False
+    if type(X) in COMPRESSED:  # its entries are in one array, which is as finite as they are
+        fits = X.shape[:1] == y.shape[:1] and X.ndim == 2 and X.shape[1] > 0
+        return fits and (X.nnz == 0 or is_plain(X.data[None])) and is_plain(y.reshape(len(y), -1))
     return isinstance(X, np.ndarray) and X.shape[:1] == y.shape[:1] and is_plain(X, y)
 
 
 def check_path_data(X, y):
     """X and one column y for a function, without an estimator."""
     if _is_ready(X, y):
-        return X, y
+        return canonical(X), y
     with _plain_words(X, y, "this function"):
         X, y = check_X_y(X, y, multi_output=True, y_numeric=True, **_X_RULES)
         return canonical(X), check_target(y)
@@ -412,9 +419,11 @@ def canonical(X):
     """A sparse X with sorted entries and no duplicates, in a copy if need be; X itself is never changed."""
     if not sparse.issparse(X):
         return X
-    # A new container around the same arrays, so that the flags which the check sets stay with us.
+    # A new container around the same arrays, so that the flags which are set stay with us.
     view = type(X)((X.data, X.indices, X.indptr), shape=X.shape, copy=False)
-    if not view.has_canonical_format:
+    if _kernels.are_increasing(entries_of(view)):
+        view.has_canonical_format = True
+    else:
         view = view.copy()
         view.sum_duplicates()
     return view

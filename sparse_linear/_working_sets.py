@@ -181,14 +181,14 @@ class FeatureSet:
             self.extend(new, corrs)
         plan.watch(0)
         coefs, counts = self.solve(lams, plan.max_rounds, batch[0] < 0, plan.watch)
-        corrs_of, rss, gaps, lacking = self.verify(coefs, lams)
+        whole, rss, gaps, lacking = self.verify(coefs, lams)
         failed = _kernels.first_failure(gaps, lacking, counts, batch, limits, progress.tries)
         last = min(failed, len(lams) - 1)
         plan.rounds[position : position + last + 1] += counts[: last + 1]
         right = slice(position, position + failed)
         plan.gaps[right], plan.rss[right] = gaps[:failed], rss[:failed]
         plan.add(position, self.features, coefs[:failed])
-        corrs[:] = corrs_of(last)
+        corrs[:] = whole[last]
         self.restart(coefs[last], corrs)
         if failed < len(lams) and not lacking[failed]:
             self.solve_more_closely()
@@ -406,8 +406,8 @@ class DescentSet(FeatureSet):
 
     def verify(self, coefs, lams):
         """As in `FeatureSet`; a solution that is close enough lacks nothing."""
-        corrs_of, rss, gaps, lacking = super().verify(coefs, lams)
-        return corrs_of, rss, gaps, np.where(gaps <= self.goal, 0, lacking)
+        whole, rss, gaps, lacking = super().verify(coefs, lams)
+        return whole, rss, gaps, np.where(gaps <= self.goal, 0, lacking)
 
     def _solve_one(self, lam, max_epochs, goal, watch):
         """Solve for one lambda in place, up to a gap; returns the number of epochs."""

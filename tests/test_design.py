@@ -223,9 +223,9 @@ def test_correlations_within_their_limits(storage, weights):
             known = np.arange(P)[found.features]
             np.testing.assert_array_equal(known[found.places], features)
             np.testing.assert_allclose(found.corrs[0], exact[0, known], rtol=0, atol=1e-13)
-            same = np.abs(found.row(0) - exact[0]) < 1e-13
+            same = np.abs(found.whole[0] - exact[0]) < 1e-13
             assert same[known].all()
-            assert (same | ((np.abs(found.row(0)) < limits) & (np.abs(exact[0]) < limits))).all()
+            assert (same | ((np.abs(found.whole[0]) < limits) & (np.abs(exact[0]) < limits))).all()
 
 
 @pytest.mark.parametrize("storage", ["C", "F", "strided", "csc", "csr"])
@@ -465,8 +465,15 @@ def test_correlations_from_products_of_few_columns(container, fit_intercept, mon
     assert np.abs(corrs).max() < 1e-14
 
 
-verify = numba.njit(lambda *args: _kernels.verify(*args))
-correlations = numba.njit(lambda *args: _kernels.correlations(*args))
+@numba.njit
+def verify(data, screen, columns, features, directions, coefs, lams):
+    """A kernel that only other kernels call, as is the next."""
+    return _kernels.verify(data, screen, columns, features, directions, coefs, lams)
+
+
+@numba.njit
+def assemble(directions, share, known, exact, corrs):
+    _kernels.assemble(directions, share, known, exact, corrs)
 
 
 def no_directions(source):
@@ -509,7 +516,7 @@ def test_screening_by_a_few_directions(container, loose):
         np.testing.assert_array_equal(lacking, expected[1])
         for at, close in ((5, known), (15, np.arange(2000))):
             found = np.full(2000, np.nan)
-            correlations(directions, shares[at], known, corrs[at], found)
+            assemble(directions, shares[at], known, corrs[at], found)
             np.testing.assert_allclose(found[close], exact[at, close], rtol=0, atol=1e-13)
         assert directions.size[0] <= _kernels.KNOWN + _kernels.NEW
         assert shares.shape[1] < 8

@@ -995,6 +995,9 @@ def test_some_sparse_columns(width):
     _kernels.column_gram(columns, share, found)
     expected = taken[:, :2].T @ (share[:, None] * taken)
     np.testing.assert_allclose(np.triu(found), np.triu(expected), rtol=0, atol=1e-13)
+    shift, order = rng.standard_normal(4), [2, 3, 0, 1]
+    expected = (expected.T - np.outer(shift[[2, 3, 0, 1]], shift[2:]))[order]
+    np.testing.assert_allclose(_kernels.complete_gram(found, shift), expected, rtol=0, atol=1e-13)
     coefs = rng.standard_normal((4, width))
     coefs[1] = 0.0
     level, root = np.arange(float(width)), np.where(np.arange(30) == 3, 0.0, share)
@@ -1005,26 +1008,94 @@ def test_some_sparse_columns(width):
         atol=1e-13,
     )
     np.testing.assert_allclose(_kernels.column_products(columns, share), share @ taken, rtol=0, atol=1e-13)
+    values, other, (residual, weighted) = rng.standard_normal(30), rng.standard_normal(30), np.empty((2, 30))
+    sums = _kernels.residual_of(columns, coefs[:, 0], 0.5, root, values, other, residual, weighted)
+    np.testing.assert_allclose(residual, values - root * (taken @ coefs[:, 0] - 0.5), rtol=0, atol=1e-13)
+    np.testing.assert_allclose(weighted, root * residual, rtol=0, atol=1e-15)
+    np.testing.assert_allclose(sums, (residual @ residual, residual @ other, weighted.sum()), rtol=1e-13)
+
+
+def test_copies_of_sparse_columns():
+    """Times the roots, over their norms; or, of a dense column, as it is."""
+    rng = np.random.default_rng(0)
+    X = oracles.holes(30, 12)[0]
+    features, norm, whole = np.array([7, 2, 2]), np.array([2.0, 3.0, 1.0]), np.array([-1, -1, 1])
+    root, dense = rng.uniform(size=30), rng.standard_normal((2, 30))
+    data, indices, indptr = _kernels.copy_columns(
+        entries_of(sparse.csc_array(X)), features, norm, root, whole, dense
+    )
+    found = sparse.csc_array((data, indices.astype(int), indptr), shape=(30, 3)).toarray()
+    expected = root[:, None] * X[:, features] / norm
+    expected[:, 2] = dense[1]
+    np.testing.assert_allclose(found, expected, rtol=1e-15)
+
+
+def test_scales_of_columns_and_vectors():
+    mean, square = np.array([0.0, 1.0, 1e9, 0.0]), np.array([4.0, 1.0, 1.0, 1e-320])
+    norm, constant, wrong = _kernels.norms(mean, square, False, 1e-8, 1e-300)
+    np.testing.assert_array_equal(norm, [2.0, 1.0, 1.0, 1.0])
+    np.testing.assert_array_equal(constant, [False, False, True, True])
+    assert wrong == -1
+    assert _kernels.norms(mean, square, True, 1e-8, 1e-300)[1].all()
+    for some in (np.inf, np.nan):
+        assert _kernels.norms(mean, np.array([1.0, 1.0, some, some]), False, 1e-8, 1e-300)[2] == 2
+    values, share = np.array([1.0, 2.0, 4.0]), np.array([0.5, 0.5, 0.0])
+    assert _kernels.centre(values, share, np.array([2.0, 1.0, 0.0]), True) == (1.5, np.sqrt(1.25))
+    np.testing.assert_array_equal(values, [-1.0, 0.5, 0.0])
+    assert _kernels.centre(values, share, np.ones(3), False) == (0.0, np.sqrt(1.25))
+
+
+@pytest.mark.parametrize(
+    ("indices", "indptr", "expected"),
+    [
+        ([0, 2, 1, 0, 1, 2], [0, 2, 3, 6], True),
+        ([0, 2, 1, 0, 2, 1], [0, 2, 3, 6], False),  # not sorted
+        ([0, 0, 1, 0, 1, 2], [0, 2, 3, 6], False),  # twice
+        ([0, 0, 1, 0, 1, 2], [0, 1, 1, 3, 3, 6, 6], True),  # with columns that are empty
+        ([0, 1, 1, 0], [0, 2, 3], True),  # with more than there is
+        ([0, 1, 2], [0, 2, 1, 3], False),
+        ([], [0, 0, 0], True),
+        ([1], [0, 0, 1], True),
+    ],
+)
+def test_indices_that_increase(indices, indptr, expected):
+    matrix = _kernels.CSC(np.ones(len(indices)), np.array(indices, dtype=np.uint32), np.array(indptr))
+    assert _kernels.are_increasing(matrix) == expected
 
 
 def test_what_is_carried_over():
-    """The bound on a correlation is reached by a rest along its column, and grows with what was not known."""
+    """The bound on a correlation is reached by a rest along its column, and grows with what was not known.
+
+    Where it does not do, the column is read.
+    """
+    matrix = entries_of(sparse.csc_array(np.diag([1.0, 2.0, 3.0])))
+    mean, norm, weighted = np.array([0.0, 0.1, 0.2]), np.array([1.0, 2.0, 4.0]), np.array([0.5, 0.6, 0.7])
+    exact = (weighted * [1.0, 2.0, 3.0] - weighted.sum() * mean) / norm
 
     def carried(known, error, share, rest, lam, l1):
-        corrs, error, doubt = np.array(known), np.array(error), np.empty(3, dtype=np.bool_)
-        _kernels.carry_over(corrs, error, share, rest, lam, np.array(l1), doubt)
-        return corrs, error, doubt
+        corrs, error = np.array(known), np.array(error)
+        scales = weighted.sum(), mean, norm, share, rest, lam, np.array(l1)
+        found = _kernels.carry_over(matrix, weighted, *scales, corrs, error)
+        read = error == 0.0
+        np.testing.assert_allclose(corrs[read], exact[read], rtol=0, atol=1e-15)
+        beyond = read & (np.abs(exact) >= lam * np.array(l1))
+        assert set(np.flatnonzero(beyond)) <= set(found) <= set(np.flatnonzero(read))
+        return corrs, error, np.flatnonzero(read).tolist(), found.tolist()
 
     known, nothing, even = [0.5, -0.5, 0.0], np.zeros(3), np.ones(3)
-    corrs, error, doubt = carried(known, nothing, 0.5, 0.2, 0.5, even)
+    corrs, error, read, found = carried(known, nothing, 0.5, 0.2, 0.5, even)
     np.testing.assert_array_equal(corrs, [0.25, -0.25, 0.0])
-    np.testing.assert_array_equal(doubt, [False] * 3)
+    assert read == found == []
     np.testing.assert_allclose(error, 0.2)
-    _, error, doubt = carried(known, [0.0, 0.2, 0.2], -0.5, 0.2, 0.5, even)
-    np.testing.assert_array_equal(doubt, [False, True, False])
-    np.testing.assert_allclose(error, [0.2, 0.3, 0.3])
-    *_, doubt = carried([np.nan, 0.0, 0.0], nothing, 1.0, 0.1, 0.1, [10.0, 1.0, 2.0])
-    np.testing.assert_array_equal(doubt, [True, True, False])
+    _, error, read, found = carried(known, [0.0, 0.2, 0.2], -0.5, 0.2, 0.5, even)
+    assert read == found == [1]
+    np.testing.assert_allclose(error[[0, 2]], [0.2, 0.3])
+    *_, found = carried(known, [0.0, 0.2, 0.2], -0.5, 0.2, 0.25, even)
+    assert found == [0, 1, 2]
+    *_, read, found = carried([np.nan, 0.0, 0.0], nothing, 1.0, 0.1, 0.1, [10.0, 1.0, 2.0])
+    assert (read, found) == ([0, 1], [1])
+    *_, read, found = carried([0.5, -0.5, 0.1], [np.inf, 0.0, 0.0], 0.0, 0.1, 0.5, even)
+    assert read == found == [0]  # of which nothing was known
 
 
 @pytest.mark.parametrize("width", [1, 7, 8, 9])
@@ -1035,6 +1106,9 @@ def test_product_with_sparse_entries(width):
     for container in (sparse.csc_array, sparse.csr_array):
         found = _kernels.entry_product(entries_of(container(X)), R, 12)
         np.testing.assert_allclose(found, X.T @ R, rtol=0, atol=1e-12)
+        mean, norm, corrs = np.arange(12.0), np.arange(1.0, 13.0), np.full((width, 12), np.nan)
+        _kernels.correlations(entries_of(container(X)), R, mean, norm, corrs)
+        np.testing.assert_allclose(corrs, R.T @ (X - mean) / norm, rtol=0, atol=1e-12)
 
 
 def test_rows_and_columns_trade_places():
