@@ -86,8 +86,8 @@ class Plan(NamedTuple):
     gaps: np.ndarray  # (n_steps,) filled, as are the others
     rss: np.ndarray  # (n_steps,)
     rounds: np.ndarray  # (n_steps,) int64
-    found: list  # of some wanted lambdas after the other: which, features, and their coefficients
-    watch: Callable  # as `unwatched`
+    found: list[Any]  # of some wanted lambdas after the other: which, features, and their coefficients
+    watch: Callable[[int], object]  # as `unwatched`
 
     def add(self, position, features, coefs):
         """Coefficients (k, m) of some features for the lambdas from a position on."""
@@ -111,9 +111,10 @@ class FeatureSet:
         Features never to be proposed: those in the set, or held at zero. Updated in place.
     """
 
+    # Each kind has its own.
     goal: float  # the gap of a solution that is good enough
-    features: np.ndarray  # (m,) int64: those in the set; the source has gathered their columns
-    coef: np.ndarray  # (m,) present coefficients
+    features: Any  # (m,) int64: those in the set; the source has gathered their columns
+    coef: Any  # (m,) present coefficients
     extend: Any
     restart: Any
     solve: Any
