@@ -6,9 +6,12 @@ One path is solved like this (the compiled part, and why it ends, is derived in 
    strong rule (Tibshirani et al. 2012, J. R. Stat. Soc. B 74, eq. 7) picks them with look-ahead: those whose
    correlation would reach the last lambda of the next batch if it grew at most as fast as lambda falls.
 2. The batch is solved on the working set.
-3. The correlations of *all* features with the residuals of the batch, as far as they matter
-   (`_design.ColumnSource.screen`), certify every solution of the batch, or show which features are missing;
-   then the first solution that failed is solved again with those in the working set.
+3. The correlations of *all* features with the residuals of the batch, as far as they matter, certify every
+   solution of the batch, or show which features are missing; then the first solution that failed is solved
+   again with those in the working set.
+
+For dense X all this is one compiled call (`_kernels.follow`), and folds in threads do not wait for one another.
+For sparse X, and for descent, it is `_working_sets.FeatureSet.advance`, by the same rules.
 
 A lambda far below the one before is reached in a few steps, which only guide the working set and need not
 be complete.  Where the Gram matrix of all features is at hand, from the moments of tall data, there is

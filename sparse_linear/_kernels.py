@@ -102,7 +102,7 @@ CLOSE = 0.2
 MOST = 0.05
 # They are solved so many at a time that their number times the square of the number of features is about
 # this: a fraction of a second, after which somebody may ask for the work to stop.
-PIECE = 1 << 26
+PIECE = 1 << 25
 # A path is followed for about so many multiplications before whoever watches is told.
 SPELL = 1 << 28
 # Products of matrices that take more multiplications than this are left to BLAS.

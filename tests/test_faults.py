@@ -483,9 +483,9 @@ from sparse_linear import _compiled, _kernels
 rules = np.array([[1.0, 0.0, -np.inf, np.inf], [0.5, 0.0, -np.inf, np.inf]])
 for dtype in sys.argv[1:]:
     corrs = np.array([3.0, -2.0], dtype)
-    X, products = _kernels.Lines(np.array([[3.0, 4.0]], dtype), False), np.empty((1, 2))
-    _compiled.few_correlations(X, np.ones((1, 1)), np.ones(1), np.zeros(2), np.ones(2), products)
-    print(products[0], _compiled.first_threshold(corrs, rules))
+    X, columns = np.array([[3.0, 4.0]], dtype), np.empty((2, 1))
+    _compiled.take_columns(X, np.arange(2), np.zeros(2), np.ones(2), np.ones(1), columns)
+    print(columns[:, 0], _compiled.first_threshold(corrs, rules))
 counts = [d.stats.cache_misses for d in vars(_kernels).values() if hasattr(d, "stats")]
 print(sum(sum(count.values()) for count in counts), "compiled")
 """
