@@ -668,7 +668,7 @@ class _SparseBlock:
         found = np.zeros((k, self.size))
         new_first = np.concatenate([np.arange(before, self.size), np.arange(before)])
         _kernels.column_gram(self.columns(new_first), share, found)
-        return _kernels.complete_gram(found, self.shift)
+        return _kernels.complete_gram(found, self.shift).T
 
     def keep(self, places):
         """Forget all columns but some, given by their places."""

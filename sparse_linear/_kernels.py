@@ -1266,8 +1266,8 @@ def _centre(products, level, mean, norm):
 
 
 def one_at_a_time(X, row, result):
-    """The product of X with a single row, (1, n), by BLAS, if it has the type for it: a primitive."""
-    raise NotImplementedError("for kernels only")
+    """The product of X with a single row, (1, n), by BLAS, if that has the type for it."""
+    (_by_blas if X.lines.dtype == np.float64 else _by_hand)(X, row, result)
 
 
 @overload(one_at_a_time)
@@ -2501,16 +2501,16 @@ def column_gram(columns, share, result):
 
 @kernel
 def complete_gram(products, shift):
-    """The Gram matrix (m, k) of m columns with the last k, from what `column_gram` found of these, first.
+    """The Gram matrix (k, m) of the last k of m columns with all, from what `column_gram` found, first these.
 
     The columns are centred by their shifts, (m,).
     """
     k, m = products.shape
-    gram = np.empty((m, k))
-    for i in range(m):
-        at = (i + k) % m  # among the columns as they were multiplied
-        for a in range(k):
-            gram[i, a] = products[min(a, at), max(a, at)] - shift[i] * shift[m - k + a]
+    gram = np.empty((k, m))
+    for a in range(k):
+        for i in range(m):
+            at = (i + k) % m  # among the columns as they were multiplied
+            gram[a, i] = products[min(a, at), max(a, at)] - shift[i] * shift[m - k + a]
     return gram
 
 

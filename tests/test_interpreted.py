@@ -38,6 +38,21 @@ def by_descent(fit):
         _working_sets.LARGEST_FACTOR = largest
 
 
+def by_blas(fit):
+    """Fit as if no product were small; compiled code has made up its mind about that."""
+    import numba
+
+    from sparse_linear import _kernels
+
+    if not numba.config.DISABLE_JIT:
+        return fit()
+    much, _kernels.MUCH = _kernels.MUCH, 0
+    try:
+        return fit()
+    finally:
+        _kernels.MUCH = much
+
+
 def problems():
     """Small problems that go through every branch of the solvers; yields (name, function)."""
     from sparse_linear import ElasticNet, Lasso, Ridge, alpha_grid, enet_path, lasso_path, ridge_path
@@ -74,10 +89,18 @@ def problems():
                 Z, target, n_alphas=40, eps=0.05, sample_weight=weights[:20], fit_intercept=True
             ),
         )
+        yield f"one alpha, {name}", lambda Z=Z: Lasso(alpha=0.02).fit(Z, target)
+        yield f"large products, {name}", lambda Z=Z: by_blas(lambda: Lasso(alpha=0.05).fit(Z, target))
         yield (
             f"descent, {name}",
             lambda Z=Z: by_descent(lambda: enet_path(Z, target, l1_ratio=0.5, alphas=[1.0, 0.3], tol=0.0)),
         )
+
+    yield "long path", lambda: lasso_path(broad, target, n_alphas=100, eps=1e-3)
+    single = np.asfortranarray(broad, dtype=np.float32)
+    yield "large products, float32", lambda: by_blas(lambda: Lasso(alpha=0.05).fit(single, target))
+    loose = np.where(np.arange(300) % 3, 1.0, 1e-3)
+    yield "many features near zero", lambda: Lasso(alpha=0.05, penalty_weights=loose).fit(broad, target)
 
     for name, Z in storages.items():
         for model in (Lasso(alpha=0.1), ElasticNet(alpha=0.2), Ridge(alpha=2.0)):
