@@ -100,9 +100,11 @@ KNOWN, NEW = 4, 8
 CLOSE = 0.2
 # The largest share of all features that are, since their columns are copied.
 MOST = 0.05
-# They are solved so many at a time that their number times the square of the number of features is about
+# Lambdas are solved so many at a time that their number times the square of the number of features is about
 # this: a fraction of a second, after which somebody may ask for the work to stop.
 PIECE = 1 << 25
+# About so many numbers are in the residuals that are verified together, if there is no reason for fewer.
+RESIDUALS = 1 << 21
 # A path is followed for about so many multiplications before whoever watches is told.
 SPELL = 1 << 28
 # Products of matrices that take more multiplications than this are left to BLAS.
@@ -1664,8 +1666,14 @@ class Progress(NamedTuple):
 
 
 @kernel
-def batch_end(answers, position, look):
-    """Where the batch from `position` ends: wanted lambdas go together, a step on the way goes alone."""
+def batch_end(answers, position, look, complete, n):
+    """Where the batch from `position` ends: wanted lambdas go together, a step on the way goes alone.
+
+    Where all features are in the working set no solution can lack any, and memory for residuals of n rows is
+    the only limit.
+    """
+    if complete:
+        return min(position + max(look, RESIDUALS // n), answers.shape[0])
     stop = position + 1
     while stop < min(answers.shape[0], position + look) and answers[position] >= 0 and answers[stop] >= 0:
         stop += 1
@@ -1754,9 +1762,7 @@ def follow(
     while progress.position < sequence.shape[0] and spent < SPELL:
         position = progress.position
         most = max(1, PIECE // max(1, m * m))
-        stop = batch_end(answers, position, min(progress.look, most))
-        if complete:
-            stop = min(position + most, sequence.shape[0])
+        stop = min(batch_end(answers, position, progress.look, complete, n), position + most)
         lams = sequence[position:stop]
         b = stop - position
         if not complete:
@@ -2093,6 +2099,20 @@ def are_increasing(matrix):
             at_ends += indices[stop - 1] >= indices[stop]
         before = stop
     return _count_falls(indices[: indptr[-1]]) == at_ends
+
+
+@kernel
+def are_below(matrix, limit):
+    """Whether all indices are, if those of every compressed column (row) are sorted.
+
+    Negative ones, which are first or, since they count as unsigned, last, are not.
+    """
+    _, indices, indptr = matrix
+    for k in range(1, indptr.shape[0]):
+        start, stop = indptr[k - 1], indptr[k]
+        if start < stop and max(np.uint64(indices[start]), np.uint64(indices[stop - 1])) >= np.uint64(limit):
+            return False
+    return True
 
 
 @leaf

@@ -1098,7 +1098,10 @@ def left_out_tall(factor, design, Y, levels, corrs, lams):
         if is_sparse:
             apart = some @ turn.T - turn @ mean
         else:
-            room = spare.pop() if spare else np.empty((2, height, design.p))
+            try:
+                room = spare.pop()
+            except IndexError:  # all are in use
+                room = np.empty((2, height, design.p))
             some = np.subtract(some, mean, out=room[0, : len(rows)])
             apart = np.matmul(some, turn.T, out=room[1, : len(rows), : len(turn)])
         share = design.share[rows]
@@ -1116,7 +1119,8 @@ def left_out_tall(factor, design, Y, levels, corrs, lams):
         if not few:
             return parts  # of many targets, only some at a time
         parts = list(parts)  # here, in a thread
-        spare.append(room)
+        if room is not None:
+            spare.append(room)
         return parts
 
     tops = range(0, design.n, height)

@@ -317,7 +317,8 @@ def _is_ready(X, y):
         return False
     if type(X) in COMPRESSED:  # its entries are in one array, which is as finite as they are
         fits = X.shape[:1] == y.shape[:1] and X.ndim == 2 and X.shape[1] > 0
-        return fits and (X.nnz == 0 or is_plain(X.data[None])) and is_plain(y.reshape(len(y), -1))
+        fits &= X.dtype in FLOATS and (X.nnz == 0 or is_plain(X.data[None]))
+        return fits and is_plain(y.reshape(len(y), -1))
     return isinstance(X, np.ndarray) and X.shape[:1] == y.shape[:1] and is_plain(X, y)
 
 
@@ -416,7 +417,10 @@ def without_axis(y):
 
 
 def canonical(X):
-    """A sparse X with sorted entries and no duplicates, in a copy if need be; X itself is never changed."""
+    """A sparse X with sorted entries and no duplicates, in a copy if need be; X itself is never changed.
+
+    Its indices are looked at: compiled code would follow them anywhere.
+    """
     if not sparse.issparse(X):
         return X
     # A new container around the same arrays, so that the flags which are set stay with us.
@@ -426,6 +430,12 @@ def canonical(X):
     else:
         view = view.copy()
         view.sum_duplicates()
+    minor, what = (X.shape[0], "rows") if X.format == "csc" else (X.shape[1], "columns")
+    if not _kernels.are_below(entries_of(view), minor):
+        raise ValueError(
+            f"X is not a valid {X.format.upper()} container: it has {minor} {what}, and an index outside of "
+            "these; make it again from its entries."
+        )
     return view
 
 

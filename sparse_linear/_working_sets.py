@@ -172,7 +172,7 @@ class FeatureSet:
         position, answers = progress.position, plan.answers
         screen, limits = self.screen, self.limits(plan.max_rounds)
         complete = self.member.all()
-        stop = len(answers) if complete else _kernels.batch_end(answers, position, progress.look)
+        stop = _kernels.batch_end(answers, position, progress.look, complete, len(self.source.values))
         lams, batch = plan.sequence[position:stop], answers[position:stop]
         if not complete:
             least = _kernels.outlook(lams[-1], progress.before)
@@ -212,6 +212,8 @@ class FactorSet(FeatureSet):
         self.goal = _kernels.EXACT
         self.free = 0  # features in the factor
         self.lam = lam  # the present lambda: that of `work.rule`
+        if source.left is None and len(source.features):
+            source.keep(NO_FEATURES)  # of a path that was interrupted
         features, self.work = source.left or (NO_FEATURES, allocate(0))
         source.left = None
         rules = np.column_stack(penalty)
@@ -320,7 +322,8 @@ class FactorSet(FeatureSet):
         source = self.source
         if source.dense is None:
             return super().advance(plan, corrs, progress)
-        self._reserve(max(1, progress.wanted))
+        # The first time there are no arrays yet.
+        self._reserve(progress.wanted if len(self.inside) else max(1, progress.wanted))
         position = progress.position
         coefs = np.empty((len(plan.sequence) - position, len(self.inside)))
         columns = source.block.reserve(len(self.inside))
@@ -381,7 +384,7 @@ class DescentSet(FeatureSet):
 
     def leave(self):
         """Leave nothing behind."""
-        self.source.keep(np.empty(0, dtype=np.int64))
+        self.source.keep(NO_FEATURES)
 
     def restart(self, coef, corrs):
         """Go back to given coefficients."""

@@ -312,6 +312,33 @@ def test_stale_features_leave_before_the_factor_does(monkeypatch, container):
     np.testing.assert_allclose(coefs, expected, rtol=0, atol=1e-10)
 
 
+@pytest.mark.parametrize("container", [np.asarray, np.asfortranarray, sparse.csc_array, sparse.csr_array])
+@pytest.mark.parametrize("calls", [1, 2, 5])
+def test_a_source_survives_an_interrupt(container, calls):
+    """What a path that was stopped has gathered does not count for the next one on the same source."""
+    X, y = oracles.numbers(30, 300, seed=15)
+    penalty = make_penalty(300, 1.0, 0.0, np.arange(300) > 2)  # three features are in from the start
+
+    def solve(source, watch):
+        in_units = penalty.in_units(source.units, source.target.scale)
+        lams = np.geomspace(1.0, 0.02, 40) * np.abs(source.start).max()
+        return _active_set.solve_path(source, in_units, lams, 1000, watch=watch).whole(300)
+
+    def stop(count):
+        nonlocal left
+        left -= 1
+        if left == 0:
+            raise KeyboardInterrupt
+
+    design = make_design(container(X), None, True)
+    expected = solve(ColumnSource(design, y), _working_sets.unwatched)
+    source, left = ColumnSource(design, y), calls
+    with pytest.raises(KeyboardInterrupt):
+        [solve(source, stop) for _ in range(calls)]
+    found = solve(source, _working_sets.unwatched)
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-11)
+
+
 def test_a_factor_moves_with_its_ridge_penalties():
     """Where features are forgotten, and where there is no room for more, the factor stays what it was."""
     X, y = oracles.numbers(60, 400, seed=16)

@@ -788,3 +788,31 @@ def test_scoring_is_named_whatever_it_holds(scoring):
     for model in (LassoCV(cv=3, scoring=scoring), RidgeCV(scoring=scoring), RidgeCV(cv=3, scoring=scoring)):
         with pytest.raises(ValueError, match="scoring must be a callable or the name"):
             model.fit(X, y)
+
+
+@pytest.mark.parametrize("dtype", [int, bool, np.float32, np.float64])
+def test_sparse_data_without_entries(dtype):
+    """Coefficients are floats, whatever the type of the entries that are not there."""
+    X, y = sparse.csc_array((N, 3), dtype=dtype), data()[1]
+    for model in (Lasso(), Ridge(), LassoCV(alphas=3, cv=3)):
+        coef = model.fit(X, y).coef_
+        assert coef.dtype == (np.float32 if dtype is np.float32 else np.float64)
+        assert_array_equal(coef, 0.0)
+    with pytest.raises(ValueError, match="Complex data not supported"):
+        Lasso().fit(sparse.csc_array((N, 3), dtype=complex), y)
+
+
+@pytest.mark.parametrize("container", [sparse.csc_array, sparse.csr_array])
+@pytest.mark.parametrize("index", [np.int32, np.int64])
+@pytest.mark.parametrize("wrong", [-1, 10**9, "next"])
+@pytest.mark.parametrize("ordered", [True, False])
+def test_indices_out_of_range(container, index, wrong, ordered):
+    """Compiled code would follow them anywhere."""
+    dense, y = data()
+    X = container(dense)
+    X.indices, X.indptr = X.indices.astype(index), X.indptr.astype(index)
+    limit = X.shape[0] if X.format == "csc" else X.shape[1]
+    X.indices[X.indptr[1] - 1 if ordered else 0] = limit if wrong == "next" else wrong
+    for call in (Lasso().fit, Ridge().fit, LassoCV(cv=3).fit, lasso_path):
+        with pytest.raises(ValueError, match=r"X is not a valid CS[CR] container"):
+            call(X, y)
