@@ -48,9 +48,15 @@ def _kernels():
 
 @functools.cache
 def _imported():
-    from numba.core import event
+    from numba.core import event, serialize
 
     from sparse_linear import _kernels
+
+    # To make the arrays that a kernel returns Numba calls this Python function. An interrupt that has come
+    # meanwhile would be raised in it, and Numba goes on with a null pointer: a crash. What is in a cache is
+    # found without Python code.
+    if hasattr(serialize, "_numba_unpickle"):
+        serialize._numba_unpickle = functools.cache(serialize._numba_unpickle)
 
     class Listener(event.Listener):
         """Hears of every function that is compiled, and not of those that are loaded from the cache."""

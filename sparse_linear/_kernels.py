@@ -106,7 +106,7 @@ PIECE = 1 << 25
 # About so many numbers are in the residuals that are verified together, if there is no reason for fewer.
 RESIDUALS = 1 << 21
 # A path is followed for about so many multiplications before whoever watches is told.
-SPELL = 1 << 28
+SPELL = 1 << 27
 # Products of matrices that take more multiplications than this are left to BLAS.
 MUCH = 1 << 23
 # How many columns are appended to the factor in one pass over it.
@@ -1751,7 +1751,9 @@ def follow(
 
     Returns
     -------
-    progress : Progress
+    position, look, tries, before, wanted
+        As in `Progress`. Numbers only: Numba calls Python code to make a NamedTuple or an array, an interrupt
+        that has come meanwhile is raised there, and Numba goes on with a null pointer.
     m, k : int
     present : float
     """
@@ -1801,7 +1803,8 @@ def follow(
         k = restart(work, m, k, found[last], corrs, features)
         progress = moved(progress, lams, failed, lacking[last], limits.ahead)
         spent += b * m * m + n * p
-    return progress, m, k, present
+    position, look, tries, before, wanted = progress
+    return position, look, tries, before, wanted, m, k, present
 
 
 # ---------------------------------------------------------------------------------------------

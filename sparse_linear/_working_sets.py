@@ -327,7 +327,7 @@ class FactorSet(FeatureSet):
         position = progress.position
         coefs = np.empty((len(plan.sequence) - position, len(self.inside)))
         columns = source.block.reserve(len(self.inside))
-        progress, self.size, self.free, self.lam = _kernels.follow(
+        *progress, self.size, self.free, self.lam = _kernels.follow(
             source.dense,
             self.screen,
             self.work,
@@ -347,6 +347,7 @@ class FactorSet(FeatureSet):
             plan.rss,
             plan.rounds,
         )
+        progress = _kernels.Progress(*progress)
         source.adopt(self.features)
         plan.add(position, self.features, coefs[: progress.position - position, : self.size])
         return progress

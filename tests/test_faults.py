@@ -8,6 +8,7 @@ import inspect
 import os
 import pickle
 import shutil
+import signal
 import subprocess
 import sys
 import textwrap
@@ -469,6 +470,43 @@ def test_no_more_threads_than_jobs(n_jobs):
     LassoCV(alphas=3, cv=4, n_jobs=n_jobs, scoring=scorer).fit(X, Y)
     assert max(seen) <= before + (n_jobs if n_jobs > 1 else 0) + 1
     assert set(blas) == {1}
+
+
+INTERRUPTED = """
+import signal
+import numpy as np
+from scipy import sparse
+from sparse_linear import Lasso, lasso_path
+
+rng = np.random.default_rng(0)
+X = rng.standard_normal((150, 3000)) * (rng.random((150, 3000)) < 0.3)
+y = X[:, :20].sum(axis=1) + rng.standard_normal(150)
+
+def stop(*_):
+    raise KeyboardInterrupt
+
+signal.signal(signal.SIGALRM, stop)
+for Z in (X, sparse.csc_array(X), sparse.csr_array(X)):
+    for fit in (lambda: lasso_path(Z, y, n_alphas=40), lambda: Lasso(alpha=0.02).fit(Z, y)):
+        fit()
+        stopped = 0
+        for delay in np.geomspace(1e-4, 0.03, 40):
+            try:
+                signal.setitimer(signal.ITIMER_REAL, delay)
+                fit()
+                signal.setitimer(signal.ITIMER_REAL, 0.0)
+            except KeyboardInterrupt:
+                stopped += 1
+        print(stopped)
+"""
+
+
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="needs a timer of the system")
+def test_an_interrupt_while_compiled_code_runs():
+    """It ends the fit, and not the process."""
+    done = subprocess.run([sys.executable, "-c", INTERRUPTED], capture_output=True, text=True, cwd=ROOT)
+    assert done.returncode == 0, done.stderr
+    assert min(map(int, done.stdout.split())) > 5
 
 
 # ---------------------------------------------------------------------------------------------
