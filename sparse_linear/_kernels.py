@@ -100,13 +100,8 @@ KNOWN, NEW = 4, 8
 CLOSE = 0.2
 # The largest share of all features that are, since their columns are copied.
 MOST = 0.05
-# Lambdas are solved so many at a time that their number times the square of the number of features is about
-# this: a fraction of a second, after which somebody may ask for the work to stop.
-PIECE = 1 << 25
 # About so many numbers are in the residuals that are verified together, if there is no reason for fewer.
 RESIDUALS = 1 << 21
-# A path is followed for about so many multiplications before whoever watches is told.
-SPELL = 1 << 27
 # Products of matrices that take more multiplications than this are left to BLAS.
 MUCH = 1 << 23
 # How many columns are appended to the factor in one pass over it.
@@ -134,6 +129,8 @@ class Limits(NamedTuple):
     largest: int  # how many features the working set may have
     spare: int  # of these, beyond twice as many as are active
     fewest: int  # that are proposed at a time, if there are so many
+    piece: int  # of so many lambdas, times the square of the number of features, are batches at most
+    spell: int  # after about so many multiplications whoever watches is told
 
 
 class Working(NamedTuple):
@@ -1761,9 +1758,9 @@ def follow(
     complete = True
     for j in range(p):
         complete &= screen.member[j]
-    while progress.position < sequence.shape[0] and spent < SPELL:
+    while progress.position < sequence.shape[0] and spent < limits.spell:
         position = progress.position
-        most = max(1, PIECE // max(1, m * m))
+        most = max(1, limits.piece // max(1, m * m))
         stop = min(batch_end(answers, position, progress.look, complete, n), position + most)
         lams = sequence[position:stop]
         b = stop - position

@@ -33,6 +33,11 @@ EPOCHS = 5
 SHARE = 0.3
 # A gap at which the solution for one lambda is good enough to start that for the next.
 ROUGH = 1e-4
+# Lambdas are solved so many at a time that their number times the square of the number of features is about
+# this: a fraction of a second, after which somebody may ask for the work to stop.
+PIECE = 1 << 25
+# A path is followed for about so many multiplications before whoever watches is told.
+SPELL = 1 << 27
 NOTHING = np.empty((0, 0))
 
 
@@ -52,7 +57,7 @@ def solve_sequence(work, m, free, square, lams, max_rounds, watch):
     """
     b = len(lams)
     found = np.empty((b, m)), np.empty(b), np.empty(b), np.empty(b, dtype=np.int64)
-    step = max(1, _kernels.PIECE // max(1, m * m))
+    step = max(1, PIECE // max(1, m * m))
     for first in range(0, b, step):
         some = slice(first, first + step)
         pieces = [part[some] for part in found]
@@ -151,7 +156,7 @@ class FeatureSet:
 
     def limits(self, max_rounds):
         """Where a path stops and turns, for compiled code."""
-        return _kernels.Limits(self.goal, max_rounds, LOOK_AHEAD, LARGEST_FACTOR, SPARE, FEWEST)
+        return _kernels.Limits(self.goal, max_rounds, LOOK_AHEAD, LARGEST_FACTOR, SPARE, FEWEST, PIECE, SPELL)
 
     def advance(self, plan, corrs, progress):
         """Solve for the next batch of lambdas, and verify it.

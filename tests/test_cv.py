@@ -44,7 +44,6 @@ from sparse_linear import (
     Lasso,
     LassoCV,
     Moments,
-    _active_set,
     _compiled,
     _cv,
     _design,
@@ -649,7 +648,7 @@ def test_a_failure_leaves_nothing_behind(fitted, n_jobs, error):
 # Names of what does the work on each route: a module, a function of it, and how it is reached.
 ROUTES = {
     "moments": (_compiled, "solve_sequence", TALL, {}),
-    "columns": (_compiled, "solve_sequence", (40, 300), {}),
+    "columns": (_compiled, "follow", (40, 300), {}),
     "sparse": (_compiled, "solve_sequence", (40, 300), {"kind": sparse.csc_array}),
     "ratios": (_compiled, "solve_sequence", TALL, {"l1_ratio": [0.2, 0.5, 1.0]}),
     "refits on moments": (_solve, "_refit", TALL, {"relax": 1.0}),
@@ -666,7 +665,8 @@ def test_an_interrupt_is_heard_on_every_route(route, n_jobs, monkeypatch):
     place, name, shape, options = ROUTES[route]
     # Many small pieces, as there are on large data.
     monkeypatch.setattr(_working_sets, "PIECE", 1)
-    monkeypatch.setattr(_active_set, "LOOK_AHEAD", 2)
+    monkeypatch.setattr(_working_sets, "SPELL", 1)
+    monkeypatch.setattr(_working_sets, "LOOK_AHEAD", 2)
     monkeypatch.setattr(_solve, "BATCH", 1)
     monkeypatch.setattr(_ridge, "PRODUCT_ERROR", 1.0)
     monkeypatch.setattr(_design, "TILE", 50)

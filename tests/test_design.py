@@ -478,7 +478,8 @@ def assemble(directions, share, known, exact, corrs):
 
 def no_directions(source):
     """As a path begins."""
-    return _working_sets.FactorSet(source, make_penalty(source.design.p, 1.0, 0.0), 1.0).directions
+    other = _design.ColumnSource(source.design, source.values)
+    return _working_sets.FactorSet(other, make_penalty(source.design.p, 1.0, 0.0), 1.0).directions
 
 
 @pytest.mark.parametrize("container", [np.asfortranarray, np.ascontiguousarray])

@@ -55,7 +55,9 @@ def poisoned(monkeypatch):
         monkeypatch.setattr(_kernels, "np", Poisoned())
 
 
-LIMITS = _kernels.Limits(goal=1e-12, max_rounds=100, ahead=16, largest=1000, spare=50, fewest=30)
+LIMITS = _kernels.Limits(
+    goal=1e-12, max_rounds=100, ahead=16, largest=1000, spare=50, fewest=30, piece=1 << 25, spell=1
+)
 
 
 def working(gram, corr, base, lam=1.0, room=3):
