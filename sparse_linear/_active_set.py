@@ -116,8 +116,7 @@ def begin(source, penalty, lam, max_rounds, coef=None, tol=0.0):
         loose |= coef != 0.0
     loose &= ~penalty.excluded
     first = np.flatnonzero(loose & ~working.member)
-    if not working.has_room(len(first)):
-        working = with_room(working, len(first), tol)
+    working = with_room(working, len(first), tol)
     working.extend(first, corrs, coef)
     if coef is not None:
         start = coef[working.features]
@@ -212,8 +211,7 @@ def solve_path(source, penalty, lams, max_rounds, coef=None, tol=0.0, watch=unwa
     corrs = corrs.copy()
     while progress.position < b:
         progress = working.advance(plan, corrs, progress)
-        if not working.has_room(progress.wanted):
-            working = with_room(working, progress.wanted, tol)
+        working = with_room(working, progress.wanted, tol)
     working.leave()
     features = np.unique(np.concatenate([some for _, some, _ in plan.found]))
     coefs = np.zeros((len(lams), len(features)))

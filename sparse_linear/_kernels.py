@@ -1250,10 +1250,8 @@ def few_correlations(X, residuals, root, mean, norm, result):
     if b <= 2 and X.lines.size > MUCH:
         for e in range(b):
             one_at_a_time(X, rows[e : e + 1], result[e : e + 1])
-    elif X.columns:
-        _products_of_long_columns(X.lines, rows, result)
     else:
-        _products_of_long_rows(X.lines, rows, result)
+        _few_products(X, rows, result)
     for e in range(b):
         _centre(result[e], level[e], mean, norm)
 
@@ -1266,25 +1264,26 @@ def _centre(products, level, mean, norm):
 
 def one_at_a_time(X, row, result):
     """The product of X with a single row, (1, n), by BLAS, if that has the type for it."""
-    (_by_blas if X.lines.dtype == np.float64 else _by_hand)(X, row, result)
+    (_by_blas if X.lines.dtype == np.float64 else _few_products)(X, row, result)
 
 
 @overload(one_at_a_time)
 def _one_at_a_time(X, row, result):
     if X.types[0].dtype == types.float64:
         return _by_blas
-    return _by_hand
+    return lambda X, row, result: _few_products(X, row, result)
 
 
 def _by_blas(X, row, result):
     result[0] = np.dot(X.lines, row[0]) if X.columns else np.dot(row[0], X.lines)
 
 
-def _by_hand(X, row, result):
+@inner
+def _few_products(X, rows, result):
     if X.columns:
-        _products_of_long_columns(X.lines, row, result)
+        _products_of_long_columns(X.lines, rows, result)
     else:
-        _products_of_long_rows(X.lines, row, result)
+        _products_of_long_rows(X.lines, rows, result)
 
 
 @inner

@@ -496,5 +496,7 @@ def _square(x):
 
 def with_room(working, count, goal):
     """The working set, without its factor if it would be too large for one with `count` more features."""
+    if working.has_room(count):
+        return working
     working.drop_stale()
     return working if working.has_room(count) else working.without_factor(goal)
