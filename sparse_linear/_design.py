@@ -510,6 +510,10 @@ class _DenseBlock:
         """Linear combinations of the columns: coefs of shape (b, m) -> (b, n)."""
         return coefs @ self.columns[: self.size]
 
+    def rows(self, places):
+        """Some of the columns, one per row."""
+        return self.columns[places]
+
 
 class SparseDesign(_Design):
     """X is a CSC or CSR container; it is never densified, and centring is never written out.
@@ -610,9 +614,14 @@ class SparseDesign(_Design):
 
     def take(self, features):
         """`copied` as a CSC array."""
-        (data, indices, indptr), shift = self.copied(features)
+        found, shift = self.copied(features)
+        return self.as_array(found), shift
+
+    def as_array(self, columns):
+        """Columns of Z, given as `_kernels.CSC`, as a CSC array."""
+        data, indices, indptr = columns
         indices = indices.view(f"i{indices.itemsize}")
-        return sparse.csc_array((data, indices, indptr), shape=(self.n, len(features))), shift
+        return sparse.csc_array((data, indices, indptr), shape=(self.n, len(indptr) - 1))
 
     def block(self):
         """An empty, growing set of columns of Z."""
@@ -669,6 +678,14 @@ class _SparseBlock:
         new_first = np.concatenate([np.arange(before, self.size), np.arange(before)])
         _kernels.column_gram(self.columns(new_first), share, found)
         return _kernels.complete_gram(found, self.shift).T
+
+    def rows(self, places):
+        """Some of the columns, dense, one per row."""
+        if self.copy is None:
+            stored, _ = self.design.take(self.features[places])
+        else:
+            stored = self.design.as_array(self.copy)[:, places]
+        return stored.toarray().T - np.outer(self.shift[places], self.design.root)
 
     def keep(self, places):
         """Forget all columns but some, given by their places."""

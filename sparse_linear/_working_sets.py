@@ -12,12 +12,15 @@ from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
+from scipy import linalg
 
 from sparse_linear import _compiled as _kernels
 from sparse_linear._design import NO_FEATURES, room
 
 # Features that get a Gram matrix and a factor: at most 2 x 512 MB, of what is used.
 LARGEST_FACTOR = 8192
+# More than so many times as many features as rows, all with a ridge penalty, are solved for on the rows.
+MANY = 4
 # A Gram matrix has room for so many from the start: 2 x 1.2 MB.
 SMALLEST = 384
 # How many lambdas are verified in one pass over X.
@@ -27,6 +30,8 @@ LOOK_AHEAD = 16
 SPARE, FEWEST = 50, 30
 # An ordinary l1 penalty is the median of about so many.
 SAMPLE = 101
+# A step to the minimiser of a face that leaves it is halved so many times, until the objective falls.
+HALVINGS = 8
 # Epochs of descent between two extrapolations.
 EPOCHS = 5
 # Descent solves the reduced problem to this share of the gap that is asked for on all features.
@@ -126,6 +131,7 @@ class FeatureSet:
 
     def __init__(self, source, rules, member):
         self.source = source
+        self.largest = LARGEST_FACTOR
         l1 = np.ascontiguousarray(rules[:, 0])
         some = slice(None, None, max(1, len(member) // SAMPLE))
         some = np.sort(l1[some][~member[some]])
@@ -156,7 +162,7 @@ class FeatureSet:
 
     def limits(self, max_rounds):
         """Where a path stops and turns, for compiled code."""
-        return _kernels.Limits(self.goal, max_rounds, LOOK_AHEAD, LARGEST_FACTOR, SPARE, FEWEST, PIECE, SPELL)
+        return _kernels.Limits(self.goal, max_rounds, LOOK_AHEAD, self.largest, SPARE, FEWEST, PIECE, SPELL)
 
     def advance(self, plan, corrs, progress):
         """Solve for the next batch of lambdas, and verify it.
@@ -229,6 +235,10 @@ class FactorSet(FeatureSet):
         self.member[features] = True
         self.target, self.square = source.start, source.square
         self.work.held[:] = True
+        n = source.design.n
+        self.dual = MANY * n <= LARGEST_FACTOR and bool((penalty.excluded | (penalty.l2 > 0.0)).all())
+        if self.dual:
+            self.largest = max(SMALLEST, MANY * n)
         _kernels.enter(self.work, NOTHING, 0, features, rules, lam, self.target, self.target)
 
     @cached_property
@@ -254,7 +264,7 @@ class FactorSet(FeatureSet):
 
     def has_room(self, count):
         """Whether a factor for so many more features pays."""
-        return self.size + count <= LARGEST_FACTOR
+        return self.size + count <= self.largest
 
     def extend(self, features, corrs, coef=None):
         """Take in more features, given the correlations of all with the present residual."""
@@ -274,7 +284,7 @@ class FactorSet(FeatureSet):
         """Have arrays with room for so many more features."""
         total = self.size + count
         if total > len(self.inside):
-            self._move(slice(0, self.size), max(total, min(max(2 * self.size, SMALLEST), LARGEST_FACTOR)))
+            self._move(slice(0, self.size), max(total, min(max(2 * self.size, SMALLEST), self.largest)))
 
     def _move(self, places, capacity):
         """Take the features of the set from their places to arrays of another capacity; the factor stays."""
@@ -308,7 +318,8 @@ class FactorSet(FeatureSet):
 
     def without_factor(self, goal):
         """The same features, to be solved by descent up to a duality gap of `goal`."""
-        return DescentSet(self.source, self.rules, self.features, self.member, self.coef.copy(), goal)
+        kind, goal = (DualSet, self.goal) if self.dual else (DescentSet, goal)
+        return kind(self.source, self.rules, self.features, self.member, self.coef.copy(), goal)
 
     def solve(self, lams, max_rounds, on_the_way=False, watch=unwatched):
         """Solve the reduced problem for some lambdas; returns coefficients (b, m) and rounds (b,)."""
@@ -487,6 +498,78 @@ class DescentSet(FeatureSet):
             np.array([_square(whole)]),
         )
         return gaps[0]
+
+
+class DualSet(DescentSet):
+    """Features that all have a ridge penalty, more of them than rows: solved by equations between the rows.
+
+    On a face the objective is quadratic, with the matrix ``H = Z'Z + D`` for its free features, where D is
+    diagonal. The step ``d`` to its minimiser solves ``H d = f`` with minus the gradient f, and n equations are
+    enough (Woodbury's identity): ``d = D^-1 (f - Z' v)`` with ``(I + Z D^-1 Z') v = Z D^-1 f``. A sweep of
+    coordinate descent looks for a better face; where it finds none, this is the solution.
+    """
+
+    def __init__(self, *args):
+        super().__init__(*args)
+        n = self.source.design.n
+        self.outer = np.zeros((n, n))  # Z diag(1 / l2) Z' of the features that follow, l2 for lambda = 1
+        self.among = np.zeros(len(self.features), dtype=np.bool_)
+
+    def _solve_one(self, lam, max_epochs, goal, watch):
+        """Solve for one lambda in place; returns the number of sweeps."""
+        columns, rules = self.source.block.compiled(), self.rules[self.features]
+        everyone, sweep = np.arange(len(self.features)), np.empty((1, len(self.features)))
+        residual, offset = self._residual(self.coef)
+        for epoch in range(max_epochs):
+            watch(0)
+            residual, offset, arrived = self._newton(lam, rules, residual, offset)
+            before = self._face(rules)
+            offset = _kernels.descend(columns, everyone, rules, lam, self.coef, residual, offset, sweep)
+            if arrived and np.array_equal(before, self._face(rules)):
+                break
+        return epoch + 1
+
+    def _face(self, rules):
+        """Where the coefficients are: below, at or above zero, and at which end of their bounds; (3, m)."""
+        return np.array([np.sign(self.coef), self.coef <= rules[:, 2], self.coef >= rules[:, 3]])
+
+    def _newton(self, lam, rules, residual, offset):
+        """Go to the minimiser of the face, or towards it; returns also whether it was reached."""
+        block, coef = self.source.block, self.coef
+        l1, l2, lower, upper = rules.T
+        free = (coef > lower) & (coef < upper) & ((coef != 0.0) | (l1 == 0.0))
+        some = np.flatnonzero(free)
+        curved, side = lam * l2[some], np.sign(coef[some]) * (l1[some] > 0.0)
+        force = block.products(residual, offset)[some] - curved * coef[some] - side * lam * l1[some]
+        step = np.zeros(len(coef))
+        step[some] = force / curved
+        dual = linalg.cho_solve(self._factor(lam, free, l2), block.combine(step[None])[0])
+        step[some] -= block.products(dual)[some] / curved
+        low = np.where(side > 0.0, 0.0, lower[some])
+        high = np.where(side < 0.0, 0.0, upper[some])
+        before, whole = coef[some], coef[some] + step[some]
+        now = self._objective(lam, rules, coef, residual, offset)
+        for halvings in range(HALVINGS):
+            coef[some] = np.clip(before + 0.5**halvings * step[some], low, high)
+            residual, offset = self._residual(coef)
+            arrived = halvings == 0 and np.array_equal(coef[some], whole)
+            if arrived or self._objective(lam, rules, coef, residual, offset) < now:
+                return residual, offset, arrived
+        coef[some] = before
+        return *self._residual(coef), False
+
+    def _factor(self, lam, free, l2):
+        """Cholesky factor of ``I + Z D^-1 Z'`` for the free features."""
+        self.among = np.concatenate([self.among, np.zeros(len(free) - len(self.among), dtype=np.bool_)])
+        for places, sign in ((free & ~self.among, 1.0), (self.among & ~free, -1.0)):
+            places = np.flatnonzero(places)
+            if len(places):
+                rows = self.source.block.rows(places)
+                self.outer += (rows.T * (sign / l2[places])) @ rows
+        self.among = free
+        whole = self.outer / lam
+        whole[np.diag_indices_from(whole)] += 1.0
+        return linalg.cho_factor(whole, overwrite_a=True, check_finite=False)
 
 
 def _square(x):
