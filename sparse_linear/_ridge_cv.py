@@ -183,10 +183,11 @@ class _Engine:
             data.reduce()
         gram = data.moments.gram if data.moments else design.block().extend(np.arange(design.p))
         factor = _ridge.Primal(design, gram, _independent(gram, self.rules(data.units, data.weight)))
-        factor.diagonalise(np.inf)
-        if design is None:
-            factor.inverse.check(smallest)
-        elif not factor.inverse.above(_ridge.POOR, smallest):
+        lossy = design is not None and factor.is_graded(smallest)
+        if not lossy:
+            factor.diagonalise(smallest if design is None else np.inf)
+            lossy = design is not None and not factor.inverse.above(_ridge.POOR, smallest)
+        if lossy:
             factor.diagonalise_data()
         data.factor = factor  # the fit to all rows needs it again
         return factor.inverse, len(factor.free) + self.settings.fit_intercept, factor
