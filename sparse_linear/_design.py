@@ -226,7 +226,8 @@ class _Design:
 
     def rooted(self, values, rows=slice(None)):
         """Values (b, k) of some rows times `root`, in place: 0 without weight, even where they overflowed."""
-        values[:, self.share[rows] == 0.0] = 0.0
+        if not self.even:
+            values[:, self.share[rows] == 0.0] = 0.0
         values *= self.root[rows]
         return values
 
@@ -377,7 +378,9 @@ class DenseDesign(_Design):
         for top in range(0, self.n, height):
             rows = slice(top, top + height)
             block = self.X[rows] if self._direct else self.X[rows] - mean
-            residuals = targets[which, rows] - self.rooted(scaled @ block.T - shift, rows)
+            fitted = scaled @ block.T
+            fitted -= shift
+            residuals = np.subtract(targets[which, rows], self.rooted(fitted, rows), out=fitted)
             rss += np.einsum("ij,ij->i", residuals, residuals)
             residuals *= self.root[rows]
             left += residuals.sum(axis=1)
@@ -425,7 +428,8 @@ class DenseDesign(_Design):
         even = (np.abs(factor - top) <= 4.0 * _kernels.EPS * top).all()
         if even and self._direct and mean @ mean <= norm @ norm:
             result = self.X @ self.X.T
-            across = self.X @ mean - 0.5 * (mean @ mean)
+            across = result @ self.share if self.fit_intercept else np.zeros(self.n)  # X times the means
+            across -= 0.5 * (across @ self.share)
             result -= across[:, None]
             result -= across
             result *= top * top

@@ -2057,6 +2057,54 @@ def row_sums(columns, weights, weight, first, products, mean, rest, xx, xy, yy):
 
 
 # ---------------------------------------------------------------------------------------------
+# Rows left out
+# ---------------------------------------------------------------------------------------------
+
+
+@kernel
+def leave_out(residuals, slack, weights, pinned, totals, squares, together):
+    """By how much the fits to all other rows miss the targets of some rows, and the errors, in one pass.
+
+    Parameters
+    ----------
+    residuals : ndarray of shape (t, k, b)
+        Of the fits to all rows; overwritten with those of the fits without the row.
+    slack : ndarray of shape (t, b)
+        What they are divided by.
+    weights : ndarray of shape (t,)
+        Rows without weight, whose residuals may be anything, have no errors.
+    pinned : ndarray of shape (b,)
+        Slack that is none.
+    totals, squares : ndarray of shape (k, b)
+        To which the errors, weights times squared residuals, and the squares of these are added.
+    together : ndarray of shape (t, b)
+        To which the errors are added, over targets.
+
+    Returns
+    -------
+    possible : bool
+        Whether all rows have slack.
+    """
+    possible = True
+    for i in range(len(weights)):
+        gap, weight, level = slack[i], weights[i], together[i]
+        for at in range(len(gap)):
+            possible &= gap[at] > pinned[at]
+        for target in range(residuals.shape[1]):
+            missed, total, square = residuals[i, target], totals[target], squares[target]
+            for at in range(len(gap)):
+                missed[at] /= gap[at]
+            if weight == 0.0:
+                continue
+            for at in range(len(gap)):
+                error = weight * (missed[at] * missed[at])
+                level[at] += error
+                total[at] += error
+                square[at] += error * error
+    return possible
+
+
+# ---------------------------------------------------------------------------------------------
 # Sparse storage: one source for compressed columns and compressed rows
 # ---------------------------------------------------------------------------------------------
 

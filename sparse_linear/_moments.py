@@ -273,10 +273,10 @@ class Sums(NamedTuple):
             return cls.empty(p, q)
         even = weights.min() == weights.max()
         plain = X.dtype == np.float64 and X.itemsize in X.strides  # as BLAS takes it
-        found = cls._uncentred(X, Y, weights) if even and plain and centre is None and _near(X) else None
+        centre_x, centre_y, near = _near_mean(X, Y, weights) if centre is None else (*centre, False)
+        found = cls._uncentred(X, Y, weights) if even and plain and near else None
         if found is not None:
             return found
-        centre_x, centre_y = _near_mean(X, Y, weights) if centre is None else centre
         xx, cross, yy, weight = np.zeros((p, p)), np.zeros((1 + q, p)), np.zeros(q), 0.0
         level = np.zeros(q)
         for x, y, root in _tiles(X, Y, weights, even, centre_x, centre_y):
@@ -321,14 +321,20 @@ class Sums(NamedTuple):
 
 
 def _near_mean(X, Y, weights):
-    """Means of some rows that have weight; exact for a constant column, and for those of y."""
-    first, n = int(np.argmax(weights)), len(X)
-    some = np.arange(0, n, max(1, n // SAMPLE))
-    some = some[weights[some] > 0.0]
-    first_x = X[first].astype(np.float64)
-    centre_x = first_x + (X[some] - first_x).sum(axis=0) / max(1, len(some))
+    """Means of some rows that have weight; exact for a constant column, and for those of y.
+
+    And whether these rows suggest that all columns are nearer to zero than their spread.
+    """
+    first, step = int(np.argmax(weights)), max(1, len(X) // SAMPLE)
+    first_x, some, kept = X[first].astype(np.float64), X[::step], weights[::step] > 0.0
+    some = (some if kept.all() else some[kept]) - first_x
+    shift, square = some.sum(axis=0), np.einsum("ij,ij->j", some, some)
+    count = max(1, len(some))
+    shift, square = shift / count, square / count
+    centre_x = first_x + shift
     apart = np.where(weights[:, None] > 0.0, Y - Y[first], 0.0)
-    return centre_x, Y[first] + weights @ apart / weights.sum()
+    near = bool((np.square(centre_x) <= square - np.square(shift)).all())
+    return centre_x, Y[first] + weights @ apart / weights.sum(), near
 
 
 def _tiles(X, Y, weights, even, centre_x, centre_y):
@@ -356,12 +362,6 @@ def _tiles(X, Y, weights, even, centre_x, centre_y):
             x *= root[:, None]
             y *= root[:, None]
         yield x, y, root
-
-
-def _near(X):
-    """Whether some rows suggest that all columns are nearer to zero than their spread."""
-    some = X[:: max(1, len(X) // 100)]
-    return bool((np.square(some.mean(axis=0)) <= some.var(axis=0)).all())
 
 
 def as_slice(rows):

@@ -38,7 +38,7 @@ from sparse_linear._threads import available, in_order, one_by_one, side_by_side
 ACCURATE = 1e-14
 REFINEMENTS = 4
 # Normal equations with a condition number below this lose no more than a digit: they are not refined on X.
-WELL_POSED = 30.0
+WELL_POSED = 50.0
 # Rounding of inner products of unit vectors, accumulated in blocks.
 PRODUCT_ERROR = 16.0 * np.finfo(np.float64).eps
 # Singular values below this share of the largest are rounding: the columns, of unit length, are dependent.
@@ -140,9 +140,9 @@ class CholeskyInverse:
         """Whether the equations lose no digits that matter."""
         return self.rcond * WELL_POSED >= 1.0
 
-    def contraction(self, lams):
-        """What share of an error a correction may leave, for the rounding of the matrix."""
-        return PRODUCT_ERROR / self.rcond
+    def reciprocal(self, lams):
+        """Reciprocal condition number of the matrix."""
+        return self.rcond
 
     def __call__(self, rows, lams):
         """Solve for right-hand sides (b, k); `lams` are all the one that the factor was made for."""
@@ -208,16 +208,24 @@ class SupportFactor:
         return solution
 
 
-class EigenInverse(NamedTuple):
-    """``(M + lambda I)^{-1}`` for any lambda, on the span of some eigenvectors of M."""
+class EigenInverse:
+    """``(M + lambda I)^{-1}`` for any lambda, on the span of some eigenvectors of M.
 
-    values: np.ndarray  # (k,)
-    vectors: np.ndarray  # (m, k)
-    exact: bool = False  # whether the smallest eigenvalues have their digits, too: see `graded`
+    Parameters
+    ----------
+    values : ndarray of shape (k,)
+    vectors : ndarray of shape (m, k)
+    exact : bool
+        Whether the smallest eigenvalues have their digits, too: see `graded`.
+    """
+
+    def __init__(self, values, vectors, exact=False):
+        self.values, self.vectors, self.exact = values, vectors, exact
+        self.low, self.high = float(values.min(initial=np.inf)), float(values.max(initial=0.0))
 
     def above(self, share, smallest_lam):
         """Whether no eigenvalue, with its penalty, is below this share of the largest one."""
-        return self.values.min(initial=np.inf) + smallest_lam > share * self.values.max(initial=0.0)
+        return self.low + smallest_lam > share * self.high
 
     def check(self, smallest_lam, share=SINGULAR):
         """Refuse lambdas with which the matrix is singular to working precision, or to a share of it."""
@@ -226,13 +234,11 @@ class EigenInverse(NamedTuple):
 
     def well_posed(self, smallest_lam):
         """As `CholeskyInverse.well_posed`, for lambdas from some value on."""
-        low, high = self.values.min(initial=np.inf), self.values.max(initial=0.0)
-        return not self.exact and high + smallest_lam <= WELL_POSED * (low + smallest_lam)
+        return not self.exact and self.high + smallest_lam <= WELL_POSED * (self.low + smallest_lam)
 
-    def contraction(self, lams):
-        """As `CholeskyInverse.contraction`, for each of some lambdas (b,)."""
-        low, high = self.values.min(initial=np.inf), self.values.max(initial=0.0)
-        return PRODUCT_ERROR * (high + lams) / (low + lams)
+    def reciprocal(self, lams):
+        """As `CholeskyInverse.reciprocal`, for each of some lambdas (b,)."""
+        return (self.low + lams) / (self.high + lams)
 
     def __call__(self, rows, lams):
         """Solve for right-hand sides (b, k) with a lambda each, (b,)."""
@@ -321,9 +327,8 @@ def _conditioning(factor, eliminated, full, explained):
     """
     inverse, rank = factor.inverse, len(factor.matrix) - explained.shape[1]
     if isinstance(inverse, EigenInverse):
-        values = inverse.values
-        if len(values) and values.min() > INDEPENDENT * values.max():
-            return Spectrum(float(values.max()), float(values.min()), eliminated + len(values), full)
+        if len(inverse.values) and inverse.low > INDEPENDENT * inverse.high:
+            return Spectrum(inverse.high, inverse.low, eliminated + len(inverse.values), full)
     elif isinstance(inverse, CholeskyInverse) and rank > SMALL and inverse.rcond > INDEPENDENT:
 
         def rest(x):
@@ -464,8 +469,9 @@ class Primal:
         self.inverse: Any = None
         self.held = np.flatnonzero((l2 > 0.0) & np.isfinite(l2))
         self.free = np.flatnonzero(l2 == 0.0)
-        self.root = np.sqrt(l2[self.held])
         self.p = len(l2)
+        self.part = slice(None) if len(self.held) == self.p else self.held  # of all columns, to be sliced
+        self.root = np.sqrt(l2[self.part])
         matrix = gram if len(self.held) == self.p else gram[np.ix_(self.held, self.held)]
         if len(self.free):
             self.loose = CholeskyInverse(gram[np.ix_(self.free, self.free)], 0.0)
@@ -475,7 +481,7 @@ class Primal:
         with np.errstate(over="ignore"):  # an infinite matrix is refused where it is factored
             self.matrix = matrix / self.root
             self.matrix /= self.root[:, None]
-            self.before = gram.diagonal()[self.held] / (self.root * self.root)
+            self.before = gram.diagonal()[self.part] / (self.root * self.root)
 
     def prepare(self, lams):
         """Factor the matrix for some lambdas (b,)."""
@@ -489,6 +495,14 @@ class Primal:
         if not isinstance(self.inverse, EigenInverse):
             self.inverse = EigenInverse(*eigen(self.matrix))
         self.inverse.check(smallest_lam)
+
+    def is_graded(self, smallest_lam):
+        """Whether the diagonal of the matrix is proof of eigenvalues which have lost digits to it.
+
+        The smallest is no larger than any entry of it, and the largest no smaller.
+        """
+        diagonal = self.matrix.diagonal()
+        return diagonal.min(initial=np.inf) + smallest_lam <= POOR * diagonal.max(initial=0.0) < np.inf
 
     def diagonalise_data(self):
         """The same from the data themselves, where the Gram matrix has lost digits: QR, then `graded` of R.
@@ -517,15 +531,18 @@ class Primal:
 
     def reduce(self, right):
         """Right-hand sides (b, p) in standard form, (b, m)."""
-        part = right[:, self.held]
+        part = right[:, self.part]
         if len(self.free):
             part = part - right[:, self.free] @ self.share.T
         return part / self.root
 
     def expand(self, reduced, right):
         """Solutions (b, p) from those in standard form (b, m) and the right-hand sides."""
+        part = reduced / self.root
+        if len(self.held) == self.p:
+            return part
         result = np.zeros((len(reduced), self.p))
-        result[:, self.held] = part = reduced / self.root
+        result[:, self.held] = part
         if len(self.free):
             result[:, self.free] = self.loose(right[:, self.free], None) - part @ self.share
         return result
@@ -536,7 +553,7 @@ class Primal:
 
     def path(self, right, lams):
         """Solutions (k, b, p) for right-hand sides (k, p) and all lambdas (b,) that were prepared for."""
-        reduced, (values, vectors, _) = self.reduce(right), self.inverse
+        reduced, values, vectors = self.reduce(right), self.inverse.values, self.inverse.vectors
         turned = (reduced @ vectors)[:, None, :] / (values + lams[:, None])
         solved = turned.reshape(len(right) * len(lams), len(values)) @ vectors.T
         return self.expand(solved, np.repeat(right, len(lams), axis=0)).reshape(len(right), len(lams), -1)
@@ -1032,12 +1049,15 @@ def _is_last(factor, lams, size, before, length):
     """Whether corrections (b,) of some size are the last: the next ones would be too small to matter.
 
     Those would be as much smaller as these are than the ones `before`, and than the solutions, of a `length`;
-    or not so much, as far as rounding of the matrix explains. What iterates has no matrix.
+    or not so much, as far as rounding of the matrix explains. Nor does it matter what is less than rounding
+    of the data does to the solutions, cond(X) eps. What iterates has no matrix.
     """
     if factor.iterative:
         return False
-    limit = ACCURATE * length
-    settled = size * factor.inverse.contraction(lams) <= limit
+    rcond = factor.inverse.reciprocal(lams)
+    rounding = np.where(rcond >= SINGULAR, _kernels.EPS / np.sqrt(rcond), 0.0)
+    limit = np.maximum(ACCURATE, rounding) * length
+    settled = size * (PRODUCT_ERROR / rcond) <= limit
     return (settled & (size * size <= limit * np.minimum(before, length))).all()
 
 
@@ -1079,7 +1099,7 @@ def left_out_tall(factor, design, Y, levels, corrs, lams):
     LeftOut
     """
     mean, norm, _ = design.units
-    values, vectors, _ = factor.inverse
+    values, vectors = factor.inverse.values, factor.inverse.vectors
     turn = factor.expand(vectors.T, np.zeros((len(values), design.p))) / norm
     turned = factor.reduce(corrs) @ vectors
     free = factor.free
@@ -1187,8 +1207,8 @@ class KernelSpectrum:
         block = columns[:, self.rows] * self.root
         block -= (block @ self.explained) @ self.explained.T
         top = 2.0 * np.sqrt(np.einsum("ij,ij->", block, block)) + 1.0
-        values, vectors, exact = graded(np.vstack([top * self.explained.T, block]))
-        self.inverse = EigenInverse(values[self.fixed :], vectors[:, self.fixed :], exact)
+        found = graded(np.vstack([top * self.explained.T, block]))
+        self.inverse = EigenInverse(found.values[self.fixed :], found.vectors[:, self.fixed :], found.exact)
 
     @property
     def values(self):
@@ -1197,7 +1217,7 @@ class KernelSpectrum:
 
     def left_out(self, Y, lams):
         """`LeftOut` of the rows that are fitted, for targets (n, q)."""
-        values, vectors, _ = self.inverse
+        values, vectors = self.inverse.values, self.inverse.vectors
         turned = (Y[self.rows] * self.root[:, None]).T @ vectors
         shrink = 1.0 / (values[:, None] + lams)
         slack = lams * ((vectors * vectors) @ shrink)
@@ -1209,7 +1229,7 @@ class KernelSpectrum:
     def predict(self, Y, lams, others):
         """Predictions (t, k, b) for other rows (t,), from targets (n, k) and lambdas (b,)."""
         scaled = Y[self.rows] * self.root[:, None]
-        values, vectors, _ = self.inverse
+        values, vectors = self.inverse.values, self.inverse.vectors
         turned = vectors.T @ scaled
         shares = turned[:, :, None] / (values[:, None, None] + lams)
         flat = vectors @ shares.reshape(len(turned), shares.shape[1] * shares.shape[2])

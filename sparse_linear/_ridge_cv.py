@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Self
 import numpy as np
 from scipy import linalg, sparse
 
+from sparse_linear import _compiled as _kernels
 from sparse_linear import _dask, _moments, _ridge, _selection, _solve, _threads, _validation, _working_sets
 from sparse_linear._cv import squared_errors
 from sparse_linear._design import make_design
@@ -183,10 +184,11 @@ class _Engine:
             data.reduce()
         gram = data.moments.gram if data.moments else design.block().extend(np.arange(design.p))
         factor = _ridge.Primal(design, gram, _independent(gram, self.rules(data.units, data.weight)))
-        factor.diagonalise(np.inf)
-        if design is None:
-            factor.inverse.check(smallest)
-        elif not factor.inverse.above(_ridge.POOR, smallest):
+        lossy = design is not None and factor.is_graded(smallest)
+        if not lossy:
+            factor.diagonalise(smallest if design is None else np.inf)
+            lossy = design is not None and not factor.inverse.above(_ridge.POOR, smallest)
+        if lossy:
             factor.diagonalise_data()
         data.factor = factor  # the fit to all rows needs it again
         return factor.inverse, len(factor.free) + self.settings.fit_intercept, factor
@@ -775,45 +777,44 @@ class RidgeCV(RidgeModel):
         count = np.count_nonzero(weights)
         # From the tall side the slack is a difference of nearly equal numbers; from the wide one it has all
         # its digits, since lambda is a factor of it.
-        pinned = PINNED * (alphas / (factor.values.max(initial=0.0) + alphas) if route == "wide" else 1.0)
-        if gcv and not (df < count).all():
-            raise ValueError("cv='gcv' is not defined where the fit is exact; give larger alphas.")
+        pinned = np.full(b, PINNED)
+        if route == "wide":
+            pinned *= alphas / (factor.values.max(initial=0.0) + alphas)
+        if gcv:
+            if not (df < count).all():
+                raise ValueError("cv='gcv' is not defined where the fit is exact; give larger alphas.")
+            pinned = np.zeros(b)
         sums = np.zeros((2, q, b))
+        spread = sums[1] if self.alpha_per_target else np.zeros((1, b))
         predictions = np.empty((n, q, b)) if scoring is not None else None
         stored = np.empty((n, q, b)) if self.store_cv_results else None
-        mean = 0.0
+        together = np.empty((0, b))
         with closing(engine.left_out(route, factor, alphas)) as parts:
             for rows, targets, residuals, slack in parts:
-                weight = weights[rows][:, None, None]
+                weight, missed = weights[rows], np.ascontiguousarray(residuals)
                 if gcv:
-                    slack = np.broadcast_to(1.0 - df / count, slack.shape)
-                elif not (slack > pinned).all():
+                    slack = np.tile(1.0 - df / count, (len(rows), 1))
+                if targets.start == 0:
+                    together = np.zeros((len(rows), b))
+                found = sums[0][targets], sums[1][targets], together
+                if not _kernels.leave_out(missed, slack, weight, pinned, *found):
                     at = int(rows[np.argmin(slack.min(axis=1))])
                     raise ValueError(
                         f"Row {at} cannot be left out: without it, columns that are not penalised (the "
                         "intercept among them) are not determined; penalise them, or give a number of folds "
                         "as cv."
                     )
-                missed = np.divide(residuals, slack[:, None, :], out=residuals)
                 if predictions is not None:
                     predictions[rows, targets] = engine.Y[rows, targets][:, :, None] - missed
-                missed[weights[rows] == 0.0] = 0.0
-                with np.errstate(over="ignore"):  # as in `judge`; errors that large have no standard error
-                    squares = np.square(missed, out=missed)
-                    squares *= weight
-                    if stored is not None:
-                        stored[rows, targets] = squares
-                    sums[0][targets] += squares.sum(axis=0)
-                    if self.alpha_per_target:
-                        sums[1][targets] += np.einsum("tkb,tkb->kb", squares, squares)
-                        continue
-                    # The mean of each row, over the targets so far.
-                    mean = squares.sum(axis=1) / q + (mean if targets.start else 0.0)
-                    if targets.stop == q:
-                        sums[1][0] += np.einsum("tb,tb->b", mean, mean)
+                if stored is not None:
+                    missed[weight == 0.0] = 0.0
+                    with np.errstate(over="ignore"):  # as in `judge`
+                        stored[rows, targets] = np.square(missed) * weight[:, None, None]
+                if targets.stop == q and not self.alpha_per_target:
+                    mean = together / q  # of each row, over the targets
+                    spread += np.einsum("tb,tb->b", mean, mean)
         errors = sums[0] / n
-        groups = q if self.alpha_per_target else 1
-        error = np.full((groups, b), np.nan)
+        error = np.full(spread.shape, np.nan)
         if predictions is not None:
             fold = _selection.Fold(np.arange(n), np.arange(n))
             scores = np.concatenate(
@@ -833,8 +834,8 @@ class RidgeCV(RidgeModel):
         else:
             scores = -errors if self.alpha_per_target else -errors.mean(axis=0, keepdims=True)
             with np.errstate(over="ignore", invalid="ignore"):
-                spread = np.maximum(sums[1][:groups] / n - scores * scores, 0.0)
-            error = np.sqrt(spread / max(n - 1, 1))
+                variance = np.maximum(spread / n - scores * scores, 0.0)
+            error = np.sqrt(variance / max(n - 1, 1))
         tables = []
         for some, wrong in zip(scores, error, strict=True):
             table = _selection.summarise({"alpha": alphas, "df": df}, some[:, None])

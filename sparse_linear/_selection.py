@@ -4,6 +4,7 @@ A *candidate* is one setting of the parameters under comparison (an alpha, with 
 are scikit-learn's: higher is better, and without `scoring` it is minus the mean squared error.
 """
 
+import math
 import numbers
 import sys
 import threading
@@ -258,8 +259,11 @@ def summarise(candidates, scores):
         raise ValueError(
             "The errors on rows left out overflow; divide y, or the columns of X that are huge there."
         )
-    size = 2.0 ** np.frexp(largest)[1]  # squares of scores that are squares themselves may overflow
-    mean, std = scores.mean(axis=1), size * (scores / size).std(axis=1)
+    size = 2.0 ** (math.frexp(largest)[1] - 1)  # squares of scores that are squares themselves may overflow
+    scaled = scores / size
+    level = scaled.sum(axis=1) / n_folds
+    apart = scaled - level[:, None]
+    mean, std = size * level, size * np.sqrt((apart * apart).sum(axis=1) / n_folds)
     error = std / np.sqrt(n_folds - 1.0) if n_folds > 1 else np.full(len(scores), np.nan)
     rank = 1 + np.searchsorted(np.sort(-mean), -mean, side="left")
     return {

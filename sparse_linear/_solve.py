@@ -126,6 +126,11 @@ class Data:
         """Columns of y."""
         return len(self.moments.squares) if self.design is None else self.Y.shape[1]
 
+    @property
+    def diagonalised(self):
+        """Whether what was factored last serves any lambda."""
+        return isinstance(getattr(self.factor, "inverse", None), _ridge.EigenInverse)
+
     def reduce(self):
         """Take the moments of X and Y, for tall data."""
         if self.moments is None:
@@ -409,9 +414,10 @@ class _Solved(NamedTuple):
 
 def _without_negligible(penalty, lams):
     """The penalty in units, without ridge penalties that are worth less than rounding of a correlation."""
-    if not penalty.l2.any():
+    negligible = lams.max() * penalty.l2 < _kernels.NEGLIGIBLE
+    if not negligible.any():
         return penalty
-    return penalty._replace(l2=np.where(lams.max() * penalty.l2 < _kernels.NEGLIGIBLE, 0.0, penalty.l2))
+    return penalty._replace(l2=np.where(negligible, 0.0, penalty.l2))
 
 
 def _in_units(coef, norm, scale):
@@ -723,7 +729,8 @@ def _fit_quadratic(data, moments, penalty, standardize, lams, max_iter, choice):
     rounds = np.zeros((q, n_lams), dtype=np.int64)
     targets: list[Any] = [None] * q
     distinct = np.array(sorted(set(lams.ravel().tolist())))  # of a few, faster than `np.unique`
-    groups = [distinct] if len(distinct) > _ridge.MANY else distinct[:, None]
+    together = len(distinct) > _ridge.MANY or data.diagonalised
+    groups = [distinct] if together else distinct[:, None]
     height = max(1, BATCH // max(design.n, p))
     reported = choice
     for group in groups:

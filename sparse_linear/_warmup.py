@@ -13,6 +13,7 @@ from sparse_linear import _compiled as _kernels
 from sparse_linear import _working_sets
 from sparse_linear._estimators import Lasso, Ridge
 from sparse_linear._path import alpha_grid, lasso_path
+from sparse_linear._ridge_cv import RidgeCV
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -75,6 +76,7 @@ def _fit_everything(hold):
         Ridge(alpha=0.1, solver="sparse_cg").fit(X, target)
         lasso_path(X, target, n_alphas=20)
         lasso_path(X, target, n_alphas=20, sample_weight=weights[: X.shape[0]])
+    RidgeCV().fit(hold(narrow), y)
     alpha_grid(hold(narrow), y)
     largest = _working_sets.LARGEST_FACTOR
     _working_sets.LARGEST_FACTOR = 5  # as if the data were too large for a factor

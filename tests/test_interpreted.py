@@ -55,7 +55,16 @@ def by_blas(fit):
 
 def problems():
     """Small problems that go through every branch of the solvers; yields (name, function)."""
-    from sparse_linear import ElasticNet, Lasso, Ridge, alpha_grid, enet_path, lasso_path, ridge_path
+    from sparse_linear import (
+        ElasticNet,
+        Lasso,
+        Ridge,
+        RidgeCV,
+        alpha_grid,
+        enet_path,
+        lasso_path,
+        ridge_path,
+    )
 
     rng = np.random.default_rng(0)
     X = rng.normal(size=(30, 7))
@@ -167,6 +176,7 @@ def problems():
     yield "warm start, far off", lambda: lasso_path(twins, y, alphas=[2.0], coef_init=np.full(13, -30.0))
     yield "ridge_path", lambda: ridge_path(X, y, [10.0, 1.0, 0.1], fit_intercept=True, sample_weight=weights)
     yield "ridge_path, positive", lambda: ridge_path(twins, y, [10.0, 0.1], positive=True)
+    yield "leave-one-out", lambda: RidgeCV().fit(X, np.column_stack([y, X[:, 2]]), weights)
     yield "alpha_grid", lambda: alpha_grid(sparse.csr_array(spread), y, sample_weight=weights, n_alphas=5)
     yield "alpha zero", lambda: Lasso(alpha=0.0, positive=True).fit(X, y)
 

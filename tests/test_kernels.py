@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.testing import assert_allclose
 from scipy import sparse
 
 from sparse_linear import _kernels
@@ -1335,3 +1336,33 @@ def test_the_way_back_to_the_original_scale(standardize):
     size = np.abs(w) * (norm[[1, 2], None] if standardize else 1.0)
     penalties = lams * (l1[[1, 2]] @ size + 0.5 * l2[[1, 2]] @ size**2)
     np.testing.assert_allclose(objectives, 0.5 * rss * scale**2 + penalties)
+
+
+# ---------------------------------------------------------------------------------------------
+# Rows left out
+# ---------------------------------------------------------------------------------------------
+
+
+def test_leaving_out_divides_and_adds_up():
+    """Residuals over slack, their weighted squares over rows and over targets; nothing without weight."""
+    rng = np.random.default_rng(0)
+    residuals, slack = rng.normal(size=(7, 2, 3)), rng.uniform(0.1, 1.0, size=(7, 3))
+    weights = np.array([1.0, 0.0, 2.0, 0.5, 0.0, 1.0, 3.0])
+    residuals[1] = np.inf
+    missed, found = residuals.copy(), (np.ones((2, 3)), np.ones((2, 3)), np.ones((7, 3)))
+    assert _kernels.leave_out(missed, slack, weights, np.zeros(3), *found)
+    assert_allclose(missed, residuals / slack[:, None], rtol=1e-15)
+    missed[1] = 0.0
+    errors = weights[:, None, None] * missed**2
+    expected = errors.sum(axis=0), (errors**2).sum(axis=0), errors.sum(axis=1)
+    for part, sums in zip(found, expected, strict=True):
+        assert_allclose(part, 1.0 + sums, rtol=1e-14)
+
+
+def test_rows_without_slack_are_told():
+    """Also those without weight, and where the slack is no number."""
+    for value in (0.1, 0.0, -1.0, np.nan):
+        slack, pinned = np.full((4, 2), 0.5), np.array([0.2, 0.1])
+        slack[3, 1] = value
+        sums = np.zeros((1, 2)), np.zeros((1, 2)), np.zeros((4, 2))
+        assert not _kernels.leave_out(np.zeros((4, 1, 2)), slack, np.zeros(4), pinned, *sums)

@@ -8,7 +8,7 @@ import pytest
 from scipy import sparse
 
 from sparse_linear import Lasso, Moments, Ridge, RidgeCV, _ridge, _solve, _threads
-from sparse_linear._design import make_design
+from sparse_linear._design import DenseDesign, make_design
 from tests import oracles
 
 
@@ -608,3 +608,20 @@ def test_factors_of_one_support_after_another():
         factor.turn_to(support)
         expected = np.linalg.solve(gram[np.ix_(support, support)], corrs[support])
         np.testing.assert_allclose(factor.solve(corrs[support]), expected, rtol=1e-10, atol=1e-12)
+
+
+@pytest.mark.parametrize(("condition", "passes"), [(3.0, 0), (3e4, 1), (1e6, 2)])
+def test_corrections_end_where_rounding_of_the_data_begins(condition, passes, monkeypatch):
+    """What is less than cond(X) eps is not worth another pass over the data, and cannot be seen."""
+    rng = np.random.default_rng(0)
+    left, _ = np.linalg.qr(rng.standard_normal((40, 6)))
+    right, _ = np.linalg.qr(rng.standard_normal((6, 6)))
+    X = 10.0 * left * np.geomspace(1.0, 1.0 / condition, 6) @ right
+    y = X @ rng.standard_normal(6) + 1e-3 * rng.standard_normal(40)
+    read, gradients = [], DenseDesign.gradients
+    monkeypatch.setattr(DenseDesign, "gradients", lambda *args: read.append(1) or gradients(*args))
+    alpha = 1e-3 * (10.0 / condition) ** 2
+    model = Ridge(alpha=alpha, fit_intercept=False).fit(X, y)
+    exact = exact_ridge(X, y, alpha, False)
+    assert len(read) == passes
+    np.testing.assert_allclose(model.coef_, exact, rtol=0, atol=1e-15 * condition * np.abs(exact).max())

@@ -426,6 +426,19 @@ def test_nothing_or_everything_is_penalised_without_end():
     np.testing.assert_allclose(model.mse_path_, np.mean(apart**2))
 
 
+def test_units_that_the_diagonal_gives_away_cost_no_eigenvalues(monkeypatch):
+    """Where columns are that different in size, eigenvalues of the Gram matrix would be thrown away."""
+    X, y = units_apart(40, 8)
+    X[:, 0] *= 1e7
+    expected = RidgeCV(ALPHAS).fit(X, y)
+
+    def unwanted(matrix):
+        raise AssertionError
+
+    monkeypatch.setattr(_ridge, "eigen", unwanted)
+    assert np.array_equal(RidgeCV(ALPHAS).fit(X, y).mse_path_, expected.mse_path_)
+
+
 @pytest.mark.parametrize("cv", [None, "gcv", 4])
 def test_an_automatic_grid_reaches_columns_in_small_units(cv):
     """From the largest eigenvalue to the smallest one, however far apart they are."""
