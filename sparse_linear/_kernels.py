@@ -1809,26 +1809,27 @@ def follow(
 
 
 @kernel
-def outline(l1, l2, lower, upper):
-    """What there is in a penalty; see `_penalty.Outline`."""
+def outline(rules):
+    """What there is in a penalty, (p, 4) or (1, 4); see `_penalty.Outline`."""
     any_l1 = any_l2 = bounded = counted = False
     weakest, smallest, curved, ends = 1.0, np.inf, 0.0, 0.0
-    for j in range(l1.shape[0]):
-        if lower[j] == 0.0 and upper[j] == 0.0:
+    for j in range(rules.shape[0]):
+        l1, l2, lower, upper = rules[j, 0], rules[j, 1], rules[j, 2], rules[j, 3]
+        if lower == 0.0 and upper == 0.0:
             continue
-        any_l1 |= l1[j] > 0.0
-        any_l2 |= l2[j] > 0.0
-        bounded |= lower[j] > -np.inf or upper[j] < np.inf
-        counted |= l2[j] == 0.0 or l1[j] != 0.0
-        if l1[j] < weakest:
-            weakest = l1[j]
-        if l2[j] != 0.0:
-            curved += 1.0 / l2[j]
-        elif l1[j] == 0.0:
-            end = upper[j] if upper[j] > -lower[j] else -lower[j]
+        any_l1 |= l1 > 0.0
+        any_l2 |= l2 > 0.0
+        bounded |= lower > -np.inf or upper < np.inf
+        counted |= l2 == 0.0 or l1 != 0.0
+        if l1 < weakest:
+            weakest = l1
+        if l2 != 0.0:
+            curved += 1.0 / l2
+        elif l1 == 0.0:
+            end = upper if upper > -lower else -lower
             ends += end if end < np.inf else 0.0
-        elif l1[j] < smallest:
-            smallest = l1[j]
+        elif l1 < smallest:
+            smallest = l1
     return any_l1, any_l2, bounded, counted, weakest, smallest, curved, ends
 
 
@@ -1877,23 +1878,24 @@ def _fill_norms(mean, square, single, constant, tiny, norm, flat):
 
 
 @kernel
-def penalty_in_units(l1, l2, lower, upper, norm, constant, scale, standardize):
-    """See `_penalty.Penalty.in_units`: its four arrays, as rows."""
-    found = np.empty((4, len(norm)))
+def penalty_in_units(rules, norm, constant, scale, standardize):
+    """See `_penalty.Penalty.in_units`: the table (p, 4) from `rules`, (p, 4) or (1, 4)."""
+    found = np.empty((len(norm), 4))
     for j in range(len(norm)):
+        rule = rules[j if len(rules) > 1 else 0]
         size = 1.0 if standardize else norm[j]
         unit = min(norm[j] / scale, LARGEST)  # a bound of 0 remains one
-        found[0, j] = l1[j] / size / scale
-        found[1, j] = l2[j] / size / size
-        found[2, j] = 0.0 if constant[j] else lower[j] * unit
-        found[3, j] = 0.0 if constant[j] else upper[j] * unit
+        found[j, 0] = rule[0] / size / scale
+        found[j, 1] = rule[1] / size / size
+        found[j, 2] = 0.0 if constant[j] else rule[2] * unit
+        found[j, 3] = 0.0 if constant[j] else rule[3] * unit
     return found
 
 
 @kernel
 def restore(
-    features, coefs, rss, level, scale, mean, norm, l1, l2, lower, upper, lams, standardize, used, values,
-    intercepts, objectives,
+    features, coefs, rss, level, scale, mean, norm, rules, lams, standardize, used, values, intercepts,
+    objectives,
 ):  # fmt: skip
     """Solutions of one target on the original scale.
 
@@ -1908,7 +1910,7 @@ def restore(
         Of the target: `_design.Target`.
     mean, norm : ndarray of shape (p,)
         Of the columns: `_design.Units`.
-    l1, l2, lower, upper : ndarray of shape (p,)
+    rules : ndarray of shape (p, 4), or (1, 4) if all are alike
         The penalty on the scale of X.
     lams : ndarray of shape (b,)
     standardize : bool
@@ -1935,17 +1937,18 @@ def restore(
         below, total = 0.0, 0.5 * rss[step] * scale * scale
         for place in range(count):
             j = features[used[place]]
+            rule = rules[j if len(rules) > 1 else 0]
             value = coefs[step, used[place]] * (scale / norm[j])
-            if value < lower[j]:
-                value = lower[j]
-            elif value > upper[j]:
-                value = upper[j]
+            if value < rule[2]:
+                value = rule[2]
+            elif value > rule[3]:
+                value = rule[3]
             values[place, step] = value
             below += mean[j] * value
             size = abs(value) * norm[j] if standardize else abs(value)
             # In an order in which nothing overflows that is not too large in the end.
-            length = root * (size * np.sqrt(l2[j]))
-            total += lams[step] * (size * l1[j]) + 0.5 * length * length
+            length = root * (size * np.sqrt(rule[1]))
+            total += lams[step] * (size * rule[0]) + 0.5 * length * length
         intercepts[step], objectives[step] = level - below, total
     for place in range(count):
         used[place] = features[used[place]]

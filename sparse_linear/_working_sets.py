@@ -221,7 +221,7 @@ class FactorSet(FeatureSet):
             source.keep(NO_FEATURES)  # of a path that was interrupted
         features, self.work = source.left or (NO_FEATURES, allocate(0))
         source.left = None
-        rules = np.column_stack(penalty)
+        rules = penalty.rules
         super().__init__(source, rules, penalty.excluded)
         self.size = len(features)
         self.inside = np.empty(len(self.work.coef), dtype=np.int64)  # the first `size` are the features

@@ -1300,6 +1300,7 @@ def test_outline_of_a_penalty():
     l2 = np.array([0.0, 4.0, 0.0, 1e-9, 0.0, 2.0])
     lower = np.array([-INF, -INF, -INF, 0.0, -3.0, -INF])
     upper = np.array([INF, INF, INF, 0.0, 1.0, INF])
+    table = np.column_stack([l1, l2, lower, upper])
     every = [0, 1, 2, 3, 4, 5]
     for some, expected in (
         (every, (True, True, True, True, 0.0, 0.5, 0.75, 3.0)),
@@ -1309,7 +1310,7 @@ def test_outline_of_a_penalty():
         ([2, 3], (True, False, False, True, 1.0, 2.0, 0.0, 0.0)),
         ([4], (False, False, True, True, 0.0, INF, 0.0, 3.0)),
     ):
-        assert _kernels.outline(*(part[some] for part in (l1, l2, lower, upper))) == expected
+        assert _kernels.outline(table[some]) == expected
 
 
 @pytest.mark.parametrize("standardize", [False, True])
@@ -1319,14 +1320,12 @@ def test_the_way_back_to_the_original_scale(standardize):
     lams, rss = np.array([0.3, 0.1]), np.array([0.2, 0.6])
     mean, norm = np.arange(5.0), np.array([1.0, 2.0, 4.0, 1.0, 1.0])
     l1, l2 = np.linspace(0.1, 0.5, 5), np.linspace(1.0, 2.0, 5)
-    lower, upper = np.full(5, -0.7), np.full(5, INF)
+    table = np.column_stack([l1, l2, np.full(5, -0.7), np.full(5, INF)])
     used, values = np.full(3, -1), np.full((3, 2), np.nan)
     intercepts, objectives = np.empty(2), np.empty(2)
     target, units = (level, scale), (mean, norm)
     found = used, values, intercepts, objectives
-    count = _kernels.restore(
-        features, coefs, rss, *target, *units, l1, l2, lower, upper, lams, standardize, *found
-    )
+    count = _kernels.restore(features, coefs, rss, *target, *units, table, lams, standardize, *found)
     assert count == 2
     np.testing.assert_array_equal(used[:2], [1, 2])
     w = np.array([[0.75, 0.375], [-0.7, 0.0]])  # the latter at its bound
