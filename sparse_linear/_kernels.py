@@ -1833,14 +1833,29 @@ def outline(rules):
     return any_l1, any_l2, bounded, counted, weakest, smallest, curved, ends
 
 
+@inner
+def share_of(share, i):
+    """The share of row ``i``; a single one is that of every row, so that the row need not be looked up."""
+    return share[0] if share.shape[0] == 1 else share[i]
+
+
 @kernel
 def centre(values, share, root, centred):
     """Take their mean from values (n,), if they are to be `centred`, and multiply them by `root`, in place.
 
-    Returns the mean, and the length of what is left.
+    Shares and roots have shape (n,), or (1,) if all weigh the same. Returns the mean, and the length of what
+    is left.
     """
-    mean = dot(share, values, len(values)) if centred else 0.0
+    mean = _mean(values, share) if centred else 0.0
     return mean, np.sqrt(_less(values, mean, root))
+
+
+@leaf
+def _mean(values, share):
+    total = 0.0
+    for i in range(len(values)):
+        total += share_of(share, i) * values[i]
+    return total
 
 
 @leaf
@@ -1848,33 +1863,44 @@ def _less(values, mean, root):
     """Replace values by ``(values - mean) * root``; returns their squared norm."""
     square = 0.0
     for i in range(len(values)):
-        values[i] = (values[i] - mean) * root[i]
+        values[i] = (values[i] - mean) * share_of(root, i)
         square += values[i] * values[i]
     return square
 
 
 @kernel
 def norms(mean, square, single, constant, tiny):
-    """Roots of the mean squares of columns about their means; 1 for constant ones, and a mask of these.
+    """Roots of the mean squares of columns about their means, in place; 1 for constant ones, masked.
 
     Their spread is below the share `constant` of their mean, or their square below `tiny`; or there is a
     `single` row. Last, the first column whose square is not finite, or -1.
     """
-    norm, flat = np.empty(len(mean)), np.empty(len(mean), dtype=np.bool_)
-    if _fill_norms(mean, square, single, constant, tiny, norm, flat) == 0:
-        return norm, flat, -1
-    return norm, flat, np.argmax(~np.isfinite(square))
+    flat = np.empty(len(mean), dtype=np.bool_)
+    if _take_roots(mean, square, single, constant, tiny, flat) == 0:
+        return square, flat, -1
+    return square, flat, np.argmax(~np.isfinite(square))
 
 
 @leaf
-def _fill_norms(mean, square, single, constant, tiny, norm, flat):
+def _take_roots(mean, square, single, constant, tiny, flat):
     wrong = 0
-    for j in range(len(norm)):
-        root = np.sqrt(square[j])
+    for j in range(len(square)):
+        root, good = np.sqrt(square[j]), abs(square[j]) < np.inf
         flat[j] = single | (root <= constant * abs(mean[j])) | (square[j] < tiny)
-        norm[j] = 1.0 if flat[j] else root
-        wrong += not abs(square[j]) < np.inf
+        square[j] = 1.0 if flat[j] & good else root
+        wrong += not good
     return wrong
+
+
+@kernel
+def far_from_zero(mean, norm, constant, limit):
+    """The columns, (k,), that are not constant and whose mean is more than so many times their norm."""
+    far, count = np.empty(len(mean), dtype=np.int64), 0
+    for j in range(len(mean)):
+        if abs(mean[j]) > limit * norm[j] and not constant[j]:
+            far[count] = j
+            count += 1
+    return far[:count]
 
 
 @kernel
@@ -2346,10 +2372,10 @@ def entry_product(matrix, rows, n_columns):
 
 
 @kernel
-def correlations(matrix, rows, mean, norm, result):
+def correlations(matrix, rows, root, mean, norm, result):
     """Inner products of all columns, less their means and over their norms, with vectors: a (b, p) `result`.
 
-    The vectors are the columns of `rows`, (n, b).
+    The vectors are the columns of `rows`, (n, b), times `root`.
     """
     n, width = rows.shape
     if width == 1:
@@ -2364,7 +2390,7 @@ def correlations(matrix, rows, mean, norm, result):
         for i in range(n):
             total += rows[i, c]
         for j in range(result.shape[1]):
-            result[c, j] = (found[j, c] - total * mean[j]) / norm[j]
+            result[c, j] = root * (found[j, c] - total * mean[j]) / norm[j]
 
 
 @kernel
@@ -2453,26 +2479,28 @@ def row_gram(matrix, share, result):
 
 
 @kernel
-def column_gram(columns, share, result):
+def column_gram(columns, share, scratch, result):
     """Add weighted inner products of the first k columns with all to the upper triangle of `result`, (k, m).
 
+    ``scratch`` has shape (n,), and so has ``share``, or (1,) if all rows weigh the same.
     Rows are gathered so many at a time that they stay in the cache, and only those in which one of the first
     columns has an entry. O(nnz + sum of squared row lengths). A few columns are multiplied one by one.
     """
     data, indices, indptr, places, scale = columns
-    m, n, k = places.shape[0], share.shape[0], result.shape[0]
+    m, n, k = places.shape[0], scratch.shape[0], result.shape[0]
     if k <= FEW:
-        whole = np.zeros(n)
+        scratch[:] = 0.0
         for a in range(k):
             start, stop = indptr[places[a]], indptr[places[a] + 1]
             for at in range(start, stop):
-                if share[indices[at]] != 0.0:
-                    whole[indices[at]] = share[indices[at]] * (scale[a] * data[at])
+                part = share_of(share, indices[at])
+                if part != 0.0:
+                    scratch[indices[at]] = part * (scale[a] * data[at])
             for c in range(a, m):
-                product = _entry_dot(data, indices, indptr[places[c]], indptr[places[c] + 1], whole)
+                product = _entry_dot(data, indices, indptr[places[c]], indptr[places[c] + 1], scratch)
                 result[a, c] += scale[c] * product
             for at in range(start, stop):
-                whole[indices[at]] = 0.0
+                scratch[indices[at]] = 0.0
         return
     place = np.empty(m, dtype=np.int64)
     size = 0
@@ -2515,10 +2543,11 @@ def column_gram(columns, share, result):
                 at += 1
             place[c] = at
         for i in range(bottom - top):
-            if share[top + i] != 0.0:
+            part = share_of(share, top + i)
+            if part != 0.0:
                 start = ends[i]
                 middle = start + first[i]
-                _add_row_products(values, numbers, start, middle, ends[i + 1], share[top + i], result)
+                _add_row_products(values, numbers, start, middle, ends[i + 1], part, result)
 
 
 @kernel
@@ -2591,7 +2620,7 @@ def copy_columns(matrix, features, norm, root, whole, dense):
 
 
 @kernel
-def residual_of(columns, coef, level, root, values, other, residual, weighted):
+def residual_of(columns, coef, level, root, values, residual, weighted):
     """The residual of a linear combination of columns, less a level, times `root`; all in as few passes.
 
     Parameters
@@ -2599,11 +2628,12 @@ def residual_of(columns, coef, level, root, values, other, residual, weighted):
     columns : Columns
     coef : ndarray of shape (m,)
     level : float
-    root, values : ndarray of shape (n,)
-    other : ndarray of shape (n,)
-        Another residual.
-    residual, weighted : ndarray of shape (n,)
-        Filled: ``values - root * (columns @ coef - level)``, and `root` times that.
+    root : ndarray of shape (n,), or (1,) if all are alike
+    values : ndarray of shape (n,)
+    residual : ndarray of shape (n,)
+        Another residual; replaced by this one, ``values - root * (columns @ coef - level)``.
+    weighted : ndarray of shape (n,)
+        Filled with `root` times that.
 
     Returns
     -------
@@ -2611,25 +2641,27 @@ def residual_of(columns, coef, level, root, values, other, residual, weighted):
         Its squared norm, its inner product with the other, and the sum of `weighted`.
     """
     data, indices, indptr, places, scale = columns
-    residual[:] = -level
+    weighted[:] = -level
     for c in range(places.shape[0]):
         share = scale[c] * coef[c]
         if share != 0.0:
             for at in range(indptr[places[c]], indptr[places[c] + 1]):
-                residual[indices[at]] += share * data[at]
-    return _subtract_from(values, root, other, residual, weighted)
+                weighted[indices[at]] += share * data[at]
+    return _subtract_from(values, root, weighted, residual)
 
 
 @leaf
-def _subtract_from(values, root, other, residual, weighted):
+def _subtract_from(values, root, fitted, residual):
+    """Replace a residual by ``values - root * fitted``, and `fitted` by `root` times that."""
     square = along = total = 0.0
     for i in range(len(values)):
+        part = share_of(root, i)
         # Where there is no weight it may have overflowed.
-        residual[i] = values[i] - (root[i] * residual[i] if root[i] > 0.0 else 0.0)
-        weighted[i] = root[i] * residual[i]
-        square += residual[i] * residual[i]
-        along += residual[i] * other[i]
-        total += weighted[i]
+        left = values[i] - (part * fitted[i] if part > 0.0 else 0.0)
+        square += left * left
+        along += left * residual[i]
+        residual[i], fitted[i] = left, part * left
+        total += fitted[i]
     return square, along, total
 
 
@@ -2678,14 +2710,9 @@ def carry_over(matrix, weighted, total, mean, norm, share, rest, lam, l1, corrs,
     return found[:count]
 
 
-@inner
-def _share_of(share, i):
-    """The share of row ``i``; a single one is that of every row, so that the row need not be looked up."""
-    return share[0] if share.shape[0] == 1 else share[i]
-
-
 @leaf
-def _moments_of_columns(data, indices, indptr, share, centred, mean, square, stored, count):
+def _moments_of_columns(data, indices, indptr, share, count, centred, least, mean, square, lossy):
+    n_lossy = 0
     for j in range(indptr.shape[0] - 1):
         start, stop = indptr[j], indptr[j + 1]
         if share.shape[0] == 1:  # which needs no index, and makes vectors
@@ -2698,69 +2725,107 @@ def _moments_of_columns(data, indices, indptr, share, centred, mean, square, sto
             total = 0.0
             for place in range(len(values)):
                 total += (values[place] - middle) ** 2
-            mean[j], square[j], stored[j], count[j] = middle, part * total, part * len(values), len(values)
+            mean[j] = middle
+            square[j] = part * total + part * (count - len(values)) * middle * middle
             continue
         middle = 0.0
         if centred:
             for place in range(start, stop):
-                middle += _share_of(share, indices[place]) * data[place]
+                middle += share_of(share, indices[place]) * data[place]
         total = 0.0
         weight = 0.0
         number = 0
         for place in range(start, stop):
-            part = _share_of(share, indices[place])
+            part = share_of(share, indices[place])
             # The square of what a row without weight holds may overflow.
             apart = data[place] - middle if part > 0.0 else 0.0
             total += part * apart * apart
             weight += part
             number += part > 0.0
-        mean[j], square[j], stored[j], count[j] = middle, total, weight, number
+        mean[j], square[j] = middle, total
+        n_lossy = _add_zeros(j, weight, number, count, least, mean, square, lossy, n_lossy)
+    return n_lossy
 
 
 @leaf
-def _moments_of_rows(data, indices, indptr, share, centred, mean, square, stored, count):
+def _moments_of_rows(data, indices, indptr, share, count, centred, least, mean, square, lossy):
+    weight, number = np.zeros(len(mean)), np.zeros(len(mean), dtype=np.int64)
     if centred:
         for i in range(indptr.shape[0] - 1):
             for place in range(indptr[i], indptr[i + 1]):
-                mean[indices[place]] += _share_of(share, i) * data[place]
+                mean[indices[place]] += share_of(share, i) * data[place]
     for i in range(indptr.shape[0] - 1):
-        part = _share_of(share, i)
+        part = share_of(share, i)
         if part == 0.0:
             continue  # the square of what it holds may overflow
         for place in range(indptr[i], indptr[i + 1]):
             j = indices[place]
             apart = data[place] - mean[j]
             square[j] += part * apart * apart
-            stored[j] += part
-            count[j] += 1
+            weight[j] += part
+            number[j] += 1
+    n_lossy = 0
+    for j in range(len(mean)):
+        n_lossy = _add_zeros(j, weight[j], number[j], count, least, mean, square, lossy, n_lossy)
+    return n_lossy
 
 
-def add_moments(matrix, share, centred, mean, square, stored, count):
+@inner
+def _add_zeros(j, weight, number, count, least, mean, square, lossy, n_lossy):
+    """Add the squares of the zeros of a column, if they have the share that is left, or put it on a list.
+
+    Where there is none, rounding must not invent one.
+    """
+    if number < count and 1.0 - weight >= least:
+        square[j] += (1.0 - weight) * mean[j] * mean[j]
+    elif number < count:
+        lossy[n_lossy] = j
+        n_lossy += 1
+    return n_lossy
+
+
+def add_moments(matrix, share, count, centred, least, mean, square, lossy):
     """What `entry_moments` returns, in place; each storage has its own fastest loop."""
     moments = _moments_of_columns if isinstance(matrix, CSC) else _moments_of_rows
-    moments(matrix.data, matrix.indices, matrix.indptr, share, centred, mean, square, stored, count)
+    return moments(
+        matrix.data, matrix.indices, matrix.indptr, share, count, centred, least, mean, square, lossy
+    )
 
 
 @overload(add_moments, inline="always")
-def _add_moments(matrix, share, centred, mean, square, stored, count):
+def _add_moments(matrix, share, count, centred, least, mean, square, lossy):
     moments = _moments_of_columns if matrix.instance_class is CSC else _moments_of_rows
-    return lambda matrix, share, centred, mean, square, stored, count: moments(
-        matrix.data, matrix.indices, matrix.indptr, share, centred, mean, square, stored, count
+    return lambda matrix, share, count, centred, least, mean, square, lossy: moments(
+        matrix.data, matrix.indices, matrix.indptr, share, count, centred, least, mean, square, lossy
     )
 
 
 @kernel
-def entry_moments(matrix, share, centred, n_columns):
-    """Mean of every column (0 unless `centred`); of its stored entries squares about it, weight and number.
+def entry_moments(matrix, share, count, centred, least, n_columns):
+    """Mean of every column (0 unless `centred`), mean square about it, and the columns where that is lossy.
 
-    Entries of rows without weight do not count. ``share`` has shape (n,), or (1,) if all weigh the same.
+    Parameters
+    ----------
+    matrix : CSC or CSR
+    share : ndarray of shape (n,), or (1,) if all rows weigh the same
+    count : int
+        How many have weight.
+    centred : bool
+    least : float
+        If the rows without a stored entry have less than this share of the weight, and are not none, the
+        square is of the stored entries only.
+    n_columns : int
+
+    Returns
+    -------
+    mean, square : ndarray of shape (n_columns,)
+    lossy : ndarray of shape (k,), int64
+        Where that is so.
     """
-    mean = np.zeros(n_columns)
-    square = np.zeros(n_columns)
-    stored = np.zeros(n_columns)
-    count = np.zeros(n_columns, dtype=np.int64)
-    add_moments(matrix, share, centred, mean, square, stored, count)
-    return mean, square, stored, count
+    mean, square = np.zeros(n_columns), np.zeros(n_columns)
+    lossy = np.empty(n_columns, dtype=np.int64)
+    n_lossy = add_moments(matrix, share, count, centred, least, mean, square, lossy)
+    return mean, square, lossy[:n_lossy]
 
 
 keep(globals().copy().values())

@@ -953,15 +953,19 @@ def test_moments_of_sparse_columns(kind, storage, centred):
     X = kind(dense)
     share = np.array([0.1, 0.0, 0.2, 0.1, 0.1, 0.0, 0.3, 0.1, 0.1])
     entries = storage(X.data, X.indices, X.indptr)
-    mean, square, stored, count = _kernels.entry_moments(entries, share, centred, 5)
-    np.testing.assert_allclose(mean, share @ dense if centred else np.zeros(5), rtol=1e-13, atol=1e-16)
     there = dense != 0.0
-    np.testing.assert_allclose(square, (share[:, None] * there * (dense - mean) ** 2).sum(axis=0), rtol=1e-13)
-    np.testing.assert_allclose(stored, share @ there, rtol=1e-13)
-    np.testing.assert_array_equal(count, (there & (share > 0)[:, None]).sum(axis=0))
+    absent = share @ ~there
+    least = 1.01 * np.median(absent)
+    mean, square, lossy = _kernels.entry_moments(entries, share, 7, centred, least, 5)
+    np.testing.assert_allclose(mean, share @ dense if centred else np.zeros(5), rtol=1e-13, atol=1e-16)
+    np.testing.assert_array_equal(lossy, np.flatnonzero((absent > 1e-15) & (absent < least)))
+    counted = there | ~np.isin(np.arange(5), lossy)
+    expected = (share[:, None] * counted * (dense - mean) ** 2).sum(axis=0)
+    np.testing.assert_allclose(square, expected, rtol=1e-13)
+    assert 0 < len(lossy) < 5
     X.data[np.isin(sparse.coo_array(X).row, [1, 5])] = -1e300
-    again = _kernels.entry_moments(storage(X.data, X.indices, X.indptr), share, centred, 5)
-    for found, expected in zip(again, (mean, square, stored, count), strict=True):
+    again = _kernels.entry_moments(storage(X.data, X.indices, X.indptr), share, 7, centred, least, 5)
+    for found, expected in zip(again, (mean, square, lossy), strict=True):
         np.testing.assert_array_equal(found, expected)
 
 
@@ -981,7 +985,7 @@ def test_gram_of_sparse_entries(monkeypatch, gathered):
         columns = _kernels.Columns(*entries_of(sparse.csc_array(dense)), np.arange(p), np.ones(p))
         for k in {1, 4, min(7, p), p}:
             found = np.ones((k, p))
-            _kernels.column_gram(columns, share, found)
+            _kernels.column_gram(columns, share, np.empty(n), found)
             np.testing.assert_allclose(np.triu(found - 1.0), expected[:k], rtol=1e-12, atol=1e-9)
 
 
@@ -994,7 +998,7 @@ def test_some_sparse_columns(width):
     columns = _kernels.Columns(*entries_of(sparse.csc_array(dense)), places, scale)
     taken, share = dense[:, places] * scale, rng.uniform(size=30)
     found = np.zeros((2, 4))
-    _kernels.column_gram(columns, share, found)
+    _kernels.column_gram(columns, share, np.empty(30), found)
     expected = taken[:, :2].T @ (share[:, None] * taken)
     np.testing.assert_allclose(np.triu(found), np.triu(expected), rtol=0, atol=1e-13)
     shift, order = rng.standard_normal(4), [2, 3, 0, 1]
@@ -1010,11 +1014,13 @@ def test_some_sparse_columns(width):
         atol=1e-13,
     )
     np.testing.assert_allclose(_kernels.column_products(columns, share), share @ taken, rtol=0, atol=1e-13)
-    values, other, (residual, weighted) = rng.standard_normal(30), rng.standard_normal(30), np.empty((2, 30))
-    sums = _kernels.residual_of(columns, coefs[:, 0], 0.5, root, values, other, residual, weighted)
-    np.testing.assert_allclose(residual, values - root * (taken @ coefs[:, 0] - 0.5), rtol=0, atol=1e-13)
-    np.testing.assert_allclose(weighted, root * residual, rtol=0, atol=1e-15)
-    np.testing.assert_allclose(sums, (residual @ residual, residual @ other, weighted.sum()), rtol=1e-13)
+    values, other = rng.standard_normal(30), rng.standard_normal(30)
+    for some in (root, np.array([0.3])):
+        residual, weighted = other.copy(), np.empty(30)
+        sums = _kernels.residual_of(columns, coefs[:, 0], 0.5, some, values, residual, weighted)
+        np.testing.assert_allclose(residual, values - some * (taken @ coefs[:, 0] - 0.5), rtol=0, atol=1e-13)
+        np.testing.assert_allclose(weighted, some * residual, rtol=0, atol=1e-15)
+        np.testing.assert_allclose(sums, (residual @ residual, residual @ other, weighted.sum()), rtol=1e-13)
 
 
 def test_copies_of_sparse_columns():
@@ -1034,11 +1040,11 @@ def test_copies_of_sparse_columns():
 
 def test_scales_of_columns_and_vectors():
     mean, square = np.array([0.0, 1.0, 1e9, 0.0]), np.array([4.0, 1.0, 1.0, 1e-320])
-    norm, constant, wrong = _kernels.norms(mean, square, False, 1e-8, 1e-300)
+    norm, constant, wrong = _kernels.norms(mean, square.copy(), False, 1e-8, 1e-300)
     np.testing.assert_array_equal(norm, [2.0, 1.0, 1.0, 1.0])
     np.testing.assert_array_equal(constant, [False, False, True, True])
     assert wrong == -1
-    assert _kernels.norms(mean, square, True, 1e-8, 1e-300)[1].all()
+    assert _kernels.norms(mean, square.copy(), True, 1e-8, 1e-300)[1].all()
     for some in (np.inf, np.nan):
         assert _kernels.norms(mean, np.array([1.0, 1.0, some, some]), False, 1e-8, 1e-300)[2] == 2
     values, share = np.array([1.0, 2.0, 4.0]), np.array([0.5, 0.5, 0.0])
@@ -1109,7 +1115,7 @@ def test_product_with_sparse_entries(width):
         found = _kernels.entry_product(entries_of(container(X)), R, 12)
         np.testing.assert_allclose(found, X.T @ R, rtol=0, atol=1e-12)
         mean, norm, corrs = np.arange(12.0), np.arange(1.0, 13.0), np.full((width, 12), np.nan)
-        _kernels.correlations(entries_of(container(X)), R, mean, norm, corrs)
+        _kernels.correlations(entries_of(container(X)), 2.0 * R, 0.5, mean, norm, corrs)
         np.testing.assert_allclose(corrs, R.T @ (X - mean) / norm, rtol=0, atol=1e-12)
 
 
