@@ -2186,6 +2186,17 @@ def _entry_dot(data, indices, start, stop, x):
     return (a + b) + (c + d)
 
 
+@leaf
+def _entry_square(data, indices, start, stop, share):
+    """Weighted sum of the squares of some entries; those without weight may be too large for a square."""
+    data, indices = data[start:stop], indices[start:stop]
+    total = 0.0
+    for place in range(len(data)):
+        part = share_of(share, indices[place])
+        total += part * data[place] * data[place] if part > 0.0 else 0.0
+    return total
+
+
 # ---------------------------------------------------------------------------------------------
 # Coordinate descent on columns, for supports too large for a factor
 # ---------------------------------------------------------------------------------------------
@@ -2371,6 +2382,14 @@ def entry_product(matrix, rows, n_columns):
     return result
 
 
+@leaf
+def _sum(x):
+    total = 0.0
+    for i in range(len(x)):
+        total += x[i]
+    return total
+
+
 @kernel
 def correlations(matrix, rows, root, mean, norm, result):
     """Inner products of all columns, less their means and over their norms, with vectors: a (b, p) `result`.
@@ -2386,9 +2405,7 @@ def correlations(matrix, rows, root, mean, norm, result):
         found = np.zeros((result.shape[1], width))
         matrix_product(matrix, rows, found)
     for c in range(width):
-        total = 0.0
-        for i in range(n):
-            total += rows[i, c]
+        total = _sum(rows[:, c]) if width > 1 else _sum(rows.reshape(n))  # which makes vectors
         for j in range(result.shape[1]):
             result[c, j] = root * (found[j, c] - total * mean[j]) / norm[j]
 
@@ -2492,11 +2509,14 @@ def column_gram(columns, share, scratch, result):
         scratch[:] = 0.0
         for a in range(k):
             start, stop = indptr[places[a]], indptr[places[a] + 1]
+            result[a, a] += scale[a] * scale[a] * _entry_square(data, indices, start, stop, share)
+            if a + 1 == m:
+                break
             for at in range(start, stop):
                 part = share_of(share, indices[at])
                 if part != 0.0:
                     scratch[indices[at]] = part * (scale[a] * data[at])
-            for c in range(a, m):
+            for c in range(a + 1, m):
                 product = _entry_dot(data, indices, indptr[places[c]], indptr[places[c] + 1], scratch)
                 result[a, c] += scale[c] * product
             for at in range(start, stop):
@@ -2560,7 +2580,7 @@ def complete_gram(products, shift):
     gram = np.empty((k, m))
     for a in range(k):
         for i in range(m):
-            at = (i + k) % m  # among the columns as they were multiplied
+            at = i + k if i + k < m else i + k - m  # among the columns as they were multiplied
             gram[a, i] = products[min(a, at), max(a, at)] - shift[i] * shift[m - k + a]
     return gram
 
