@@ -118,6 +118,9 @@ def make_penalty(n_features, l1, l2, weights=None, lower=-np.inf, upper=np.inf):
         l1, l2 = l1 * weights, l2 * weights
         lower, upper = np.where(excluded, 0.0, lower), np.where(excluded, 0.0, upper)
     parts = l1, l2, lower, upper
-    rules = np.empty((n_features if any(map(np.ndim, parts)) else 1, 4))
-    rules[:, 0], rules[:, 1], rules[:, 2], rules[:, 3] = parts
-    return Penalty(np.broadcast_to(rules, (n_features, 4)))
+    if any(isinstance(part, np.ndarray) for part in parts):
+        rules = np.empty((n_features, 4))
+        rules[:, 0], rules[:, 1], rules[:, 2], rules[:, 3] = parts
+        return Penalty(rules)
+    # `np.broadcast_to` takes longer than all the rest.
+    return Penalty(np.ndarray((n_features, 4), buffer=np.array(parts, dtype=np.float64), strides=(0, 8)))
