@@ -144,8 +144,7 @@ def _begin_complete(source, penalty, max_rounds):
     """`begin` where the Gram matrix of all features is there; returns the solver's state."""
     p = len(source.start)
     work = allocate(p, source.gram)
-    work.base.T[:] = penalty
-    work.rule[:] = work.base
+    work.base[:] = work.rule[:] = penalty.rules
     work.target[:] = work.grad[:] = source.start
     work.coef[:] = 0.0
     free = 0

@@ -37,7 +37,8 @@ CONSTANT = 1e-13
 # times the rounding unit is lost, and must stay far below `_kernels.PIVOT`, or dependent columns would look
 # independent.
 FAR = 30.0
-# The share of all rows without a stored entry is not taken for the rest of the others below this.
+# The share of the rows without a stored entry is added up, and not taken for the rest of the others, below
+# this: that difference has lost digits to rounding.
 LOSSY = 1e-4
 TINY = np.finfo(np.float64).tiny
 # Up to this sum of absolute coefficients, and down to this share of the target left over, correlations and
@@ -75,8 +76,11 @@ class Target(NamedTuple):
 
 
 def make_units(mean, square, count):
-    """Units from weighted means and weighted mean squares about them; `count` is the number of rows."""
-    norm, constant, wrong = _kernels.norms(mean, np.array(square), count <= 1, CONSTANT, TINY)
+    """Units from weighted means and weighted mean squares about them, which are overwritten.
+
+    `count` is the number of rows.
+    """
+    norm, constant, wrong = _kernels.norms(mean, square, count <= 1, CONSTANT, TINY)
     if wrong >= 0:
         raise ValueError(
             f"X must hold values below 1e150, but the squares of column {wrong} overflow; divide it."
@@ -169,10 +173,10 @@ class _Design:
     ----------
     weight : float
         Sum of the sample weights as given (n without weights).
-    share : ndarray of shape (n,)
-        Weights that sum to one: ``s`` in the objective.
     even : bool
         Whether all rows weigh the same, because no weights were given.
+    shares : ndarray of shape (n,), or (1,) if they are `even`
+        Weights that sum to one: ``s`` in the objective.
     """
 
     # Each storage has its own.
@@ -189,19 +193,29 @@ class _Design:
         self.even = sample_weight is None
         if sample_weight is None:
             self.weight = float(self.n)
-            self.share = np.full(self.n, 1.0 / self.n)
+            self.shares = np.array([1.0 / self.n])
         else:
             # Divided by the largest first, so that their sum cannot overflow.
             top = sample_weight.max()
             share = sample_weight / top
             total = share.sum()
             self.weight = float(top * total)
-            self.share = share / total
+            self.shares = share / total
+
+    @cached_property
+    def roots(self):
+        """Square roots of `shares`, (n,) or (1,)."""
+        return np.sqrt(self.shares)
+
+    @cached_property
+    def share(self):
+        """The share of every row, (n,)."""
+        return np.full(self.n, self.shares[0]) if self.even else self.shares
 
     @cached_property
     def root(self):
-        """Square roots of `share`, (n,)."""
-        return np.full(self.n, math.sqrt(self.share[0])) if self.even else np.sqrt(self.share)
+        """The root of every row, (n,)."""
+        return np.full(self.n, self.roots[0]) if self.even else self.roots
 
     def take_rows(self, features):
         """Some columns of X, centred but neither weighted nor scaled, as an (n, k) array."""
@@ -267,11 +281,15 @@ class _Design:
         # In units of a power of two near the largest, so that squares neither overflow nor vanish, exactly.
         top = 2.0 ** np.frexp(max(values.max(), -values.min()))[1]
         values /= top
-        mean, length = _kernels.centre(values, self.share, self.root, self.fit_intercept)
+        mean, length = _kernels.centre(values, self.shares, self.roots, self.fit_intercept)
         mean = first + mean * top
         if length * top <= CONSTANT * abs(mean):
             length = 0.0
-        return Target(mean, length * top), Target(0.0, length).divided(values)
+        if length > 0.0:
+            values /= length
+        else:
+            values[:] = 0.0
+        return Target(mean, length * top), values
 
 
 class DenseDesign(_Design):
@@ -534,7 +552,7 @@ class SparseDesign(_Design):
     def far(self):
         """Indices of the columns far from zero."""
         mean, norm, constant = self.units
-        return np.flatnonzero((np.abs(mean) > FAR * norm) & ~constant)
+        return _kernels.far_from_zero(mean, norm, constant, FAR)
 
     @property
     def by_columns(self):
@@ -556,21 +574,12 @@ class SparseDesign(_Design):
     @cached_property
     def units(self):
         """`Units` of the columns, in two passes over the stored entries."""
-        share = self.share[:1] if self.even else self.share
-        mean, square, stored, count = _kernels.entry_moments(self.entries, share, self.fit_intercept, self.p)
-        # Rows without a stored entry hold zeros; where there is none, rounding must not invent one.
-        absent = np.subtract(1.0, stored, out=stored)
-        np.maximum(absent, 0.0, out=absent)
-        absent[count >= self.effective_rows] = 0.0
-        if not self.even:
-            # A difference that small has lost digits to rounding: add up the shares of these rows.
-            lossy = np.flatnonzero((count < self.effective_rows) & (absent < LOSSY))
+        rows = self.shares, self.effective_rows
+        mean, square, lossy = _kernels.entry_moments(self.entries, *rows, self.fit_intercept, LOSSY, self.p)
+        if len(lossy):
             columns = self.X[:, lossy].tocsc()
             for j, start, stop in zip(lossy, columns.indptr[:-1], columns.indptr[1:], strict=True):
-                absent[j] = np.delete(self.share, columns.indices[start:stop]).sum()
-        absent *= mean
-        absent *= mean
-        square += absent
+                square[j] += np.delete(self.share, columns.indices[start:stop]).sum() * mean[j] * mean[j]
         return make_units(mean, square, self.effective_rows if self.fit_intercept else 2)
 
     def correlate(self, residuals):
@@ -579,8 +588,8 @@ class SparseDesign(_Design):
         result = np.empty((len(residuals), self.p))
         for first in range(0, len(residuals), _kernels.LANES):
             some = slice(first, first + _kernels.LANES)
-            weighted = np.ascontiguousarray((residuals[some] * self.root).T)
-            _kernels.correlations(self.entries, weighted, mean, norm, result[some])
+            rows, root = (residuals[some], self.roots[0]) if self.even else (residuals[some] * self.root, 1.0)
+            _kernels.correlations(self.entries, np.ascontiguousarray(rows.T), root, mean, norm, result[some])
         if len(self.far):
             result[:, self.far] = residuals @ self.far_columns.T
         return result
@@ -660,6 +669,11 @@ class _SparseBlock:
         self.features = NO_FEATURES
         self.shift = np.zeros(0)  # mean / norm: column j of Z is column j as stored - root * shift[j]
 
+    @cached_property
+    def scratch(self):
+        """Room for a column, (n,)."""
+        return np.empty(self.design.n)
+
     @property
     def size(self):
         """Number of columns."""
@@ -677,10 +691,10 @@ class _SparseBlock:
         """Gather more columns; returns the Gram matrix of all columns with the new ones, (m, k)."""
         before, k = self.size, len(features)
         self.gather(features)
-        share = self.design.share if self.copy is None else np.ones(self.design.n)
+        share = self.design.shares if self.copy is None else np.ones(1)
         found = np.zeros((k, self.size))
         new_first = np.concatenate([np.arange(before, self.size), np.arange(before)])
-        _kernels.column_gram(self.columns(new_first), share, found)
+        _kernels.column_gram(self.columns(new_first), share, self.scratch, found)
         return _kernels.complete_gram(found, self.shift).T
 
     def rows(self, places):
@@ -865,10 +879,10 @@ class ColumnSource:
         design, block = self.design, self.block
         known, self.known = self.known, None  # until all of it is there again
         if known is None:
-            known = self.values, self.square, self.start.copy(), np.zeros(design.p)
-        other, length, corrs, error = known
-        level, (residual, weighted) = block.offset(coefs[0]), np.empty((2, design.n))
-        vectors = design.root, self.values, other, residual, weighted
+            known = self.values.copy(), self.square, self.start.copy(), np.zeros(design.p)
+        residual, length, corrs, error = known
+        level, weighted = block.offset(coefs[0]), block.scratch
+        vectors = design.roots, self.values, residual, weighted
         square, along, total = _kernels.residual_of(block.columns(), coefs[0], level, *vectors)
         share = along / length if length > 0.0 else 0.0
         rest = np.sqrt(max(square - share * share * length, 0.0) + _kernels.NOISE * (1.0 + square))

@@ -363,7 +363,7 @@ def degrees_of_freedom(source, penalty, lam, features, coef):
     features : ndarray of shape (m,), int64
     coef : ndarray of shape (m,)
     """
-    rules = np.column_stack(penalty)[features]
+    rules = penalty.rules[features]
     with np.errstate(over="ignore"):
         rules[:, :2] *= lam
     free = np.array([_kernels.is_free(w, rule) for w, rule in zip(coef, rules, strict=True)], dtype=bool)

@@ -1809,37 +1809,53 @@ def follow(
 
 
 @kernel
-def outline(l1, l2, lower, upper):
-    """What there is in a penalty; see `_penalty.Outline`."""
+def outline(rules):
+    """What there is in a penalty, (p, 4) or (1, 4); see `_penalty.Outline`."""
     any_l1 = any_l2 = bounded = counted = False
     weakest, smallest, curved, ends = 1.0, np.inf, 0.0, 0.0
-    for j in range(l1.shape[0]):
-        if lower[j] == 0.0 and upper[j] == 0.0:
+    for j in range(rules.shape[0]):
+        l1, l2, lower, upper = rules[j, 0], rules[j, 1], rules[j, 2], rules[j, 3]
+        if lower == 0.0 and upper == 0.0:
             continue
-        any_l1 |= l1[j] > 0.0
-        any_l2 |= l2[j] > 0.0
-        bounded |= lower[j] > -np.inf or upper[j] < np.inf
-        counted |= l2[j] == 0.0 or l1[j] != 0.0
-        if l1[j] < weakest:
-            weakest = l1[j]
-        if l2[j] != 0.0:
-            curved += 1.0 / l2[j]
-        elif l1[j] == 0.0:
-            end = upper[j] if upper[j] > -lower[j] else -lower[j]
+        any_l1 |= l1 > 0.0
+        any_l2 |= l2 > 0.0
+        bounded |= lower > -np.inf or upper < np.inf
+        counted |= l2 == 0.0 or l1 != 0.0
+        if l1 < weakest:
+            weakest = l1
+        if l2 != 0.0:
+            curved += 1.0 / l2
+        elif l1 == 0.0:
+            end = upper if upper > -lower else -lower
             ends += end if end < np.inf else 0.0
-        elif l1[j] < smallest:
-            smallest = l1[j]
+        elif l1 < smallest:
+            smallest = l1
     return any_l1, any_l2, bounded, counted, weakest, smallest, curved, ends
+
+
+@inner
+def share_of(share, i):
+    """The share of row ``i``; a single one is that of every row, so that the row need not be looked up."""
+    return share[0] if share.shape[0] == 1 else share[i]
 
 
 @kernel
 def centre(values, share, root, centred):
     """Take their mean from values (n,), if they are to be `centred`, and multiply them by `root`, in place.
 
-    Returns the mean, and the length of what is left.
+    Shares and roots have shape (n,), or (1,) if all weigh the same. Returns the mean, and the length of what
+    is left.
     """
-    mean = dot(share, values, len(values)) if centred else 0.0
+    mean = _mean(values, share) if centred else 0.0
     return mean, np.sqrt(_less(values, mean, root))
+
+
+@leaf
+def _mean(values, share):
+    total = 0.0
+    for i in range(len(values)):
+        total += share_of(share, i) * values[i]
+    return total
 
 
 @leaf
@@ -1847,53 +1863,65 @@ def _less(values, mean, root):
     """Replace values by ``(values - mean) * root``; returns their squared norm."""
     square = 0.0
     for i in range(len(values)):
-        values[i] = (values[i] - mean) * root[i]
+        values[i] = (values[i] - mean) * share_of(root, i)
         square += values[i] * values[i]
     return square
 
 
 @kernel
 def norms(mean, square, single, constant, tiny):
-    """Roots of the mean squares of columns about their means; 1 for constant ones, and a mask of these.
+    """Roots of the mean squares of columns about their means, in place; 1 for constant ones, masked.
 
     Their spread is below the share `constant` of their mean, or their square below `tiny`; or there is a
     `single` row. Last, the first column whose square is not finite, or -1.
     """
-    norm, flat = np.empty(len(mean)), np.empty(len(mean), dtype=np.bool_)
-    if _fill_norms(mean, square, single, constant, tiny, norm, flat) == 0:
-        return norm, flat, -1
-    return norm, flat, np.argmax(~np.isfinite(square))
+    flat = np.empty(len(mean), dtype=np.bool_)
+    if _take_roots(mean, square, single, constant, tiny, flat) == 0:
+        return square, flat, -1
+    return square, flat, np.argmax(~np.isfinite(square))
 
 
 @leaf
-def _fill_norms(mean, square, single, constant, tiny, norm, flat):
+def _take_roots(mean, square, single, constant, tiny, flat):
     wrong = 0
-    for j in range(len(norm)):
-        root = np.sqrt(square[j])
+    for j in range(len(square)):
+        root, good = np.sqrt(square[j]), abs(square[j]) < np.inf
         flat[j] = single | (root <= constant * abs(mean[j])) | (square[j] < tiny)
-        norm[j] = 1.0 if flat[j] else root
-        wrong += not abs(square[j]) < np.inf
+        square[j] = 1.0 if flat[j] & good else root
+        wrong += not good
     return wrong
 
 
 @kernel
-def penalty_in_units(l1, l2, lower, upper, norm, constant, scale, standardize):
-    """See `_penalty.Penalty.in_units`: its four arrays, as rows."""
-    found = np.empty((4, len(norm)))
+def far_from_zero(mean, norm, constant, limit):
+    """The columns, (k,), that are not constant and whose mean is more than so many times their norm."""
+    far, count = np.empty(len(mean), dtype=np.int64), 0
+    for j in range(len(mean)):
+        if abs(mean[j]) > limit * norm[j] and not constant[j]:
+            far[count] = j
+            count += 1
+    return far[:count]
+
+
+@kernel
+def penalty_in_units(rules, norm, constant, scale, standardize):
+    """See `_penalty.Penalty.in_units`: the table (p, 4) from `rules`, (p, 4) or (1, 4)."""
+    found = np.empty((len(norm), 4))
     for j in range(len(norm)):
+        rule = rules[j if len(rules) > 1 else 0]
         size = 1.0 if standardize else norm[j]
         unit = min(norm[j] / scale, LARGEST)  # a bound of 0 remains one
-        found[0, j] = l1[j] / size / scale
-        found[1, j] = l2[j] / size / size
-        found[2, j] = 0.0 if constant[j] else lower[j] * unit
-        found[3, j] = 0.0 if constant[j] else upper[j] * unit
+        found[j, 0] = rule[0] / size / scale
+        found[j, 1] = rule[1] / size / size
+        found[j, 2] = 0.0 if constant[j] else rule[2] * unit
+        found[j, 3] = 0.0 if constant[j] else rule[3] * unit
     return found
 
 
 @kernel
 def restore(
-    features, coefs, rss, level, scale, mean, norm, l1, l2, lower, upper, lams, standardize, used, values,
-    intercepts, objectives,
+    features, coefs, rss, level, scale, mean, norm, rules, lams, standardize, used, values, intercepts,
+    objectives,
 ):  # fmt: skip
     """Solutions of one target on the original scale.
 
@@ -1908,7 +1936,7 @@ def restore(
         Of the target: `_design.Target`.
     mean, norm : ndarray of shape (p,)
         Of the columns: `_design.Units`.
-    l1, l2, lower, upper : ndarray of shape (p,)
+    rules : ndarray of shape (p, 4), or (1, 4) if all are alike
         The penalty on the scale of X.
     lams : ndarray of shape (b,)
     standardize : bool
@@ -1935,17 +1963,18 @@ def restore(
         below, total = 0.0, 0.5 * rss[step] * scale * scale
         for place in range(count):
             j = features[used[place]]
+            rule = rules[j if len(rules) > 1 else 0]
             value = coefs[step, used[place]] * (scale / norm[j])
-            if value < lower[j]:
-                value = lower[j]
-            elif value > upper[j]:
-                value = upper[j]
+            if value < rule[2]:
+                value = rule[2]
+            elif value > rule[3]:
+                value = rule[3]
             values[place, step] = value
             below += mean[j] * value
             size = abs(value) * norm[j] if standardize else abs(value)
             # In an order in which nothing overflows that is not too large in the end.
-            length = root * (size * np.sqrt(l2[j]))
-            total += lams[step] * (size * l1[j]) + 0.5 * length * length
+            length = root * (size * np.sqrt(rule[1]))
+            total += lams[step] * (size * rule[0]) + 0.5 * length * length
         intercepts[step], objectives[step] = level - below, total
     for place in range(count):
         used[place] = features[used[place]]
@@ -2205,6 +2234,17 @@ def _entry_dot(data, indices, start, stop, x):
     return (a + b) + (c + d)
 
 
+@leaf
+def _entry_square(data, indices, start, stop, share):
+    """Weighted sum of the squares of some entries; those without weight may be too large for a square."""
+    data, indices = data[start:stop], indices[start:stop]
+    total = 0.0
+    for place in range(len(data)):
+        part = share_of(share, indices[place])
+        total += part * data[place] * data[place] if part > 0.0 else 0.0
+    return total
+
+
 # ---------------------------------------------------------------------------------------------
 # Coordinate descent on columns, for supports too large for a factor
 # ---------------------------------------------------------------------------------------------
@@ -2390,11 +2430,19 @@ def entry_product(matrix, rows, n_columns):
     return result
 
 
+@leaf
+def _sum(x):
+    total = 0.0
+    for i in range(len(x)):
+        total += x[i]
+    return total
+
+
 @kernel
-def correlations(matrix, rows, mean, norm, result):
+def correlations(matrix, rows, root, mean, norm, result):
     """Inner products of all columns, less their means and over their norms, with vectors: a (b, p) `result`.
 
-    The vectors are the columns of `rows`, (n, b).
+    The vectors are the columns of `rows`, (n, b), times `root`.
     """
     n, width = rows.shape
     if width == 1:
@@ -2405,11 +2453,9 @@ def correlations(matrix, rows, mean, norm, result):
         found = np.zeros((result.shape[1], width))
         matrix_product(matrix, rows, found)
     for c in range(width):
-        total = 0.0
-        for i in range(n):
-            total += rows[i, c]
+        total = _sum(rows[:, c]) if width > 1 else _sum(rows.reshape(n))  # which makes vectors
         for j in range(result.shape[1]):
-            result[c, j] = (found[j, c] - total * mean[j]) / norm[j]
+            result[c, j] = root * (found[j, c] - total * mean[j]) / norm[j]
 
 
 @kernel
@@ -2498,26 +2544,31 @@ def row_gram(matrix, share, result):
 
 
 @kernel
-def column_gram(columns, share, result):
+def column_gram(columns, share, scratch, result):
     """Add weighted inner products of the first k columns with all to the upper triangle of `result`, (k, m).
 
+    ``scratch`` has shape (n,), and so has ``share``, or (1,) if all rows weigh the same.
     Rows are gathered so many at a time that they stay in the cache, and only those in which one of the first
     columns has an entry. O(nnz + sum of squared row lengths). A few columns are multiplied one by one.
     """
     data, indices, indptr, places, scale = columns
-    m, n, k = places.shape[0], share.shape[0], result.shape[0]
+    m, n, k = places.shape[0], scratch.shape[0], result.shape[0]
     if k <= FEW:
-        whole = np.zeros(n)
+        scratch[:] = 0.0
         for a in range(k):
             start, stop = indptr[places[a]], indptr[places[a] + 1]
+            result[a, a] += scale[a] * scale[a] * _entry_square(data, indices, start, stop, share)
+            if a + 1 == m:
+                break
             for at in range(start, stop):
-                if share[indices[at]] != 0.0:
-                    whole[indices[at]] = share[indices[at]] * (scale[a] * data[at])
-            for c in range(a, m):
-                product = _entry_dot(data, indices, indptr[places[c]], indptr[places[c] + 1], whole)
+                part = share_of(share, indices[at])
+                if part != 0.0:
+                    scratch[indices[at]] = part * (scale[a] * data[at])
+            for c in range(a + 1, m):
+                product = _entry_dot(data, indices, indptr[places[c]], indptr[places[c] + 1], scratch)
                 result[a, c] += scale[c] * product
             for at in range(start, stop):
-                whole[indices[at]] = 0.0
+                scratch[indices[at]] = 0.0
         return
     place = np.empty(m, dtype=np.int64)
     size = 0
@@ -2560,10 +2611,11 @@ def column_gram(columns, share, result):
                 at += 1
             place[c] = at
         for i in range(bottom - top):
-            if share[top + i] != 0.0:
+            part = share_of(share, top + i)
+            if part != 0.0:
                 start = ends[i]
                 middle = start + first[i]
-                _add_row_products(values, numbers, start, middle, ends[i + 1], share[top + i], result)
+                _add_row_products(values, numbers, start, middle, ends[i + 1], part, result)
 
 
 @kernel
@@ -2576,7 +2628,7 @@ def complete_gram(products, shift):
     gram = np.empty((k, m))
     for a in range(k):
         for i in range(m):
-            at = (i + k) % m  # among the columns as they were multiplied
+            at = i + k if i + k < m else i + k - m  # among the columns as they were multiplied
             gram[a, i] = products[min(a, at), max(a, at)] - shift[i] * shift[m - k + a]
     return gram
 
@@ -2636,7 +2688,7 @@ def copy_columns(matrix, features, norm, root, whole, dense):
 
 
 @kernel
-def residual_of(columns, coef, level, root, values, other, residual, weighted):
+def residual_of(columns, coef, level, root, values, residual, weighted):
     """The residual of a linear combination of columns, less a level, times `root`; all in as few passes.
 
     Parameters
@@ -2644,11 +2696,12 @@ def residual_of(columns, coef, level, root, values, other, residual, weighted):
     columns : Columns
     coef : ndarray of shape (m,)
     level : float
-    root, values : ndarray of shape (n,)
-    other : ndarray of shape (n,)
-        Another residual.
-    residual, weighted : ndarray of shape (n,)
-        Filled: ``values - root * (columns @ coef - level)``, and `root` times that.
+    root : ndarray of shape (n,), or (1,) if all are alike
+    values : ndarray of shape (n,)
+    residual : ndarray of shape (n,)
+        Another residual; replaced by this one, ``values - root * (columns @ coef - level)``.
+    weighted : ndarray of shape (n,)
+        Filled with `root` times that.
 
     Returns
     -------
@@ -2656,25 +2709,27 @@ def residual_of(columns, coef, level, root, values, other, residual, weighted):
         Its squared norm, its inner product with the other, and the sum of `weighted`.
     """
     data, indices, indptr, places, scale = columns
-    residual[:] = -level
+    weighted[:] = -level
     for c in range(places.shape[0]):
         share = scale[c] * coef[c]
         if share != 0.0:
             for at in range(indptr[places[c]], indptr[places[c] + 1]):
-                residual[indices[at]] += share * data[at]
-    return _subtract_from(values, root, other, residual, weighted)
+                weighted[indices[at]] += share * data[at]
+    return _subtract_from(values, root, weighted, residual)
 
 
 @leaf
-def _subtract_from(values, root, other, residual, weighted):
+def _subtract_from(values, root, fitted, residual):
+    """Replace a residual by ``values - root * fitted``, and `fitted` by `root` times that."""
     square = along = total = 0.0
     for i in range(len(values)):
+        part = share_of(root, i)
         # Where there is no weight it may have overflowed.
-        residual[i] = values[i] - (root[i] * residual[i] if root[i] > 0.0 else 0.0)
-        weighted[i] = root[i] * residual[i]
-        square += residual[i] * residual[i]
-        along += residual[i] * other[i]
-        total += weighted[i]
+        left = values[i] - (part * fitted[i] if part > 0.0 else 0.0)
+        square += left * left
+        along += left * residual[i]
+        residual[i], fitted[i] = left, part * left
+        total += fitted[i]
     return square, along, total
 
 
@@ -2723,14 +2778,9 @@ def carry_over(matrix, weighted, total, mean, norm, share, rest, lam, l1, corrs,
     return found[:count]
 
 
-@inner
-def _share_of(share, i):
-    """The share of row ``i``; a single one is that of every row, so that the row need not be looked up."""
-    return share[0] if share.shape[0] == 1 else share[i]
-
-
 @leaf
-def _moments_of_columns(data, indices, indptr, share, centred, mean, square, stored, count):
+def _moments_of_columns(data, indices, indptr, share, count, centred, least, mean, square, lossy):
+    n_lossy = 0
     for j in range(indptr.shape[0] - 1):
         start, stop = indptr[j], indptr[j + 1]
         if share.shape[0] == 1:  # which needs no index, and makes vectors
@@ -2743,69 +2793,107 @@ def _moments_of_columns(data, indices, indptr, share, centred, mean, square, sto
             total = 0.0
             for place in range(len(values)):
                 total += (values[place] - middle) ** 2
-            mean[j], square[j], stored[j], count[j] = middle, part * total, part * len(values), len(values)
+            mean[j] = middle
+            square[j] = part * total + part * (count - len(values)) * middle * middle
             continue
         middle = 0.0
         if centred:
             for place in range(start, stop):
-                middle += _share_of(share, indices[place]) * data[place]
+                middle += share_of(share, indices[place]) * data[place]
         total = 0.0
         weight = 0.0
         number = 0
         for place in range(start, stop):
-            part = _share_of(share, indices[place])
+            part = share_of(share, indices[place])
             # The square of what a row without weight holds may overflow.
             apart = data[place] - middle if part > 0.0 else 0.0
             total += part * apart * apart
             weight += part
             number += part > 0.0
-        mean[j], square[j], stored[j], count[j] = middle, total, weight, number
+        mean[j], square[j] = middle, total
+        n_lossy = _add_zeros(j, weight, number, count, least, mean, square, lossy, n_lossy)
+    return n_lossy
 
 
 @leaf
-def _moments_of_rows(data, indices, indptr, share, centred, mean, square, stored, count):
+def _moments_of_rows(data, indices, indptr, share, count, centred, least, mean, square, lossy):
+    weight, number = np.zeros(len(mean)), np.zeros(len(mean), dtype=np.int64)
     if centred:
         for i in range(indptr.shape[0] - 1):
             for place in range(indptr[i], indptr[i + 1]):
-                mean[indices[place]] += _share_of(share, i) * data[place]
+                mean[indices[place]] += share_of(share, i) * data[place]
     for i in range(indptr.shape[0] - 1):
-        part = _share_of(share, i)
+        part = share_of(share, i)
         if part == 0.0:
             continue  # the square of what it holds may overflow
         for place in range(indptr[i], indptr[i + 1]):
             j = indices[place]
             apart = data[place] - mean[j]
             square[j] += part * apart * apart
-            stored[j] += part
-            count[j] += 1
+            weight[j] += part
+            number[j] += 1
+    n_lossy = 0
+    for j in range(len(mean)):
+        n_lossy = _add_zeros(j, weight[j], number[j], count, least, mean, square, lossy, n_lossy)
+    return n_lossy
 
 
-def add_moments(matrix, share, centred, mean, square, stored, count):
+@inner
+def _add_zeros(j, weight, number, count, least, mean, square, lossy, n_lossy):
+    """Add the squares of the zeros of a column, if they have the share that is left, or put it on a list.
+
+    Where there is none, rounding must not invent one.
+    """
+    if number < count and 1.0 - weight >= least:
+        square[j] += (1.0 - weight) * mean[j] * mean[j]
+    elif number < count:
+        lossy[n_lossy] = j
+        n_lossy += 1
+    return n_lossy
+
+
+def add_moments(matrix, share, count, centred, least, mean, square, lossy):
     """What `entry_moments` returns, in place; each storage has its own fastest loop."""
     moments = _moments_of_columns if isinstance(matrix, CSC) else _moments_of_rows
-    moments(matrix.data, matrix.indices, matrix.indptr, share, centred, mean, square, stored, count)
+    return moments(
+        matrix.data, matrix.indices, matrix.indptr, share, count, centred, least, mean, square, lossy
+    )
 
 
 @overload(add_moments, inline="always")
-def _add_moments(matrix, share, centred, mean, square, stored, count):
+def _add_moments(matrix, share, count, centred, least, mean, square, lossy):
     moments = _moments_of_columns if matrix.instance_class is CSC else _moments_of_rows
-    return lambda matrix, share, centred, mean, square, stored, count: moments(
-        matrix.data, matrix.indices, matrix.indptr, share, centred, mean, square, stored, count
+    return lambda matrix, share, count, centred, least, mean, square, lossy: moments(
+        matrix.data, matrix.indices, matrix.indptr, share, count, centred, least, mean, square, lossy
     )
 
 
 @kernel
-def entry_moments(matrix, share, centred, n_columns):
-    """Mean of every column (0 unless `centred`); of its stored entries squares about it, weight and number.
+def entry_moments(matrix, share, count, centred, least, n_columns):
+    """Mean of every column (0 unless `centred`), mean square about it, and the columns where that is lossy.
 
-    Entries of rows without weight do not count. ``share`` has shape (n,), or (1,) if all weigh the same.
+    Parameters
+    ----------
+    matrix : CSC or CSR
+    share : ndarray of shape (n,), or (1,) if all rows weigh the same
+    count : int
+        How many have weight.
+    centred : bool
+    least : float
+        If the rows without a stored entry have less than this share of the weight, and are not none, the
+        square is of the stored entries only.
+    n_columns : int
+
+    Returns
+    -------
+    mean, square : ndarray of shape (n_columns,)
+    lossy : ndarray of shape (k,), int64
+        Where that is so.
     """
-    mean = np.zeros(n_columns)
-    square = np.zeros(n_columns)
-    stored = np.zeros(n_columns)
-    count = np.zeros(n_columns, dtype=np.int64)
-    add_moments(matrix, share, centred, mean, square, stored, count)
-    return mean, square, stored, count
+    mean, square = np.zeros(n_columns), np.zeros(n_columns)
+    lossy = np.empty(n_columns, dtype=np.int64)
+    n_lossy = add_moments(matrix, share, count, centred, least, mean, square, lossy)
+    return mean, square, lossy[:n_lossy]
 
 
 keep(globals().copy().values())

@@ -61,7 +61,7 @@ def knots(source, penalty, lowest, max_rounds=1000):
     Knot
         The first is where the first penalised feature enters; the last is at `lowest`.
     """
-    rules = np.column_stack(penalty)
+    rules = penalty.rules
     movable = (penalty.l1 == 0.0) & ~penalty.excluded
 
     def piece_from(lam, coef):

@@ -216,7 +216,8 @@ class Sums(NamedTuple):
         if X.format == "csr":
             _kernels.row_gram(entries, weights, xx)
         else:
-            _kernels.column_gram(_kernels.Columns(*entries, np.arange(p), np.ones(p)), weights, xx)
+            columns = _kernels.Columns(*entries, np.arange(p), np.ones(p))
+            _kernels.column_gram(columns, weights, np.empty(len(weights)), xx)
         xx -= np.triu(weight * np.outer(mean_x, mean_x))
         xx += np.triu(xx, 1).T
         xy = _kernels.entry_product(entries, y * weights[:, None], p)
@@ -551,7 +552,7 @@ class MomentDesign:
             yy = yy + moments.mean_y**2
             mean = np.zeros_like(mean)
         if units is None:
-            units = _design.make_units(mean, xx.diagonal(), moments.count if fit_intercept else 2)
+            units = _design.make_units(mean, np.array(xx.diagonal()), moments.count if fit_intercept else 2)
         self.units = units
         norm = self.units.norm
         self.gram = xx / (norm * norm[:, None])

@@ -39,12 +39,45 @@ class Outline(NamedTuple):
 
 
 class Penalty(NamedTuple):
-    """Penalty factors and bounds of every feature, for ``lambda = 1``; arrays of shape (p,), float64."""
+    """Penalty factors and bounds of every feature, for ``lambda = 1``.
 
-    l1: np.ndarray
-    l2: np.ndarray
-    lower: np.ndarray
-    upper: np.ndarray
+    On the scale of X most are alike for all features: such a table repeats one row, which takes no memory.
+    """
+
+    rules: np.ndarray  # (p, 4) float64, columns ``(l1, l2, lower, upper)``
+
+    @property
+    def l1(self):
+        """The l1 penalties, (p,)."""
+        return self.rules[:, 0]
+
+    @property
+    def l2(self):
+        """The ridge penalties, (p,)."""
+        return self.rules[:, 1]
+
+    @property
+    def lower(self):
+        """The lower bounds, (p,)."""
+        return self.rules[:, 2]
+
+    @property
+    def upper(self):
+        """The upper bounds, (p,)."""
+        return self.rules[:, 3]
+
+    @property
+    def distinct(self):
+        """For compiled code: the table without repetition, (1, 4) or (p, 4)."""
+        view = self.rules[:1] if self.rules.strides[0] == 0 else self.rules[:]
+        view.flags.writeable = False  # one type for both
+        return view
+
+    def with_l2(self, l2):
+        """The same with other ridge penalties."""
+        rules = self.rules.copy()
+        rules[:, 1] = l2
+        return Penalty(rules)
 
     def in_units(self, units, scale, standardize=False):
         """The same penalty on ``v_j = w_j norm_j / scale``; constant columns are held at zero.
@@ -52,15 +85,15 @@ class Penalty(NamedTuple):
         With `standardize` the penalty is on ``w_j norm_j`` already.
         """
         _, norm, constant = units
-        return Penalty(*_kernels.penalty_in_units(*self, norm, constant, scale, bool(standardize)))
+        return Penalty(_kernels.penalty_in_units(self.distinct, norm, constant, scale, bool(standardize)))
 
     def outline(self):
         """Its `Outline`."""
-        return Outline(*_kernels.outline(*self))
+        return Outline(*_kernels.outline(self.distinct))
 
     def ridge_in_units(self, units, weight=1.0, standardize=False):
         """Ridge factors (p,) on ``v_j = w_j norm_j``, over `weight`; infinite for features held at zero."""
-        rules = self._replace(l2=self.l2 / weight).in_units(units, 1.0, standardize)
+        rules = self.with_l2(self.l2 / weight).in_units(units, 1.0, standardize)
         return np.where(rules.excluded, np.inf, rules.l2)
 
     @property
@@ -79,10 +112,15 @@ def make_penalty(n_features, l1, l2, weights=None, lower=-np.inf, upper=np.inf):
 
     A weight of infinity excludes the feature.
     """
-    lower, upper = (bound + np.zeros(n_features) for bound in (lower, upper))
-    if weights is None:
-        return Penalty(l1 + np.zeros(n_features), l2 + np.zeros(n_features), lower, upper)
-    excluded = np.isinf(weights)
-    weights = np.where(excluded, 1.0, weights)
-    lower[excluded] = upper[excluded] = 0.0
-    return Penalty(l1 * weights, l2 * weights, lower, upper)
+    if weights is not None:
+        excluded = np.isinf(weights)
+        weights = np.where(excluded, 1.0, weights)
+        l1, l2 = l1 * weights, l2 * weights
+        lower, upper = np.where(excluded, 0.0, lower), np.where(excluded, 0.0, upper)
+    parts = l1, l2, lower, upper
+    if any(isinstance(part, np.ndarray) for part in parts):
+        rules = np.empty((n_features, 4))
+        rules[:, 0], rules[:, 1], rules[:, 2], rules[:, 3] = parts
+        return Penalty(rules)
+    # `np.broadcast_to` takes longer than all the rest.
+    return Penalty(np.ndarray((n_features, 4), buffer=np.array(parts, dtype=np.float64), strides=(0, 8)))

@@ -390,7 +390,7 @@ def fit(
     Fit
     """
     if sum_scaled:
-        penalty = penalty._replace(l2=penalty.l2 / data.weight)
+        penalty = penalty.with_l2(penalty.l2 / data.weight)
     choice = data.choose(penalty, lams, wish)
     if choice.moments:
         data.reduce()
@@ -414,10 +414,10 @@ class _Solved(NamedTuple):
 
 def _without_negligible(penalty, lams):
     """The penalty in units, without ridge penalties that are worth less than rounding of a correlation."""
-    negligible = lams.max() * penalty.l2 < _kernels.NEGLIGIBLE
-    if not negligible.any():
+    if not penalty.l2.any():
         return penalty
-    return penalty._replace(l2=np.where(negligible, 0.0, penalty.l2))
+    negligible = lams.max() * penalty.l2 < _kernels.NEGLIGIBLE
+    return penalty.with_l2(np.where(negligible, 0.0, penalty.l2)) if negligible.any() else penalty
 
 
 def _in_units(coef, norm, scale):
@@ -622,7 +622,7 @@ def _gaps_on_data(design, values, penalty, lams, coefs):
 def _gaps_from(corrs, penalty, lams, coefs, rss):
     """Duality gaps (b,) from the correlations of all features with the dual points, and their norms."""
     features = np.arange(coefs.shape[1])
-    return _kernels.duality_gaps(corrs, features, coefs, lams, np.column_stack(penalty), rss)[0]
+    return _kernels.duality_gaps(corrs, features, coefs, lams, penalty.rules, rss)[0]
 
 
 def take(fits, places):
@@ -948,7 +948,7 @@ def _report(units, solved, lams, penalty, standardize, choice, factor, max_iter,
         some, size = (solution.features, solution.coefs, solution.rss), len(solution.features)
         used, values = np.empty(size, dtype=np.int64), np.empty((size, n_lams))
         found = used, values, intercepts[index], objectives[index]
-        scales = *target, units.mean, units.norm, *penalty
+        scales = *target, units.mean, units.norm, penalty.distinct
         count = _kernels.restore(*some, *scales, lams[index], standardize, *found)
         parts.append(Coefs(used[:count], values[:count]))
         gaps[index] = solution.gaps * scale * scale

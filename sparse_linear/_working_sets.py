@@ -227,7 +227,7 @@ class FactorSet(FeatureSet):
             source.keep(NO_FEATURES)  # of a path that was interrupted
         features, self.work = source.left or (NO_FEATURES, allocate(0))
         source.left = None
-        rules = np.column_stack(penalty)
+        rules = penalty.rules
         super().__init__(source, rules, penalty.excluded)
         self.size = len(features)
         self.inside = np.empty(len(self.work.coef), dtype=np.int64)  # the first `size` are the features
@@ -504,9 +504,9 @@ class DualSet(DescentSet):
     """Features that all have a ridge penalty, more of them than rows: solved by equations between the rows.
 
     On a face the objective is quadratic, with the matrix ``H = Z'Z + D`` for its free features, where D is
-    diagonal. The step ``d`` to its minimiser solves ``H d = f`` with minus the gradient f, and n equations are
-    enough (Woodbury's identity): ``d = D^-1 (f - Z' v)`` with ``(I + Z D^-1 Z') v = Z D^-1 f``. A sweep of
-    coordinate descent looks for a better face; where it finds none, this is the solution.
+    diagonal. The step ``d`` to its minimiser solves ``H d = f`` with minus the gradient f, and n equations
+    are enough (Woodbury's identity): ``d = D^-1 (f - Z' v)`` with ``(I + Z D^-1 Z') v = Z D^-1 f``. A sweep
+    of coordinate descent looks for a better face; where it finds none, this is the solution.
     """
 
     def __init__(self, *args):

@@ -954,15 +954,19 @@ def test_moments_of_sparse_columns(kind, storage, centred):
     X = kind(dense)
     share = np.array([0.1, 0.0, 0.2, 0.1, 0.1, 0.0, 0.3, 0.1, 0.1])
     entries = storage(X.data, X.indices, X.indptr)
-    mean, square, stored, count = _kernels.entry_moments(entries, share, centred, 5)
-    np.testing.assert_allclose(mean, share @ dense if centred else np.zeros(5), rtol=1e-13, atol=1e-16)
     there = dense != 0.0
-    np.testing.assert_allclose(square, (share[:, None] * there * (dense - mean) ** 2).sum(axis=0), rtol=1e-13)
-    np.testing.assert_allclose(stored, share @ there, rtol=1e-13)
-    np.testing.assert_array_equal(count, (there & (share > 0)[:, None]).sum(axis=0))
+    absent = share @ ~there
+    least = 1.01 * np.median(absent)
+    mean, square, lossy = _kernels.entry_moments(entries, share, 7, centred, least, 5)
+    np.testing.assert_allclose(mean, share @ dense if centred else np.zeros(5), rtol=1e-13, atol=1e-16)
+    np.testing.assert_array_equal(lossy, np.flatnonzero((absent > 1e-15) & (absent < least)))
+    counted = there | ~np.isin(np.arange(5), lossy)
+    expected = (share[:, None] * counted * (dense - mean) ** 2).sum(axis=0)
+    np.testing.assert_allclose(square, expected, rtol=1e-13)
+    assert 0 < len(lossy) < 5
     X.data[np.isin(sparse.coo_array(X).row, [1, 5])] = -1e300
-    again = _kernels.entry_moments(storage(X.data, X.indices, X.indptr), share, centred, 5)
-    for found, expected in zip(again, (mean, square, stored, count), strict=True):
+    again = _kernels.entry_moments(storage(X.data, X.indices, X.indptr), share, 7, centred, least, 5)
+    for found, expected in zip(again, (mean, square, lossy), strict=True):
         np.testing.assert_array_equal(found, expected)
 
 
@@ -982,7 +986,7 @@ def test_gram_of_sparse_entries(monkeypatch, gathered):
         columns = _kernels.Columns(*entries_of(sparse.csc_array(dense)), np.arange(p), np.ones(p))
         for k in {1, 4, min(7, p), p}:
             found = np.ones((k, p))
-            _kernels.column_gram(columns, share, found)
+            _kernels.column_gram(columns, share, np.empty(n), found)
             np.testing.assert_allclose(np.triu(found - 1.0), expected[:k], rtol=1e-12, atol=1e-9)
 
 
@@ -995,7 +999,7 @@ def test_some_sparse_columns(width):
     columns = _kernels.Columns(*entries_of(sparse.csc_array(dense)), places, scale)
     taken, share = dense[:, places] * scale, rng.uniform(size=30)
     found = np.zeros((2, 4))
-    _kernels.column_gram(columns, share, found)
+    _kernels.column_gram(columns, share, np.empty(30), found)
     expected = taken[:, :2].T @ (share[:, None] * taken)
     np.testing.assert_allclose(np.triu(found), np.triu(expected), rtol=0, atol=1e-13)
     shift, order = rng.standard_normal(4), [2, 3, 0, 1]
@@ -1011,11 +1015,13 @@ def test_some_sparse_columns(width):
         atol=1e-13,
     )
     np.testing.assert_allclose(_kernels.column_products(columns, share), share @ taken, rtol=0, atol=1e-13)
-    values, other, (residual, weighted) = rng.standard_normal(30), rng.standard_normal(30), np.empty((2, 30))
-    sums = _kernels.residual_of(columns, coefs[:, 0], 0.5, root, values, other, residual, weighted)
-    np.testing.assert_allclose(residual, values - root * (taken @ coefs[:, 0] - 0.5), rtol=0, atol=1e-13)
-    np.testing.assert_allclose(weighted, root * residual, rtol=0, atol=1e-15)
-    np.testing.assert_allclose(sums, (residual @ residual, residual @ other, weighted.sum()), rtol=1e-13)
+    values, other = rng.standard_normal(30), rng.standard_normal(30)
+    for some in (root, np.array([0.3])):
+        residual, weighted = other.copy(), np.empty(30)
+        sums = _kernels.residual_of(columns, coefs[:, 0], 0.5, some, values, residual, weighted)
+        np.testing.assert_allclose(residual, values - some * (taken @ coefs[:, 0] - 0.5), rtol=0, atol=1e-13)
+        np.testing.assert_allclose(weighted, some * residual, rtol=0, atol=1e-15)
+        np.testing.assert_allclose(sums, (residual @ residual, residual @ other, weighted.sum()), rtol=1e-13)
 
 
 def test_copies_of_sparse_columns():
@@ -1035,11 +1041,11 @@ def test_copies_of_sparse_columns():
 
 def test_scales_of_columns_and_vectors():
     mean, square = np.array([0.0, 1.0, 1e9, 0.0]), np.array([4.0, 1.0, 1.0, 1e-320])
-    norm, constant, wrong = _kernels.norms(mean, square, False, 1e-8, 1e-300)
+    norm, constant, wrong = _kernels.norms(mean, square.copy(), False, 1e-8, 1e-300)
     np.testing.assert_array_equal(norm, [2.0, 1.0, 1.0, 1.0])
     np.testing.assert_array_equal(constant, [False, False, True, True])
     assert wrong == -1
-    assert _kernels.norms(mean, square, True, 1e-8, 1e-300)[1].all()
+    assert _kernels.norms(mean, square.copy(), True, 1e-8, 1e-300)[1].all()
     for some in (np.inf, np.nan):
         assert _kernels.norms(mean, np.array([1.0, 1.0, some, some]), False, 1e-8, 1e-300)[2] == 2
     values, share = np.array([1.0, 2.0, 4.0]), np.array([0.5, 0.5, 0.0])
@@ -1110,7 +1116,7 @@ def test_product_with_sparse_entries(width):
         found = _kernels.entry_product(entries_of(container(X)), R, 12)
         np.testing.assert_allclose(found, X.T @ R, rtol=0, atol=1e-12)
         mean, norm, corrs = np.arange(12.0), np.arange(1.0, 13.0), np.full((width, 12), np.nan)
-        _kernels.correlations(entries_of(container(X)), R, mean, norm, corrs)
+        _kernels.correlations(entries_of(container(X)), 2.0 * R, 0.5, mean, norm, corrs)
         np.testing.assert_allclose(corrs, R.T @ (X - mean) / norm, rtol=0, atol=1e-12)
 
 
@@ -1301,6 +1307,7 @@ def test_outline_of_a_penalty():
     l2 = np.array([0.0, 4.0, 0.0, 1e-9, 0.0, 2.0])
     lower = np.array([-INF, -INF, -INF, 0.0, -3.0, -INF])
     upper = np.array([INF, INF, INF, 0.0, 1.0, INF])
+    table = np.column_stack([l1, l2, lower, upper])
     every = [0, 1, 2, 3, 4, 5]
     for some, expected in (
         (every, (True, True, True, True, 0.0, 0.5, 0.75, 3.0)),
@@ -1310,7 +1317,7 @@ def test_outline_of_a_penalty():
         ([2, 3], (True, False, False, True, 1.0, 2.0, 0.0, 0.0)),
         ([4], (False, False, True, True, 0.0, INF, 0.0, 3.0)),
     ):
-        assert _kernels.outline(*(part[some] for part in (l1, l2, lower, upper))) == expected
+        assert _kernels.outline(table[some]) == expected
 
 
 @pytest.mark.parametrize("standardize", [False, True])
@@ -1320,14 +1327,12 @@ def test_the_way_back_to_the_original_scale(standardize):
     lams, rss = np.array([0.3, 0.1]), np.array([0.2, 0.6])
     mean, norm = np.arange(5.0), np.array([1.0, 2.0, 4.0, 1.0, 1.0])
     l1, l2 = np.linspace(0.1, 0.5, 5), np.linspace(1.0, 2.0, 5)
-    lower, upper = np.full(5, -0.7), np.full(5, INF)
+    table = np.column_stack([l1, l2, np.full(5, -0.7), np.full(5, INF)])
     used, values = np.full(3, -1), np.full((3, 2), np.nan)
     intercepts, objectives = np.empty(2), np.empty(2)
     target, units = (level, scale), (mean, norm)
     found = used, values, intercepts, objectives
-    count = _kernels.restore(
-        features, coefs, rss, *target, *units, l1, l2, lower, upper, lams, standardize, *found
-    )
+    count = _kernels.restore(features, coefs, rss, *target, *units, table, lams, standardize, *found)
     assert count == 2
     np.testing.assert_array_equal(used[:2], [1, 2])
     w = np.array([[0.75, 0.375], [-0.7, 0.0]])  # the latter at its bound

@@ -481,7 +481,7 @@ def test_features_at_a_bound_that_together_lead_downhill(route, side):
 
 def worst_gap(penalty, lam, corrs, coef, rss, error):
     """The largest gap when every correlation may be off by `error`, in either direction."""
-    base, found = np.column_stack(penalty), []
+    base, found = penalty.rules, []
     for signs in itertools.product((-1.0, 0.0, 1.0), repeat=len(corrs)):
         off = (corrs + error * np.array(signs))[None]
         gaps, _ = _kernels.duality_gaps(
@@ -512,8 +512,8 @@ def test_the_doubt_is_what_rounding_can_do(name, monkeypatch):
     # A feature that is held at zero has no say, whatever its penalty.
     lower, upper = (np.append(np.broadcast_to(end, 2), 0.0) for end in limits)
     factors = (np.array([*part, 1e-9 * any(part)]) for part in (l1, l2))
-    penalty = Penalty(*factors, lower, upper)
-    used = Penalty(*(part[:2] for part in penalty))
+    penalty = Penalty(np.column_stack([*factors, lower, upper]))
+    used = Penalty(penalty.rules[:2])
     corrs, zero = np.array(corrs), np.zeros(2)
     gap = worst_gap(used, lam, corrs, zero, rss, 0.0)
     risen = worst_gap(used, lam, corrs, zero, rss, error) - gap
