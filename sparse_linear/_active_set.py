@@ -136,7 +136,7 @@ def largest_lambda(source, penalty, max_rounds=1000):
         work, _ = _begin_complete(source, penalty, max_rounds)
         return _kernels.first_threshold(work.grad, work.base)
     working, corrs = begin(source, penalty, 1.0, max_rounds)
-    working.leave()
+    working.leave(working.features)
     return _kernels.first_threshold(corrs, working.rules)
 
 
@@ -211,8 +211,8 @@ def solve_path(source, penalty, lams, max_rounds, coef=None, tol=0.0, watch=unwa
     while progress.position < b:
         progress = working.advance(plan, corrs, progress)
         working = with_room(working, progress.wanted, tol)
-    working.leave()
     features = np.unique(np.concatenate([some for _, some, _ in plan.found]))
+    working.leave(features)
     coefs = np.zeros((len(lams), len(features)))
     for answer, some, found in plan.found:
         coefs[answer[:, None], np.searchsorted(features, some)] = found

@@ -44,6 +44,8 @@ PIECE = 1 << 25
 # A path is followed for about so many multiplications before whoever watches is told.
 SPELL = 1 << 27
 NOTHING = np.empty((0, 0))
+# What `Working` holds for each feature.
+EACH = "target", "grad", "coef", "base", "rule", "held"
 
 
 def unwatched(count):
@@ -284,37 +286,50 @@ class FactorSet(FeatureSet):
         """Have arrays with room for so many more features."""
         total = self.size + count
         if total > len(self.inside):
-            self._move(slice(0, self.size), max(total, min(max(2 * self.size, SMALLEST), self.largest)))
+            self._grow(max(total, min(max(2 * self.size, SMALLEST), self.largest)))
 
-    def _move(self, places, capacity):
-        """Take the features of the set from their places to arrays of another capacity; the factor stays."""
+    def _grow(self, capacity):
+        """Go to arrays of another capacity."""
         old, work, m, k = self.work, allocate(capacity), self.size, self.free
-        work.gram[:m, :m] = old.gram[places][:, places]
-        for name in ("target", "grad", "coef", "base", "rule", "held"):
-            getattr(work, name)[:m] = getattr(old, name)[places]
+        work.gram[:m, :m] = old.gram[:m, :m]
+        for name in EACH:
+            getattr(work, name)[:m] = getattr(old, name)[:m]
         # No more of the factor than is in use: untouched memory takes no room.
         work.factor[:k, :k] = old.factor[:k, :k]
         work.order[:k] = old.order[:k]
         work.level[:] = old.level
         inside = np.empty(capacity, dtype=np.int64)
-        inside[:m] = self.inside[places]
+        inside[:m] = self.inside[:m]
         self.work, self.inside = work, inside
 
-    def leave(self):
-        """Leave the Gram matrix to the next path on the same source."""
+    def _keep(self, places):
+        """Forget all features but some, given by their places, those in the factor among them."""
+        work, k = self.work, len(places)
+        order = work.order[: self.free]
+        order[:] = np.searchsorted(places, order)
+        work.gram[:k, :k] = work.gram[np.ix_(places, places)]
+        for name in EACH:
+            getattr(work, name)[:k] = getattr(work, name)[places]
+        work.held[k:] = True  # as newcomers are
+        self.inside[:k] = self.inside[places]
+        self.source.keep(places)
+        self.size = k
+
+    def leave(self, used):
+        """Leave the Gram matrix of the features that were used to the next path on the same source.
+
+        Others would only be in its way: it is likely to need the same, and to take them for nothing.
+        """
+        self.free = 0
+        self._keep(np.flatnonzero(np.isin(self.features, used)))
         self.source.left = self.features, self.work
 
     def drop_stale(self):
         """Forget the features at zero: they come back if they are wanted."""
         stale = self.coef == 0.0
         stale &= self.work.held[: self.size]
-        places = np.flatnonzero(~stale)
         self.member[self.features[stale]] = False
-        self.source.keep(places)
-        self.size = len(places)
-        self._move(places, len(places))
-        order = self.work.order[: self.free]
-        order[:] = np.searchsorted(places, order)
+        self._keep(np.flatnonzero(~stale))
 
     def without_factor(self, goal):
         """The same features, to be solved by descent up to a duality gap of `goal`."""
@@ -399,7 +414,7 @@ class DescentSet(FeatureSet):
         new = np.zeros(len(features)) if coef is None else coef[features]
         self.coef = np.concatenate([self.coef, new])
 
-    def leave(self):
+    def leave(self, used):
         """Leave nothing behind."""
         self.source.keep(NO_FEATURES)
 
@@ -520,14 +535,17 @@ class DualSet(DescentSet):
         columns, rules = self.source.block.compiled(), self.rules[self.features]
         everyone, sweep = np.arange(len(self.features)), np.empty((1, len(self.features)))
         residual, offset = self._residual(self.coef)
-        for epoch in range(max_epochs):
+        for epoch in range(1, max_epochs + 1):
             watch(0)
             residual, offset, arrived = self._newton(lam, rules, residual, offset)
             before = self._face(rules)
             offset = _kernels.descend(columns, everyone, rules, lam, self.coef, residual, offset, sweep)
             if arrived and np.array_equal(before, self._face(rules)):
-                break
-        return epoch + 1
+                return epoch
+            # Where rounding moves features on and off zero, faces could go on for ever.
+            if epoch > EPOCHS and self._gap(lam, rules, residual, offset) <= goal:
+                return epoch
+        return max_epochs
 
     def _face(self, rules):
         """Where the coefficients are: below, at or above zero, and at which end of their bounds; (3, m)."""
