@@ -106,6 +106,10 @@ def celer(problem, tol, record):
 
     if _several(problem) or problem.kind == "grid":
         raise Unsupported("nothing to compare")
+    try:
+        celer.LassoCV()
+    except TypeError as error:
+        raise Unsupported(f"fails with this scikit-learn: {error}") from error
     count, eps = _grid(problem)
     how = {"n_alphas": count, "eps": eps, "cv": splits(len(problem.y)), "n_jobs": problem.threads}
     return _recorded(celer.LassoCV, problem, record, tol=tol, max_iter=1000, max_epochs=MANY, **how)

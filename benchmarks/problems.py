@@ -80,8 +80,11 @@ def read_openml(name):
 
     name, _, version = name.partition(":")
     try:
-        frame, target = fetch_openml(name, version=version or "active", as_frame=True, return_X_y=True)
-    except Exception as error:  # no network, no such name, no pandas: each with a message of its own
+        version = int(version) if version else "active"
+        frame, target = fetch_openml(name, version=version, as_frame=True, return_X_y=True)
+    except (
+        Exception
+    ) as error:  # no network, no such name or version, no pandas: each with a message of its own
         raise Unavailable(
             f"OpenML's {name} could not be fetched ({type(error).__name__}: {error})"
         ) from error
@@ -282,11 +285,11 @@ def specs(folder=None, openml=(), libsvm=()):
     openml, libsvm : sequence of str
         Names of data sets to fetch.
     """
-    found = (
-        {}
-        if folder is None
-        else {path.stem.split(".")[0]: path for path in sorted(Path(folder).iterdir()) if _reader(path)}
-    )
+    found = {}
+    if folder is not None:
+        if not Path(folder).is_dir():
+            raise SystemExit(f"--data: {folder} is no folder; name one that holds .npz or .svm files")
+        found = {path.stem.split(".")[0]: path for path in sorted(Path(folder).iterdir()) if _reader(path)}
     recipes = {}
 
     def add(source, kind, ratio, tag, read, **more):
@@ -305,7 +308,8 @@ def specs(folder=None, openml=(), libsvm=()):
     for name in openml:
         add(name.replace(":", "_"), "path", None, "openml", functools.partial(read_openml, name))
     for name in libsvm:
-        add(name, "path", None, "libsvm", functools.partial(read_libsvm, name))
+        source = f"{name}_libsvm" if name in openml else name
+        add(source, "path", None, "libsvm", functools.partial(read_libsvm, name))
     return recipes
 
 

@@ -179,6 +179,30 @@ def test_what_cannot_be_had_says_so(monkeypatch):
     monkeypatch.setattr("sklearn.datasets.fetch_openml", offline)
     with pytest.raises(problems.Unavailable, match="no network"):
         problems.build(problems.specs(openml=["boston:1"])["boston_1-path"])
+    with pytest.raises(problems.Unavailable, match="ValueError"):
+        problems.build(problems.specs(openml=["boston:first"])["boston_first-path"])
+    with pytest.raises(SystemExit, match="is no folder"):
+        problems.specs("no such folder")
+    both = problems.specs(openml=["a9a"], libsvm=["a9a"])
+    assert {"a9a-path", "a9a_libsvm-path"} <= set(both)
+
+
+def test_a_version_of_a_data_set_of_openml_is_a_number(monkeypatch):
+    """As the signature of scikit-learn's function says, which refuses a string."""
+    pd = pytest.importorskip("pandas")
+    asked = []
+
+    def fetch(name, *, version, **_):
+        asked.append((name, version))
+        frame = pd.DataFrame({"size": [1.0, 2.0, 4.0, 3.0], "kind": pd.Categorical(["a", "b", "a", "b"])})
+        return frame, pd.Series([1.0, 2.0, 3.0, 5.0])
+
+    monkeypatch.setattr("sklearn.datasets.fetch_openml", fetch)
+    for name in ("boston:2", "boston"):
+        X, y = problems.read_openml(name)
+        np.testing.assert_array_equal(X, [[1, 1, 0], [2, 0, 1], [4, 1, 0], [3, 0, 1]])
+        np.testing.assert_array_equal(y, [1, 2, 3, 5])
+    assert asked == [("boston", 2), ("boston", "active")]
 
 
 def test_changes_of_data():
