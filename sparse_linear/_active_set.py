@@ -26,7 +26,6 @@ import numpy as np
 from sparse_linear import _compiled as _kernels
 from sparse_linear import _working_sets
 from sparse_linear._working_sets import (
-    DescentSet,
     FactorSet,
     Plan,
     allocate,
@@ -49,7 +48,7 @@ class Solutions(NamedTuple):
     gaps: np.ndarray  # (n_lams,)
     rss: np.ndarray  # (n_lams,) weighted squared norm of the residuals
     rounds: np.ndarray  # (n_lams,) int64
-    descent: bool = False  # whether coordinate descent took over
+    manner: str = ""  # how they were found, if not in the usual way
 
     def whole(self, p):
         """Coefficients of all features, (n_lams, p)."""
@@ -217,7 +216,5 @@ def solve_path(source, penalty, lams, max_rounds, coef=None, tol=0.0, watch=unwa
     for answer, some, found in plan.found:
         coefs[answer[:, None], np.searchsorted(features, some)] = found
     wanted = np.flatnonzero(answers >= 0)
-    descent = isinstance(working, DescentSet)
-    return Solutions(
-        features, coefs, plan.gaps[wanted], plan.rss[wanted], _summed(plan.rounds, wanted), descent
-    )
+    rounds = _summed(plan.rounds, wanted)
+    return Solutions(features, coefs, plan.gaps[wanted], plan.rss[wanted], rounds, working.manner)

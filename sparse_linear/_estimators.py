@@ -339,7 +339,7 @@ class ElasticNet(StreamingModel):
         What scikit-learn promises: a duality gap of at most `tol` times the mean square of the (centred) y.
         The solver delivers gaps near rounding error whatever `tol`, and warns if it ends above `tol`. Only
         where more than 8192 features have to be considered at once, coordinate descent takes over and stops
-        at `tol`.
+        at `tol` (unless all have a ridge penalty, and there are at most 2048 rows).
     warm_start : bool, default=False
         Start from the coefficients of the previous fit. It may save time; the answer is the same.
     positive : bool, default=False

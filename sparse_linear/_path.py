@@ -145,7 +145,8 @@ def enet_path(
         square without an intercept); they are returned on the scale of X.
     tol : float, default=1e-4
         Warn if a duality gap exceeds `tol` times the mean square of the (centred) y. Answers are exact
-        whatever `tol`, up to 8192 features in play at once; beyond, coordinate descent stops at `tol`.
+        whatever `tol`, up to 8192 features in play at once; beyond, coordinate descent stops at `tol` (unless
+        all have a ridge penalty, and there are at most 2048 rows).
     max_iter : int, default=1000
         Limit of active-set rounds for each alpha.
     max_features : int, default=None

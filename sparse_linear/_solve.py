@@ -28,11 +28,6 @@ UNSURE = 4.0 * np.finfo(np.float64).eps
 SETTLED = 1e-17
 # Normal equations with more unknowns than this are not formed (they would take 3 GB).
 LARGEST_GRAM = 20_000
-# What is said of a solver that was not exact to the end.
-DESCENT = (
-    "accelerated coordinate descent, up to tol, from where more than "
-    f"{_working_sets.LARGEST_FACTOR} features were in play"
-)
 # More unknowns than this are not factored orthogonally.
 LARGEST_QR = 4_000
 # Sparse X: with at most this many unknowns, normal equations are formed without trying iterations first;
@@ -439,8 +434,8 @@ def _fit_active_set(data, penalty, standardize, lams, max_iter, start, tol, watc
         solution = _with_slip(data, index, in_units, lams[index], solution)
         targets.append(source.target)
         solutions.append(solution)
-    if any(solution.descent for solution in solutions):
-        choice = choice._replace(reason=f"{choice.reason}; {DESCENT}")
+    for manner in dict.fromkeys(solution.manner for solution in solutions if solution.manner):
+        choice = choice._replace(reason=f"{choice.reason}; {manner}")
     return _Solved(targets, solutions), choice
 
 

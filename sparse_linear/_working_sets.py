@@ -5,6 +5,9 @@ thousand features these take more memory and time than they save, and `DescentSe
 descent on the columns themselves, extrapolated every few epochs (Anderson acceleration: Bertrand and Massias
 2021, AISTATS, algorithm 2).  Descent converges, rather than ends; there `tol` decides when to stop, by the
 same certificate as everywhere.
+
+Where all features have a ridge penalty many more of them may be active than there are rows.  Then `DualSet`
+takes over before: as many equations as rows give the exact minimiser of a face, and no Gram matrix is needed.
 """
 
 from collections.abc import Callable
@@ -30,8 +33,8 @@ LOOK_AHEAD = 16
 SPARE, FEWEST = 50, 30
 # An ordinary l1 penalty is the median of about so many.
 SAMPLE = 101
-# A step to the minimiser of a face that leaves it is halved so many times, until the objective falls.
-HALVINGS = 8
+# A step beyond the end of a face is halved so many times at most.
+HALVINGS = 4
 # Epochs of descent between two extrapolations.
 EPOCHS = 5
 # Descent solves the reduced problem to this share of the gap that is asked for on all features.
@@ -124,6 +127,7 @@ class FeatureSet:
     """
 
     # Each kind has its own.
+    manner = ""  # how solutions were found, if not by a factor of the features alone
     goal: float  # the gap of a solution that is good enough
     features: Any  # (m,) int64: those in the set; the source has gathered their columns
     coef: Any  # (m,) present coefficients
@@ -311,8 +315,8 @@ class FactorSet(FeatureSet):
         for name in EACH:
             getattr(work, name)[:k] = getattr(work, name)[places]
         work.held[k:] = True  # as newcomers are
+        self.source.keep(places)  # first: its features may be those of the next line
         self.inside[:k] = self.inside[places]
-        self.source.keep(places)
         self.size = k
 
     def leave(self, used):
@@ -398,6 +402,11 @@ class DescentSet(FeatureSet):
     goal : float
         In the units of the source.
     """
+
+    manner = (
+        "accelerated coordinate descent, up to tol, from where more than "
+        f"{LARGEST_FACTOR} features were in play"
+    )
 
     def __init__(self, source, rules, features, member, coef, goal):
         super().__init__(source, rules, member)
@@ -524,6 +533,8 @@ class DualSet(DescentSet):
     of coordinate descent looks for a better face; where it finds none, this is the solution.
     """
 
+    manner = f"equations between the rows from where more than {MANY} times as many features were in play"
+
     def __init__(self, *args):
         super().__init__(*args)
         n = self.source.design.n
@@ -537,10 +548,12 @@ class DualSet(DescentSet):
         residual, offset = self._residual(self.coef)
         for epoch in range(1, max_epochs + 1):
             watch(0)
-            residual, offset, arrived = self._newton(lam, rules, residual, offset)
+            arrived = False
+            while not arrived:  # every time on a smaller face
+                residual, offset, arrived = self._newton(lam, rules, residual, offset)
             before = self._face(rules)
             offset = _kernels.descend(columns, everyone, rules, lam, self.coef, residual, offset, sweep)
-            if arrived and np.array_equal(before, self._face(rules)):
+            if np.array_equal(before, self._face(rules)):
                 return epoch
             # Where rounding moves features on and off zero, faces could go on for ever.
             if epoch > EPOCHS and self._gap(lam, rules, residual, offset) <= goal:
@@ -552,7 +565,11 @@ class DualSet(DescentSet):
         return np.array([np.sign(self.coef), self.coef <= rules[:, 2], self.coef >= rules[:, 3]])
 
     def _newton(self, lam, rules, residual, offset):
-        """Go to the minimiser of the face, or towards it; returns also whether it was reached."""
+        """Go to the minimiser of the face, unless its end is in the way; returns also whether it was reached.
+
+        Coordinates that reach the end of their face stay there. The step is halved until the objective is
+        lower.
+        """
         block, coef = self.source.block, self.coef
         l1, l2, lower, upper = rules.T
         free = (coef > lower) & (coef < upper) & ((coef != 0.0) | (l1 == 0.0))
@@ -563,18 +580,19 @@ class DualSet(DescentSet):
         step[some] = force / curved
         dual = linalg.cho_solve(self._factor(lam, free, l2), block.combine(step[None])[0])
         step[some] -= block.products(dual)[some] / curved
-        low = np.where(side > 0.0, 0.0, lower[some])
-        high = np.where(side < 0.0, 0.0, upper[some])
-        before, whole = coef[some], coef[some] + step[some]
+        end = np.where(step[some] > 0.0, np.where(side < 0.0, 0.0, upper[some]), 0.0)
+        end = np.where(step[some] < 0.0, np.where(side > 0.0, 0.0, lower[some]), end)
+        before, step = coef[some], step[some]
+        reach = np.divide(end - before, step, out=np.full(len(some), np.inf), where=step != 0.0)
+        first = np.fmin(1.0, reach.min(initial=np.inf))  # also where it is NaN
         now = self._objective(lam, rules, coef, residual, offset)
-        for halvings in range(HALVINGS):
-            coef[some] = np.clip(before + 0.5**halvings * step[some], low, high)
+        # As far as the first corner the objective falls for certain.
+        for share in [*(half for half in 0.5 ** np.arange(HALVINGS) if half > first), first]:
+            coef[some] = np.where(reach <= share * (1.0 + _kernels.NOISE), end, before + share * step)
             residual, offset = self._residual(coef)
-            arrived = halvings == 0 and np.array_equal(coef[some], whole)
-            if arrived or self._objective(lam, rules, coef, residual, offset) < now:
-                return residual, offset, arrived
-        coef[some] = before
-        return *self._residual(coef), False
+            if share <= first or self._objective(lam, rules, coef, residual, offset) < now:
+                break
+        return residual, offset, first == 1.0
 
     def _factor(self, lam, free, l2):
         """Cholesky factor of ``I + Z D^-1 Z'`` for the free features."""
@@ -586,7 +604,8 @@ class DualSet(DescentSet):
                 self.outer += (rows.T * (sign / l2[places])) @ rows
         self.among = free
         whole = self.outer / lam
-        whole[np.diag_indices_from(whole)] += 1.0
+        # With what rounding may have taken from a sum of squares.
+        whole[np.diag_indices_from(whole)] += 1.0 + _kernels.NOISE * whole.diagonal().max()
         return linalg.cho_factor(whole, overwrite_a=True, check_finite=False)
 
 

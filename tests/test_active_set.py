@@ -294,6 +294,82 @@ def test_a_working_set_outgrows_its_factor():
     np.testing.assert_allclose(warm[0], start, rtol=0, atol=1e-5)
 
 
+# ---------------------------------------------------------------------------------------------
+# Equations between the rows, for more active features than these under a ridge penalty
+# ---------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def short(monkeypatch):
+    """As if more features than rows were far more."""
+    monkeypatch.setattr(_working_sets, "SMALLEST", 5)
+    monkeypatch.setattr(_working_sets, "MANY", 1)
+
+
+EXCLUDED = np.where(np.arange(90) % 9, 1.0, np.inf)
+STRONG = {
+    "elastic net": ({"l1_ratio": 0.3}, make_penalty(90, 0.3, 0.7)),
+    "excluded": ({"l1_ratio": 0.3, "penalty_weights": EXCLUDED}, make_penalty(90, 0.3, 0.7, EXCLUDED)),
+    "positive": ({"l1_ratio": 0.1, "bounds": (0.0, np.inf)}, make_penalty(90, 0.1, 0.9, None, 0.0)),
+    "box": ({"l1_ratio": 0.2, "bounds": (-0.2, 0.3)}, make_penalty(90, 0.2, 0.8, None, -0.2, 0.3)),
+    "ridge in a box": ({"l1_ratio": 0.0, "bounds": (-0.2, 0.3)}, make_penalty(90, 0.0, 1.0, None, -0.2, 0.3)),
+}
+
+
+@pytest.mark.usefixtures("short")
+@pytest.mark.parametrize("fit_intercept", [True, False])
+@pytest.mark.parametrize("container", ["dense", "csc", "csr"])
+@pytest.mark.parametrize("name", STRONG)
+def test_more_features_than_rows_are_solved_on_the_rows(name, container, fit_intercept):
+    """Weights, an offset, a column far from zero: the conditions of all features, and gaps near rounding."""
+    options, penalty = STRONG[name]
+    X, y = oracles.holes(20, 90, seed=16)
+    y = 10.0 * y
+    if fit_intercept:
+        X[:, 7] = 100.0 + np.random.default_rng(0).standard_normal(20)
+    weights = np.where(np.arange(20) % 7 != 3, 1.0 + np.arange(20) / 20, 0.0)
+    given_as = {"dense": X, "csc": sparse.csc_array(X), "csr": sparse.csr_array(X)}[container]
+    case = Case(given_as, y, penalty, weights=weights, fit_intercept=fit_intercept)
+    lams = np.array([0.9, 0.5, 0.2, 0.05]) * (case.first_lambda() or 1.0)
+    coefs, found = case.solve(lams)
+    assert found.manner.startswith("equations between the rows")
+    assert (found.gaps <= 1e-13).all()
+    assert found.rounds.max() < 30
+    common = {"sample_weight": weights, "fit_intercept": fit_intercept}
+    assert_path_optimal(given_as, y, coefs, lams, tol=1e-9, **common, **options)
+
+
+@pytest.mark.parametrize("correlation", [0.0, 3.0])
+def test_hundreds_of_active_features_for_a_few_rows(correlation, monkeypatch):
+    """The answers of a factor of the features, which is so large that it is not made otherwise."""
+    X, y = oracles.numbers(25, 900, seed=17, correlation=correlation)
+    case = Case(X, 30.0 * y, make_penalty(900, 0.5, 0.5))
+    lams = np.geomspace(1.0, 0.01, 12) * case.first_lambda()
+    coefs, found = case.solve(lams)
+    assert np.count_nonzero(coefs[-1]) > 20 * 25
+    assert found.manner.startswith("equations between the rows")
+    assert (found.gaps <= 1e-13).all()
+    warm, _ = case.solve(lams[5:6], start=coefs[4])
+    np.testing.assert_allclose(warm[0], coefs[5], rtol=0, atol=1e-12 * np.abs(coefs).max())
+    monkeypatch.setattr(_working_sets, "MANY", 1000)
+    expected, other = case.solve(lams)
+    assert not other.manner
+    np.testing.assert_allclose(coefs, expected, rtol=0, atol=1e-12 * np.abs(expected).max())
+
+
+@pytest.mark.usefixtures("short")
+@pytest.mark.parametrize("shape", [(15, 60), (30, 200), (70, 600)])
+@pytest.mark.parametrize("correlation", [1.0, 4.0, 20.0])
+@pytest.mark.parametrize("l1_ratio", [0.5, 0.9, 0.999])
+def test_few_sweeps_are_enough_for_far_steps(shape, correlation, l1_ratio):
+    """Steps that were only cut off where coefficients cross zero would go round in circles here."""
+    X, y = oracles.numbers(*shape, seed=3, correlation=correlation)
+    case = Case(X, y, make_penalty(shape[1], l1_ratio, 1.0 - l1_ratio))
+    _, found = case.solve(np.array([0.3, 0.01, 0.0003]) * case.first_lambda())
+    assert (found.gaps <= 1e-12).all()
+    assert found.rounds.max() < 60
+
+
 @pytest.mark.parametrize("container", [np.asarray, sparse.csc_array])
 def test_stale_features_leave_before_the_factor_does(monkeypatch, container):
     """A working set that is full forgets its features at zero, and is solved exactly as before."""
