@@ -232,6 +232,7 @@ TABLE = [  # (source, kind, smallest alpha, more): the problems on which the pac
         (name, "path", ratio, {"l1_ratio": l1_ratio})
         for name, ratio in (
             ("riboflavin", 0.01),
+            ("golub", 0.01),
             ("cps2012_interactions", 0.001),
             ("simulated_500x10000", 0.01),
             ("a9a", 0.001),
