@@ -572,22 +572,23 @@ class DualSet(DescentSet):
         """
         block, coef = self.source.block, self.coef
         l1, l2, lower, upper = rules.T
-        free = (coef > lower) & (coef < upper) & ((coef != 0.0) | (l1 == 0.0))
+        free = (coef > lower) & (coef < upper) & ((coef != 0.0) | (l1 == 0.0)) & (lam * l2 < np.inf)
         some = np.flatnonzero(free)
-        curved, side = lam * l2[some], np.sign(coef[some]) * (l1[some] > 0.0)
-        force = block.products(residual, offset)[some] - curved * coef[some] - side * lam * l1[some]
-        step = np.zeros(len(coef))
-        step[some] = force / curved
-        dual = linalg.cho_solve(self._factor(lam, free, l2), block.combine(step[None])[0])
-        step[some] -= block.products(dual)[some] / curved
-        end = np.where(step[some] > 0.0, np.where(side < 0.0, 0.0, upper[some]), 0.0)
-        end = np.where(step[some] < 0.0, np.where(side > 0.0, 0.0, lower[some]), end)
-        before, step = coef[some], step[some]
+        before, curved = coef[some], lam * l2[some]
+        side = np.sign(before) * (l1[some] > 0.0)
+        force = block.products(residual, offset)[some] - curved * before - side * lam * l1[some]
+        whole = np.zeros(len(coef))
+        whole[some] = force / curved
+        dual = linalg.cho_solve(self._factor(lam, free, l2), block.combine(whole[None])[0])
+        step = (force - block.products(dual)[some]) / curved
+        low, high = np.where(side > 0.0, 0.0, lower[some]), np.where(side < 0.0, 0.0, upper[some])
+        end = np.where(step > 0.0, high, low)
         reach = np.divide(end - before, step, out=np.full(len(some), np.inf), where=step != 0.0)
         first = np.fmin(1.0, reach.min(initial=np.inf))  # also where it is NaN
-        now = self._objective(lam, rules, coef, residual, offset)
+        farther = [half for half in 0.5 ** np.arange(HALVINGS) if half > first]
+        now = self._objective(lam, rules, coef, residual, offset) if farther else 0.0
         # As far as the first corner the objective falls for certain.
-        for share in [*(half for half in 0.5 ** np.arange(HALVINGS) if half > first), first]:
+        for share in (*farther, first):
             coef[some] = np.where(reach <= share * (1.0 + _kernels.NOISE), end, before + share * step)
             residual, offset = self._residual(coef)
             if share <= first or self._objective(lam, rules, coef, residual, offset) < now:
