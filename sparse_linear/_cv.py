@@ -139,26 +139,31 @@ class _Engine:
         engine.folds = [None] * len(folds)
         engine.penalties, engine.settings = penalties, settings
         engine.sums = FoldSums.of_parts(folds)
-        engine.whole = _solve.Data.from_sums(engine.sums.whole, settings.fit_intercept)
+        engine.whole = _solve.Data.from_sums(engine.sums.whole(), settings.fit_intercept)
         return engine
 
     def _data(self, number):
         """The rows that a fold is fitted on."""
         if self.X is None:
-            return _solve.Data.from_sums(self.sums.train[number], self.settings.fit_intercept)
+            return _solve.Data.from_sums(self.sums.train[number](), self.settings.fit_intercept)
         weights = self.folds[number].weights(self.sample_weight, len(self.Y))
         data = _solve.Data(self.X, self.Y, weights, self.settings.fit_intercept)
         if self.sums is not None:
-            data.use(self.sums.train[number], self.sums.unit_y)
+            data.use(self.sums.train[number](), self.sums.unit_y)
         return data
 
     def reduce(self, n_alphas):
-        """Read the rows once, for the moments of all folds, if X is tall."""
+        """Read the rows for the moments of all folds, if X is tall."""
         some = np.ones((1, n_alphas))
         if self.X is None or not all(self.whole.choose(penalty, some).moments for penalty in self.penalties):
             return
         self.sums = FoldSums.read(self.X, self.Y, self.weights, self.folds)
-        self.whole.use(self.sums.whole, self.sums.unit_y)
+        self.restore()
+
+    def restore(self):
+        """Give the data of all rows the moments that they have let go of."""
+        if self.sums is not None and self.whole.moments is None:
+            self.whole.use(self.sums.whole(), self.sums.unit_y)
 
     def fit(self, data, grids, watch):
         """Paths for every l1_ratio, on the same data: Gram matrices are made once."""
@@ -189,10 +194,11 @@ class _Engine:
         """
         fold, data = self.folds[number], self._data(number)
         fits = self.fit(data, grids, watch)
+        test = self.sums and self.sums.test[number]()
         errors, scores = [], []
         for fit, penalty in zip(fits, self.penalties, strict=True):
             for parts, intercepts in self.candidates(data, fit, penalty, watch):
-                errors.append(self._errors(number, parts, intercepts, watch))
+                errors.append(self._errors(number, test, parts, intercepts, watch))
                 if scoring is None:
                     scores.append(-errors[-1] if per_target else -errors[-1].mean(axis=0, keepdims=True))
                     continue
@@ -211,14 +217,14 @@ class _Engine:
         return _solve.relaxed(data, fit, penalty, self.settings.relax, self.settings.max_iter, watch)
 
     @np.errstate(over="ignore")  # `_selection.summarise` says what to do about errors that overflow
-    def _errors(self, number, parts, intercepts, watch):
-        """Mean squared errors (q, b) on the rows that a fold leaves out."""
+    def _errors(self, number, test, parts, intercepts, watch):
+        """Mean squared errors (q, b) on the rows that a fold leaves out, whose `Sums` may be known."""
         errors = np.empty(intercepts.shape)
         for index, (part, level) in enumerate(zip(parts, intercepts, strict=True)):
             sure = False
-            if self.sums is not None:
+            if test is not None:
                 unit = self.sums.unit_y[index]
-                found, sure = self.sums.test[number].mean_squared_errors(
+                found, sure = test.mean_squared_errors(
                     [index], part.values.T[None] / unit, level[None] / unit, part.features
                 )
                 errors[index] = found[0] * (unit * unit)
@@ -576,6 +582,8 @@ class ElasticNetCV(LinearModel):
         q = engine.whole.n_targets
         one_column = q == 1  # also as an axis of y, for which scikit-learn's classes have no place either
         places = places if len(places) == q else places * q
+        if relax.any():
+            engine.restore()
         paths = {
             ratio: list(engine.candidates(engine.whole, whole[ratio], engine.penalties[ratio]))
             for ratio in {ratio for ratio, _, _ in places}

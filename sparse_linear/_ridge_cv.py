@@ -99,7 +99,7 @@ class _Engine:
         engine.weights = np.ones(1)
         engine.settings = settings
         engine.sums = FoldSums.of_parts(folds)
-        engine.data = _solve.Data.from_sums(engine.sums.whole, settings.fit_intercept)
+        engine.data = _solve.Data.from_sums(engine.sums.whole(), settings.fit_intercept)
         return engine
 
     def route(self, n_alphas, zero):
@@ -218,11 +218,11 @@ class _Engine:
     # -------------------------------------------------------------------------------------------
 
     def read(self, folds):
-        """Take the moments of all folds in one pass over the rows."""
+        """Take the moments of all folds."""
         if self._far:
             return
         self.sums = FoldSums.read(self.X, self.Y, self.weights / self.weights.max(), folds)
-        self.data.use(self.sums.whole, self.sums.unit_y)
+        self.data.use(self.sums.whole(), self.sums.unit_y)
 
     def judge(self, number, fold, route, alphas, judgement, watch):
         """Errors and scores of all alphas on the rows that a fold leaves out."""
@@ -251,10 +251,10 @@ class _Engine:
                 watch(errors.size)
                 return Judged(errors, judgement(errors, self._spread(number, fold)), None)
         if self.X is None:
-            data = _solve.Data.from_sums(self.sums.train[number], self.settings.fit_intercept)
+            data = _solve.Data.from_sums(self.sums.train[number](), self.settings.fit_intercept)
             fit = self.fit(data, np.tile(alphas, (data.n_targets, 1)), watch)
             coefs = fit.coefs.transpose(0, 2, 1)
-            errors, _ = self.sums.test[number].mean_squared_errors(slice(None), coefs, fit.intercepts)
+            errors, _ = self.sums.test[number]().mean_squared_errors(slice(None), coefs, fit.intercepts)
             return Judged(errors, judgement(errors, self._spread(number, fold)), fit)
         weights = fold.weights(self.sample_weight, len(self.Y))
         data = _solve.Data(self.X, self.Y, weights, self.settings.fit_intercept)
@@ -272,7 +272,7 @@ class _Engine:
 
     def _share_factor(self, number, data, alphas):
         """Give the data of a fold one factorisation for all alphas, from its rows where its moments fail."""
-        data.use(self.sums.train[number], self.sums.unit_y)
+        data.use(self.sums.train[number](), self.sums.unit_y)
         try:
             factor = _ridge.Primal(data.design, data.moments.gram, self.rules(data.units, data.weight))
             factor.diagonalise(np.inf)
@@ -285,7 +285,7 @@ class _Engine:
     def _spread(self, number, fold):
         """Number of the rows that a fold leaves out, and mean squares (q, 1) of their targets, centred."""
         if self.Y is None:
-            test = self.sums.test[number]
+            test = self.sums.test[number]()
             return test.count, (test.yy / test.weight)[:, None]
         y, weight = self.Y[fold.test], self.weights[fold.test] / self.weights[fold.test].sum()
         apart = y - weight @ y
@@ -293,14 +293,14 @@ class _Engine:
 
     def _tall(self, number, fold, alphas):
         """Mean squared errors (q, b) from the moments of a fold."""
-        train, test, unit_y = self.sums.train[number], self.sums.test[number], self.sums.unit_y
+        test, unit_y = self.sums.test[number](), self.sums.unit_y
         units = None
         if sparse.issparse(self.X):
             design = make_design(
                 self.X, fold.weights(self.sample_weight, len(self.Y)), self.data.design.fit_intercept
             )
             units = design.units
-        data = _moments.MomentDesign(train, self.settings.fit_intercept, units, unit_y)
+        data = _moments.MomentDesign(self.sums.train[number](), self.settings.fit_intercept, units, unit_y)
         # The penalty is on a sum over rows: the weights count as they were given.
         weight = data.weight * self.weights.max()
         factor = _ridge.Primal(None, data.gram, self.rules(data.units, weight))
@@ -312,7 +312,7 @@ class _Engine:
         for first in range(0, q, width):
             some = slice(first, first + width)
             coefs = factor.path(data.corrs[:, some].T, alphas) / data.units.norm
-            levels = np.zeros(len(coefs)) if not data.fit_intercept else train.mean_y[some] * unit_y[some]
+            levels = data.mean_y[some] * unit_y[some]
             intercepts = levels[:, None] - coefs @ data.units.mean
             errors[some] = self._errors(fold, test, some, coefs, intercepts)
         return errors
@@ -320,9 +320,12 @@ class _Engine:
     def _errors(self, fold, test, some, coefs, intercepts):
         """Mean squared errors (k, b) on held-out rows: from their moments, or from the rows themselves."""
         unit = self.sums.unit_y[some]
-        found, sure = test.mean_squared_errors(some, coefs / unit[:, None, None], intercepts / unit[:, None])
-        errors = found * unit[:, None] ** 2
-        if not sure.all() and self.X is not None:
+        errors, sure = np.empty(intercepts.shape), np.zeros(len(intercepts), dtype=bool)
+        if test is not None:
+            scaled = coefs / unit[:, None, None], intercepts / unit[:, None]
+            errors, sure = test.mean_squared_errors(some, *scaled)
+            errors *= unit[:, None] ** 2
+        if self.X is not None:
             for target in np.flatnonzero(~sure):
                 part = _solve.Coefs(np.arange(coefs.shape[2]), coefs[target].T)
                 y = self.Y[:, some][:, target]
