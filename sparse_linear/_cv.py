@@ -46,6 +46,9 @@ if TYPE_CHECKING:
         Selection,
     )
 
+# Predictions for a scorer that are in work at a time: 8 MB.
+PREDICTED = 1 << 20
+
 
 class Settings(NamedTuple):
     """What the fits of all folds have in common."""
@@ -90,12 +93,34 @@ def _predicted(X, rows, part, intercepts, watch):
         yield here, block @ values + intercepts
 
 
-def _predictions(X, rows, part, intercepts, watch):
-    """Predictions (n_rows, b) of one target for some rows of X."""
-    found = np.empty((len(rows), len(intercepts)))
-    for here, values in _predicted(X, rows, part, intercepts, watch):
-        found[here] = values
-    return found
+def width(X, count):
+    """How many candidates are judged at a time by `count` predictions of each.
+
+    Their predictions take at most `PREDICTED` numbers, or an eighth of those that X holds.
+    """
+    return max(1, max(PREDICTED, X.size // 8) // count)
+
+
+def candidates(X, rows, parts, intercepts, p, watch):
+    """What `_selection.Scoring` takes of fits for all alphas, on some rows of X.
+
+    Yields
+    ------
+    coefs : ndarray of shape (q, p, k)
+    intercepts : ndarray of shape (q, k)
+    predictions : ndarray of shape (q, n_rows, k)
+    """
+    q, b = intercepts.shape
+    step = width(X, q * len(rows))
+    for some in (slice(first, first + step) for first in range(0, b, step)):
+        few = [part._replace(values=part.values[:, some]) for part in parts]
+        levels = intercepts[:, some]
+        found = np.empty((q, len(rows), levels.shape[1]))
+        with np.errstate(over="ignore", invalid="ignore"):  # what a scorer has to say is for the user
+            for target, part, level in zip(found, few, levels, strict=True):
+                for here, values in _predicted(X, rows, part, level, watch):
+                    target[here] = values
+        yield _solve.whole(few, p), levels, found
 
 
 def squared_errors(X, y, weights, rows, part, intercepts, watch=_working_sets.unwatched):
@@ -202,12 +227,8 @@ class _Engine:
                 if scoring is None:
                     scores.append(-errors[-1] if per_target else -errors[-1].mean(axis=0, keepdims=True))
                     continue
-                found = [
-                    _predictions(self.X, fold.test, part, level, watch)
-                    for part, level in zip(parts, intercepts, strict=True)
-                ]
-                coefs = _solve.whole(parts, fit.p)
-                scores.append(scoring(number, fold, coefs, intercepts, np.array(found), watch))
+                found = candidates(self.X, fold.test, parts, intercepts, fit.p, watch)
+                scores.append(scoring(number, fold.test, found, watch))
         shape = (len(fits), len(self.settings.relax))
         errors, scores = (np.array(part).reshape(*shape, *part[0].shape) for part in (errors, scores))
         return Judged(fits, errors, scores)
