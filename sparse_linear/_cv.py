@@ -46,6 +46,9 @@ if TYPE_CHECKING:
         Selection,
     )
 
+# Predictions for a scorer that are in work at a time: 8 MB.
+PREDICTED = 1 << 20
+
 
 class Settings(NamedTuple):
     """What the fits of all folds have in common."""
@@ -90,12 +93,34 @@ def _predicted(X, rows, part, intercepts, watch):
         yield here, block @ values + intercepts
 
 
-def _predictions(X, rows, part, intercepts, watch):
-    """Predictions (n_rows, b) of one target for some rows of X."""
-    found = np.empty((len(rows), len(intercepts)))
-    for here, values in _predicted(X, rows, part, intercepts, watch):
-        found[here] = values
-    return found
+def width(X, count):
+    """How many candidates are judged at a time by `count` predictions of each.
+
+    Their predictions take at most `PREDICTED` numbers, or an eighth of those that X holds.
+    """
+    return max(1, max(PREDICTED, X.size // 8) // count)
+
+
+def candidates(X, rows, parts, intercepts, p, watch):
+    """What `_selection.Scoring` takes of fits for all alphas, on some rows of X.
+
+    Yields
+    ------
+    coefs : ndarray of shape (q, p, k)
+    intercepts : ndarray of shape (q, k)
+    predictions : ndarray of shape (q, n_rows, k)
+    """
+    q, b = intercepts.shape
+    step = width(X, q * len(rows))
+    for some in (slice(first, first + step) for first in range(0, b, step)):
+        few = [part._replace(values=part.values[:, some]) for part in parts]
+        levels = intercepts[:, some]
+        found = np.empty((q, len(rows), levels.shape[1]))
+        with np.errstate(over="ignore", invalid="ignore"):  # what a scorer has to say is for the user
+            for target, part, level in zip(found, few, levels, strict=True):
+                for here, values in _predicted(X, rows, part, level, watch):
+                    target[here] = values
+        yield _solve.whole(few, p), levels, found
 
 
 def squared_errors(X, y, weights, rows, part, intercepts, watch=_working_sets.unwatched):
@@ -139,26 +164,31 @@ class _Engine:
         engine.folds = [None] * len(folds)
         engine.penalties, engine.settings = penalties, settings
         engine.sums = FoldSums.of_parts(folds)
-        engine.whole = _solve.Data.from_sums(engine.sums.whole, settings.fit_intercept)
+        engine.whole = _solve.Data.from_sums(engine.sums.whole(), settings.fit_intercept)
         return engine
 
     def _data(self, number):
         """The rows that a fold is fitted on."""
         if self.X is None:
-            return _solve.Data.from_sums(self.sums.train[number], self.settings.fit_intercept)
+            return _solve.Data.from_sums(self.sums.train[number](), self.settings.fit_intercept)
         weights = self.folds[number].weights(self.sample_weight, len(self.Y))
         data = _solve.Data(self.X, self.Y, weights, self.settings.fit_intercept)
         if self.sums is not None:
-            data.use(self.sums.train[number], self.sums.unit_y)
+            data.use(self.sums.train[number](), self.sums.unit_y)
         return data
 
     def reduce(self, n_alphas):
-        """Read the rows once, for the moments of all folds, if X is tall."""
+        """Read the rows for the moments of all folds, if X is tall."""
         some = np.ones((1, n_alphas))
         if self.X is None or not all(self.whole.choose(penalty, some).moments for penalty in self.penalties):
             return
         self.sums = FoldSums.read(self.X, self.Y, self.weights, self.folds)
-        self.whole.use(self.sums.whole, self.sums.unit_y)
+        self.restore()
+
+    def restore(self):
+        """Give the data of all rows the moments that they have let go of."""
+        if self.sums is not None and self.whole.moments is None:
+            self.whole.use(self.sums.whole(), self.sums.unit_y)
 
     def fit(self, data, grids, watch):
         """Paths for every l1_ratio, on the same data: Gram matrices are made once."""
@@ -189,19 +219,16 @@ class _Engine:
         """
         fold, data = self.folds[number], self._data(number)
         fits = self.fit(data, grids, watch)
+        test = self.sums and self.sums.test[number]()
         errors, scores = [], []
         for fit, penalty in zip(fits, self.penalties, strict=True):
             for parts, intercepts in self.candidates(data, fit, penalty, watch):
-                errors.append(self._errors(number, parts, intercepts, watch))
+                errors.append(self._errors(number, test, parts, intercepts, watch))
                 if scoring is None:
                     scores.append(-errors[-1] if per_target else -errors[-1].mean(axis=0, keepdims=True))
                     continue
-                found = [
-                    _predictions(self.X, fold.test, part, level, watch)
-                    for part, level in zip(parts, intercepts, strict=True)
-                ]
-                coefs = _solve.whole(parts, fit.p)
-                scores.append(scoring(number, fold, coefs, intercepts, np.array(found), watch))
+                found = candidates(self.X, fold.test, parts, intercepts, fit.p, watch)
+                scores.append(scoring(number, fold.test, found, watch))
         shape = (len(fits), len(self.settings.relax))
         errors, scores = (np.array(part).reshape(*shape, *part[0].shape) for part in (errors, scores))
         return Judged(fits, errors, scores)
@@ -211,14 +238,14 @@ class _Engine:
         return _solve.relaxed(data, fit, penalty, self.settings.relax, self.settings.max_iter, watch)
 
     @np.errstate(over="ignore")  # `_selection.summarise` says what to do about errors that overflow
-    def _errors(self, number, parts, intercepts, watch):
-        """Mean squared errors (q, b) on the rows that a fold leaves out."""
+    def _errors(self, number, test, parts, intercepts, watch):
+        """Mean squared errors (q, b) on the rows that a fold leaves out, whose `Sums` may be known."""
         errors = np.empty(intercepts.shape)
         for index, (part, level) in enumerate(zip(parts, intercepts, strict=True)):
             sure = False
-            if self.sums is not None:
+            if test is not None:
                 unit = self.sums.unit_y[index]
-                found, sure = self.sums.test[number].mean_squared_errors(
+                found, sure = test.mean_squared_errors(
                     [index], part.values.T[None] / unit, level[None] / unit, part.features
                 )
                 errors[index] = found[0] * (unit * unit)
@@ -576,6 +603,8 @@ class ElasticNetCV(LinearModel):
         q = engine.whole.n_targets
         one_column = q == 1  # also as an axis of y, for which scikit-learn's classes have no place either
         places = places if len(places) == q else places * q
+        if relax.any():
+            engine.restore()
         paths = {
             ratio: list(engine.candidates(engine.whole, whole[ratio], engine.penalties[ratio]))
             for ratio in {ratio for ratio, _, _ in places}

@@ -28,7 +28,7 @@ TILE = 1 << 18
 # Columns from which a product with their transpose takes longer than to add it to a sum.
 PANEL = 512
 # Arrays that are to grow and take more bytes than this get pages of the usual size.
-HUGE = 1 << 23
+HUGE = 1 << 22
 # Up to this many features may enter the working set at once.
 ALL_AT_ONCE = 256
 # A column whose spread is below this share of its mean is constant up to rounding.

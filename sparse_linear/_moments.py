@@ -5,7 +5,9 @@ is centred on its own mean and chunks are merged by the pairwise formula, so no 
 mean.
 """
 
-from typing import Literal, NamedTuple
+from collections.abc import Callable
+from functools import partial
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from scipy import sparse
@@ -20,6 +22,9 @@ HALF = 1e-8
 SAMPLE = 256
 # Up to this many sets of rows are told apart to give all folds their moments in one pass.
 MOST_PARTS = 64
+# Moments of many folds are kept up to so many numbers, 16 MB, or up to this share of those that X holds.
+KEPT = 1 << 21
+ROOM = 0.1
 # Up to this many columns, dense rows go to threads in pieces of about this many numbers: 8 MB.
 MOST_COLUMNS = 512
 PIECE = 4 * _design.TILE
@@ -35,6 +40,19 @@ def _plus(a, b, x, y):
     total += a
     total += b
     return total
+
+
+def _plus_gram(total, x):
+    """``total + x^T x``, in place; without a total, the first of its terms."""
+    product = np.matmul(x.T, x, out=_design.room(x.shape[1], x.shape[1]))
+    return product if total is None else np.add(total, product, out=total)
+
+
+def _less(a, x, y):
+    """``a - x y^T``, in place, a few rows at a time."""
+    for rows in _slices(0, len(a), _tile_height(len(y))):
+        a[rows] -= np.multiply.outer(x[rows], y)
+    return a
 
 
 def _two_sum(a, b):
@@ -105,29 +123,33 @@ class Sums(NamedTuple):
         between = other.weight + other.weight * share
         mean_x, rest_x = _two_sum(self.mean_x, self.rest_x - share * apart_x)
         mean_y, rest_y = _two_sum(self.mean_y, self.rest_y - share * apart_y)
+        xx = np.subtract(self.xx, other.xx, out=_design.room(*self.xx.shape))
         return Sums(
             self.count - other.count,
             weight,
             mean_x,
             mean_y,
-            self.xx - other.xx - between * np.outer(apart_x, apart_x),
-            self.xy - other.xy - between * np.outer(apart_x, apart_y),
+            _less(xx, between * apart_x, apart_x),
+            _less(self.xy - other.xy, between * apart_x, apart_y),
             self.yy - other.yy - between * apart_y * apart_y,
             rest_x,
             rest_y,
         )
 
     @classmethod
+    @np.errstate(**_design.UNSAID)
     def total(cls, parts):
         """Sums of many sets of rows together; equal means stay equal, so a constant column stays one."""
-        parts = [part for part in parts if part.weight > 0.0]
+        parts = [part for part in parts if part.weight > 0.0] or parts[:1]
+        if len(parts) == 1:
+            return parts[0]
         weights = np.array([part.weight for part in parts])
         weight = weights.sum()
         x, y = (np.array(some) for some in zip(*(parts[0]._apart(part) for part in parts), strict=True))
         shift_x, shift_y = weights @ x / weight, weights @ y / weight
         root = np.sqrt(weights)[:, None]
         x, y = root * (x - shift_x), root * (y - shift_y)
-        xx, xy, yy = x.T @ x, x.T @ y, (y * y).sum(axis=0)
+        xx, xy, yy = _plus_gram(None, x), x.T @ y, (y * y).sum(axis=0)
         for part in parts:
             xx += part.xx
             xy += part.xy
@@ -255,8 +277,11 @@ class Sums(NamedTuple):
         if X.size <= _design.TILE and X.shape[1] <= FEW:
             return cls.from_rows(X, Y, weights)
         kept = np.flatnonzero(weights)
+        rows = kept if len(kept) == 0 else as_slice(kept)
         if 2 * len(kept) >= len(weights):
-            pieces = list(_slices(0, len(weights), _height(X)))
+            rows = slice(0, len(weights))
+        if isinstance(rows, slice):
+            pieces = list(_slices(rows.start, rows.stop, _height(X)))
         else:
             pieces = [as_slice(kept[some]) for some in _slices(0, len(kept), _tile_height(X.shape[1]))]
         return _of_pieces(X, Y, weights, [(0, rows) for rows in pieces], 1)[0]
@@ -278,10 +303,11 @@ class Sums(NamedTuple):
         found = cls._uncentred(X, Y, weights) if even and plain and near else None
         if found is not None:
             return found
-        xx, cross, yy, weight = np.zeros((p, p)), np.zeros((1 + q, p)), np.zeros(q), 0.0
+        xx: Any = None
+        cross, yy, weight = np.zeros((1 + q, p)), np.zeros(q), 0.0
         level = np.zeros(q)
         for x, y, root in _tiles(X, Y, weights, even, centre_x, centre_y):
-            xx += x.T @ x
+            xx = _plus_gram(xx, x)
             cross += np.vstack([root, y.T]) @ x  # in one pass
             yy += np.einsum("ij,ij->j", y, y)
             level += root @ y
@@ -294,7 +320,7 @@ class Sums(NamedTuple):
         far = weight * left_x * left_x
         if centre is None and (2.0 * far > xx.diagonal()).any():
             return cls.from_dense(X, Y, weights, (centre_x + left_x, centre_y + left_y))
-        xx -= np.outer(weight * left_x, left_x)
+        _less(xx, weight * left_x, left_x)
         np.fill_diagonal(xx, np.maximum(xx.diagonal(), 0.0))  # rounding
         xy = cross[1:].T - np.outer(weight * left_x, left_y)
         yy = np.maximum(yy - weight * left_y * left_y, 0.0)
@@ -308,14 +334,15 @@ class Sums(NamedTuple):
         mean_y = Y[0] + (Y - Y[0]).mean(axis=0)
         y = (Y - mean_y).T
         left = np.vstack([np.full(n, 1.0 / n), y])
-        xx, cross = np.zeros((p, p)), np.zeros((len(left), p))
+        xx: Any = None
+        cross = np.zeros((len(left), p))
         for rows in _slices(0, n, max(_tile_height(p), 4 * p)):
-            xx += X[rows].T @ X[rows]
+            xx = _plus_gram(xx, X[rows])
             cross += left[:, rows] @ X[rows]  # in one pass, and while they are at hand
         mean_x, *xy = cross
         if not (2.0 * n * mean_x * mean_x <= xx.diagonal()).all():
             return None
-        xx -= np.outer(n * mean_x, mean_x)
+        _less(xx, n * mean_x, mean_x)
         xy = np.array(xy).T - np.outer(mean_x, y.sum(axis=1))
         parts = (_times(part, share) for part in (xx, xy, np.einsum("ij,ij->i", y, y)))
         return cls(n, float(weights.sum()), mean_x, mean_y, *parts)
@@ -382,16 +409,19 @@ def scaled_targets(Y, weights):
 
 
 class FoldSums(NamedTuple):
-    """Sums of the rows of a cross-validation, targets in units of `unit_y`."""
+    """Sums of the rows of a cross-validation, targets in units of `unit_y`.
 
-    train: list[Sums]  # what each fold is fitted on,
-    test: list[Sums]  # and what it is judged by
-    whole: Sums  # of all rows
+    Each is made when it is asked for: they are (p, p) matrices, and those of all folds would be many.
+    """
+
+    train: list[Callable[[], Sums]]  # what each fold is fitted on,
+    test: list[Callable[[], Sums | None]]  # and what it is judged by; None where that is left to the rows
+    whole: Callable[[], Sums]  # of all rows
     unit_y: np.ndarray  # (q,)
 
     @classmethod
     def read(cls, X, Y, weights, folds):
-        """In one pass over the rows; see `fold_moments`."""
+        """From the rows; see `fold_moments`."""
         Y, unit_y = scaled_targets(Y, weights)
         train, test, whole = fold_moments(X, Y, weights, folds)
         return cls(train, test, whole, unit_y)
@@ -399,8 +429,13 @@ class FoldSums(NamedTuple):
     @classmethod
     def of_parts(cls, parts):
         """Each of some parts is left out in turn."""
-        train = [Sums.total(parts[:k] + parts[k + 1 :]) for k in range(len(parts))]
-        return cls(train, parts, Sums.total(parts), np.ones(len(parts[0].mean_y)))
+        train = [_total(parts[:k] + parts[k + 1 :]) for k in range(len(parts))]
+        return cls(train, [_total([part]) for part in parts], _total(parts), np.ones(len(parts[0].mean_y)))
+
+
+def _total(parts):
+    """`Sums.total` of some parts, later."""
+    return partial(Sums.total, parts)
 
 
 @np.errstate(**_design.UNSAID)
@@ -412,6 +447,10 @@ def fold_moments(X, Y, weights, folds):
     of a fold but not outside. Else they are the moments of all rows without those that a fold leaves out,
     where that is fewer rows and loses no digits.
 
+    What all folds need is kept if it takes at most `KEPT` numbers or a share `ROOM` of those of X. If not,
+    the rows are read once for all of them, and once more for each fold when its turn comes: those that it
+    leaves out, mostly, and so all of them twice. By those it is then judged without moments.
+
     Parameters
     ----------
     X : ndarray or CSR/CSC container of shape (n, p)
@@ -421,38 +460,55 @@ def fold_moments(X, Y, weights, folds):
 
     Returns
     -------
-    train, test : list of Sums
-    whole : Sums
-        Of all rows.
+    train : list of callable
+        Each returns `Sums`.
+    test : list of callable
+        Each returns `Sums`, or None where only the rows can tell.
+    whole : callable
+        Returns `Sums` of all rows.
     """
-    n = len(weights)
+    n, p = X.shape
+    most = max(KEPT, ROOM * X.size) / (p * p)
     labels = _parts_of(folds, n)
-    if labels is not None:
+    if labels is not None and labels.max() < most:
         parts = _moments_of_parts(X, Y, weights, labels)
-        train = [Sums.total([parts[a] for a in np.unique(labels[fold.train])]) for fold in folds]
-        test = [Sums.total([parts[a] for a in np.unique(labels[fold.test])]) for fold in folds]
-        return train, test, Sums.total(parts)
-
-    def of(some):
-        if not sparse.issparse(X):
-            return Sums.from_data(X, Y, some)
-        rows = np.flatnonzero(some)
-        return Sums.from_data(X[rows], Y[rows], some[rows])
-
+        train, test = (
+            [_total([parts[a] for a in np.unique(labels[rows])]) for rows in some]
+            for some in zip(*folds, strict=True)
+        )
+        return train, test, _total(parts)
     whole = Sums.from_data(X, Y, weights)
-    train, test = [], []
-    for fold in folds:
-        kept = fold.weights(weights, n)
-        left_out = weights - kept
-        found = None
-        if 2 * np.count_nonzero(left_out) < len(fold.train) and (left_out >= 0.0).all():
-            found = whole.without(of(left_out))
-            pairs = ((found.xx.diagonal(), whole.xx.diagonal()), (found.yy, whole.yy))
-            if not all((some > 0.01 * every).all() for some, every in pairs):
-                found = None
-        train.append(of(kept) if found is None else found)
-        test.append(of(np.bincount(fold.test, minlength=n) * weights))
-    return train, test, whole
+    train = [partial(_fitted_on, X, Y, weights, fold, whole) for fold in folds]
+    test = [_nothing] * len(folds)
+    if 2 * len(folds) < most:
+        train = [_total([one()]) for one in train]
+        test = [_total([_sums_of(X, Y, np.bincount(fold.test, minlength=n) * weights)]) for fold in folds]
+    return train, test, _total([whole])
+
+
+def _nothing():
+    """No moments."""
+
+
+@np.errstate(**_design.UNSAID)
+def _fitted_on(X, Y, weights, fold, whole):
+    """Sums of the rows that a fold is fitted on, where those of all rows are known."""
+    kept = fold.weights(weights, len(weights))
+    left_out = weights - kept
+    if 2 * np.count_nonzero(left_out) < len(fold.train) and (left_out >= 0.0).all():
+        found = whole.without(_sums_of(X, Y, left_out))
+        pairs = ((found.xx.diagonal(), whole.xx.diagonal()), (found.yy, whole.yy))
+        if all((some > 0.01 * every).all() for some, every in pairs):
+            return found
+    return _sums_of(X, Y, kept)
+
+
+def _sums_of(X, Y, weights):
+    """Sums of the rows that have weight."""
+    if not sparse.issparse(X):
+        return Sums.from_data(X, Y, weights)
+    rows = np.flatnonzero(weights)
+    return Sums.from_data(X[rows], Y[rows], weights[rows])
 
 
 def _parts_of(folds, n):
@@ -541,28 +597,30 @@ class MomentDesign:
 
     @np.errstate(**_design.UNSAID)
     def __init__(self, moments, fit_intercept, units=None, unit_y=1.0):
-        self.moments = moments
         self.fit_intercept = fit_intercept
-        self.weight = moments.weight
-        xx, xy, yy = (part / moments.weight for part in (moments.xx, moments.xy, moments.yy))
-        mean = moments.mean_x
+        self.count, self.weight = moments.count, moments.weight
+        gram = np.divide(moments.xx, moments.weight, out=_design.room(*moments.xx.shape))
+        xy, yy = moments.xy / moments.weight, moments.yy / moments.weight
+        mean, self.mean_y = moments.mean_x, moments.mean_y
         if not fit_intercept:
-            xx = xx + np.outer(mean, mean)
-            xy = xy + np.outer(mean, moments.mean_y)
-            yy = yy + moments.mean_y**2
-            mean = np.zeros_like(mean)
+            _less(gram, -mean, mean)
+            xy = xy + np.outer(mean, self.mean_y)
+            yy = yy + self.mean_y**2
+            mean, self.mean_y = np.zeros_like(mean), np.zeros_like(self.mean_y)
         if units is None:
-            units = _design.make_units(mean, np.array(xx.diagonal()), moments.count if fit_intercept else 2)
+            units = _design.make_units(mean, np.array(gram.diagonal()), moments.count if fit_intercept else 2)
         self.units = units
         norm = self.units.norm
-        self.gram = xx / (norm * norm[:, None])
+        for rows in _slices(0, len(gram), _tile_height(len(gram))):
+            gram[rows] /= norm * norm[rows, None]
+        self.gram = gram
         self.corrs = xy / norm[:, None] * unit_y
         self.unit_y = unit_y + np.zeros(len(yy))
         self.squares = yy
 
     def target(self, index):
         """Mean and scale of one column of y."""
-        mean = float(self.moments.mean_y[index]) if self.fit_intercept else 0.0
+        mean = float(self.mean_y[index])
         scale = float(np.sqrt(self.squares[index]))
         if scale <= _design.CONSTANT * abs(mean):
             scale = 0.0

@@ -18,7 +18,7 @@ from scipy import linalg, sparse
 
 from sparse_linear import _compiled as _kernels
 from sparse_linear import _dask, _moments, _ridge, _selection, _solve, _threads, _validation, _working_sets
-from sparse_linear._cv import squared_errors
+from sparse_linear._cv import candidates, squared_errors, width
 from sparse_linear._design import make_design
 from sparse_linear._estimators import RidgeModel
 from sparse_linear._moments import FoldSums
@@ -50,7 +50,7 @@ if TYPE_CHECKING:
 MAX_ITER = 10_000
 # A row that holds less than this share of something new cannot be left out.
 PINNED = 1e-12
-# Scores of folds that are functions of mean squared errors; of leave-one-out, only None is.
+# Scores of folds that are functions of mean squared errors; of leave-one-out, only the first two are.
 FROM_ERRORS = (None, "neg_mean_squared_error", "r2")
 
 
@@ -99,7 +99,7 @@ class _Engine:
         engine.weights = np.ones(1)
         engine.settings = settings
         engine.sums = FoldSums.of_parts(folds)
-        engine.data = _solve.Data.from_sums(engine.sums.whole, settings.fit_intercept)
+        engine.data = _solve.Data.from_sums(engine.sums.whole(), settings.fit_intercept)
         return engine
 
     def route(self, n_alphas, zero):
@@ -218,25 +218,20 @@ class _Engine:
     # -------------------------------------------------------------------------------------------
 
     def read(self, folds):
-        """Take the moments of all folds in one pass over the rows."""
+        """Take the moments of all folds."""
         if self._far:
             return
         self.sums = FoldSums.read(self.X, self.Y, self.weights / self.weights.max(), folds)
-        self.data.use(self.sums.whole, self.sums.unit_y)
+        self.data.use(self.sums.whole(), self.sums.unit_y)
 
     def judge(self, number, fold, route, alphas, judgement, watch):
         """Errors and scores of all alphas on the rows that a fold leaves out."""
         judged = self._judge_errors(number, fold, route, alphas, judgement, watch)
         if judgement.scoring is None:
             return judged
-        held, fit, scores = self.X[fold.test], judged.fit, []
-        for at in range(len(alphas)):  # one at a time, so that memory does not grow with their number
-            coefs = _solve.whole([part._replace(values=part.values[:, [at]]) for part in fit.parts], fit.p)
-            level = fit.intercepts[:, at]
-            with np.errstate(over="ignore", invalid="ignore"):  # what a scorer has to say is for the user
-                found = np.asarray(held @ coefs[:, :, 0].T + level).T[:, :, None]
-            scores.append(judgement.scoring(number, fold, coefs, level[:, None], found, watch))
-        return judged._replace(scores=np.concatenate(scores, axis=1))
+        fit = judged.fit
+        found = candidates(self.X, fold.test, fit.parts, fit.intercepts, fit.p, watch)
+        return judged._replace(scores=judgement.scoring(number, fold.test, found, watch))
 
     @np.errstate(over="ignore", invalid="ignore")  # `_selection.summarise` says what to do about them
     def _judge_errors(self, number, fold, route, alphas, judgement, watch):
@@ -251,10 +246,10 @@ class _Engine:
                 watch(errors.size)
                 return Judged(errors, judgement(errors, self._spread(number, fold)), None)
         if self.X is None:
-            data = _solve.Data.from_sums(self.sums.train[number], self.settings.fit_intercept)
+            data = _solve.Data.from_sums(self.sums.train[number](), self.settings.fit_intercept)
             fit = self.fit(data, np.tile(alphas, (data.n_targets, 1)), watch)
             coefs = fit.coefs.transpose(0, 2, 1)
-            errors, _ = self.sums.test[number].mean_squared_errors(slice(None), coefs, fit.intercepts)
+            errors, _ = self.sums.test[number]().mean_squared_errors(slice(None), coefs, fit.intercepts)
             return Judged(errors, judgement(errors, self._spread(number, fold)), fit)
         weights = fold.weights(self.sample_weight, len(self.Y))
         data = _solve.Data(self.X, self.Y, weights, self.settings.fit_intercept)
@@ -272,7 +267,7 @@ class _Engine:
 
     def _share_factor(self, number, data, alphas):
         """Give the data of a fold one factorisation for all alphas, from its rows where its moments fail."""
-        data.use(self.sums.train[number], self.sums.unit_y)
+        data.use(self.sums.train[number](), self.sums.unit_y)
         try:
             factor = _ridge.Primal(data.design, data.moments.gram, self.rules(data.units, data.weight))
             factor.diagonalise(np.inf)
@@ -285,7 +280,7 @@ class _Engine:
     def _spread(self, number, fold):
         """Number of the rows that a fold leaves out, and mean squares (q, 1) of their targets, centred."""
         if self.Y is None:
-            test = self.sums.test[number]
+            test = self.sums.test[number]()
             return test.count, (test.yy / test.weight)[:, None]
         y, weight = self.Y[fold.test], self.weights[fold.test] / self.weights[fold.test].sum()
         apart = y - weight @ y
@@ -293,14 +288,14 @@ class _Engine:
 
     def _tall(self, number, fold, alphas):
         """Mean squared errors (q, b) from the moments of a fold."""
-        train, test, unit_y = self.sums.train[number], self.sums.test[number], self.sums.unit_y
+        test, unit_y = self.sums.test[number](), self.sums.unit_y
         units = None
         if sparse.issparse(self.X):
             design = make_design(
                 self.X, fold.weights(self.sample_weight, len(self.Y)), self.data.design.fit_intercept
             )
             units = design.units
-        data = _moments.MomentDesign(train, self.settings.fit_intercept, units, unit_y)
+        data = _moments.MomentDesign(self.sums.train[number](), self.settings.fit_intercept, units, unit_y)
         # The penalty is on a sum over rows: the weights count as they were given.
         weight = data.weight * self.weights.max()
         factor = _ridge.Primal(None, data.gram, self.rules(data.units, weight))
@@ -312,7 +307,7 @@ class _Engine:
         for first in range(0, q, width):
             some = slice(first, first + width)
             coefs = factor.path(data.corrs[:, some].T, alphas) / data.units.norm
-            levels = np.zeros(len(coefs)) if not data.fit_intercept else train.mean_y[some] * unit_y[some]
+            levels = data.mean_y[some] * unit_y[some]
             intercepts = levels[:, None] - coefs @ data.units.mean
             errors[some] = self._errors(fold, test, some, coefs, intercepts)
         return errors
@@ -320,9 +315,12 @@ class _Engine:
     def _errors(self, fold, test, some, coefs, intercepts):
         """Mean squared errors (k, b) on held-out rows: from their moments, or from the rows themselves."""
         unit = self.sums.unit_y[some]
-        found, sure = test.mean_squared_errors(some, coefs / unit[:, None, None], intercepts / unit[:, None])
-        errors = found * unit[:, None] ** 2
-        if not sure.all() and self.X is not None:
+        errors, sure = np.empty(intercepts.shape), np.zeros(len(intercepts), dtype=bool)
+        if test is not None:
+            scaled = coefs / unit[:, None, None], intercepts / unit[:, None]
+            errors, sure = test.mean_squared_errors(some, *scaled)
+            errors *= unit[:, None] ** 2
+        if self.X is not None:
             for target in np.flatnonzero(~sure):
                 part = _solve.Coefs(np.arange(coefs.shape[2]), coefs[target].T)
                 y = self.Y[:, some][:, target]
@@ -633,8 +631,10 @@ class RidgeCV(RidgeModel):
             alphas = _grid(inverse, b)
         df = _degrees_of_freedom(inverse, fixed, alphas)
         from_errors = self.scoring is None or (
-            folded and isinstance(self.scoring, str) and self.scoring in FROM_ERRORS
+            isinstance(self.scoring, str) and self.scoring in (FROM_ERRORS if folded else FROM_ERRORS[:2])
         )
+        if not folded and ("sample_weight" in routed.scorer.score) != (weights is not None):
+            from_errors = self.scoring is None  # a scorer that is not to see the weights
         scoring = None
         if not from_errors:
             scoring = _selection.make_scoring(
@@ -784,16 +784,64 @@ class RidgeCV(RidgeModel):
             if not (df < count).all():
                 raise ValueError("cv='gcv' is not defined where the fit is exact; give larger alphas.")
             pinned = np.zeros(b)
+        # Predictions for a scorer, some alphas at a time, unless they are to be kept.
+        step = b if scoring is None or self.store_cv_results else min(b, width(engine.X, n * q))
+        asked = scoring is not None or self.store_cv_results
+        stored = np.empty((n, q, step)) if asked else np.empty((0, q, b))
+        found = []
+
+        def judge(some):
+            """Solutions as `_selection.Scoring` takes them: of many fits, there are no coefficients."""
+            here = stored[:, :, : len(alphas[some])]
+            tables = pinned[some], df[some] / count
+            found.append(self._left_out(engine, route, factor, alphas[some], *tables, here))
+            b = here.shape[2]
+            return np.full((q, 1, b), np.nan), np.zeros((q, b)), here.swapaxes(0, 1)
+
+        if scoring is None:
+            judge(slice(None))
+        else:
+            parts = (slice(first, first + step) for first in range(0, b, step))
+            scores = scoring(0, np.arange(n), map(judge, parts), _working_sets.unwatched)
+        errors, spread = (np.concatenate(parts, axis=1) / n for parts in zip(*found, strict=True))
+        error = np.full(spread.shape, np.nan)
+        if scoring is None:
+            scores = -errors if self.alpha_per_target else -errors.mean(axis=0, keepdims=True)
+            with np.errstate(over="ignore", invalid="ignore"):
+                variance = np.maximum(spread - scores * scores, 0.0)
+            error = np.sqrt(variance / max(n - 1, 1))
+            if self.scoring is not None:  # a scorer divides by the sum of the weights
+                scores, error = scores * (n / weights.sum()), error * (n / weights.sum())
+        tables = []
+        for some, wrong in zip(scores, error, strict=True):
+            table = _selection.summarise({"alpha": alphas, "df": df}, some[:, None])
+            tables.append(table | {"se_test_score": wrong})
+        return errors[..., None], tables, stored
+
+    def _left_out(self, engine, route, factor, alphas, pinned, share, stored):
+        """Sums of squared errors (q, b), and of their squares (g, b), of all rows left out one by one.
+
+        Parameters
+        ----------
+        engine, route, factor, alphas
+            As in `_Engine.left_out`.
+        pinned : ndarray of shape (b,)
+            A row that holds less of something new cannot be left out.
+        share : ndarray of shape (b,)
+            Degrees of freedom for each row.
+        stored : ndarray of shape (n, q, b), or (0, q, b)
+            Filled, for a scorer with the predictions, else with the squared errors; unless it is empty.
+        """
+        gcv, weights = isinstance(self.cv, str), engine.weights
+        q, b = stored.shape[1:]
         sums = np.zeros((2, q, b))
         spread = sums[1] if self.alpha_per_target else np.zeros((1, b))
-        predictions = np.empty((n, q, b)) if scoring is not None else None
-        stored = np.empty((n, q, b)) if self.store_cv_results else None
         together = np.empty((0, b))
         with closing(engine.left_out(route, factor, alphas)) as parts:
             for rows, targets, residuals, slack in parts:
                 weight, missed = weights[rows], np.ascontiguousarray(residuals)
                 if gcv:
-                    slack = np.tile(1.0 - df / count, (len(rows), 1))
+                    slack = np.tile(1.0 - share, (len(rows), 1))
                 if targets.start == 0:
                     together = np.zeros((len(rows), b))
                 found = sums[0][targets], sums[1][targets], together
@@ -804,43 +852,16 @@ class RidgeCV(RidgeModel):
                         "intercept among them) are not determined; penalise them, or give a number of folds "
                         "as cv."
                     )
-                if predictions is not None:
-                    predictions[rows, targets] = engine.Y[rows, targets][:, :, None] - missed
-                if stored is not None:
+                if len(stored) and self.scoring is not None:
+                    stored[rows, targets] = engine.Y[rows, targets][:, :, None] - missed
+                elif len(stored):
                     missed[weight == 0.0] = 0.0
                     with np.errstate(over="ignore"):  # as in `judge`
                         stored[rows, targets] = np.square(missed) * weight[:, None, None]
                 if targets.stop == q and not self.alpha_per_target:
                     mean = together / q  # of each row, over the targets
                     spread += np.einsum("tb,tb->b", mean, mean)
-        errors = sums[0] / n
-        error = np.full(spread.shape, np.nan)
-        if predictions is not None:
-            fold = _selection.Fold(np.arange(n), np.arange(n))
-            scores = np.concatenate(
-                [
-                    scoring(
-                        0,
-                        fold,
-                        np.full((q, 1, 1), np.nan),
-                        np.zeros((q, 1)),
-                        predictions[:, :, at].T[..., None],
-                        _working_sets.unwatched,
-                    )
-                    for at in range(b)
-                ],
-                axis=1,
-            )
-        else:
-            scores = -errors if self.alpha_per_target else -errors.mean(axis=0, keepdims=True)
-            with np.errstate(over="ignore", invalid="ignore"):
-                variance = np.maximum(spread / n - scores * scores, 0.0)
-            error = np.sqrt(variance / max(n - 1, 1))
-        tables = []
-        for some, wrong in zip(scores, error, strict=True):
-            table = _selection.summarise({"alpha": alphas, "df": df}, some[:, None])
-            tables.append(table | {"se_test_score": wrong})
-        return errors[..., None], tables, stored if scoring is None else predictions
+        return sums[0], spread
 
     def _choose(self, engine, alphas, df, errors, tables, dtype, one_column):
         """Set the fitted attributes."""

@@ -182,33 +182,50 @@ class Scoring:
         self.per_target = per_target
         self.config = get_config()  # that of this thread
 
-    def __call__(self, number, fold, coefs, intercepts, predictions, watch):
-        """Scores (g, b) of fold `number`: coefs (q, p, b), intercepts (q, b), predictions (q, n_test, b).
+    def __call__(self, number, rows, candidates, watch):
+        """Scores (g, b) of the candidates of fold `number`.
 
         A scorer may be slow, so `watch` is asked before each candidate whether the scores are still wanted.
+
+        Parameters
+        ----------
+        number : int
+        rows : ndarray
+            That the fold leaves out; where they follow one another, they are not copied.
+        candidates : iterable
+            Some at a time, so that the predictions of all need not be in memory: coefs (q, p, k), intercepts
+            (q, k), predictions (q, n_test, k).
+        watch : callable
         """
         n = len(self.y)
-        if len(fold.test) < self.rows:
+        if (np.diff(rows) == 1).all():
+            rows = slice(rows[0], rows[-1] + 1)
+        X, y = self.X[rows], self.y[rows]
+        if len(y) < self.rows:
             raise ValueError(f"{ONE_ROW}, or scoring=None.")
-        X, y = self.X[fold.test], self.y[fold.test]
         params = {
-            name: np.asarray(value)[fold.test] if np.shape(value)[:1] == (n,) else value
+            name: np.asarray(value)[rows] if np.shape(value)[:1] == (n,) else value
             for name, value in self.params.items()
         }
-        q, _, b = coefs.shape
-        groups = [[target] for target in range(q)] if self.per_target else [list(range(q))]
-        scores = np.empty((len(groups), b))
-        with config_context(**self.config):
-            for at in range(b):
+        scores: list[list[float]] = []
+        for coefs, intercepts, predictions in candidates:
+            q = len(coefs)
+            groups = [[target] for target in range(q)] if self.per_target else [list(range(q))]
+            for coef, level, values in zip(
+                coefs.transpose(2, 0, 1), intercepts.T, predictions.transpose(2, 0, 1), strict=True
+            ):
                 watch(0)
-                for group, targets in enumerate(groups):
+                where = f"fold {number}, candidate {len(scores)}"
+                found = []
+                for targets in groups:
                     # A single target loses its axis, as in y.
                     some = targets[0] if len(targets) == 1 else targets
-                    model = FoldModel(coefs[some, :, at], intercepts[some, at], X, predictions[some, :, at].T)
+                    model = FoldModel(coef[some], level[some], X, values[some].T)
                     truth = y if y.ndim == 1 else y[:, some]
-                    where = f"fold {number}, candidate {at}"
-                    scores[group, at] = _score(self.scorer, model, X, truth, where, params)
-        return scores
+                    with config_context(**self.config):
+                        found.append(_score(self.scorer, model, X, truth, where, params))
+                scores.append(found)
+        return np.array(scores).T
 
 
 def make_scoring(scoring, owner, params, X, y, per_target):

@@ -114,7 +114,7 @@ class Data:
     @property
     def n_rows(self):
         """Rows with positive weight."""
-        return self.moments.moments.count if self.design is None else self.design.effective_rows
+        return self.moments.count if self.design is None else self.design.effective_rows
 
     @property
     def n_targets(self):
@@ -175,8 +175,10 @@ class Data:
             return _ridge.UNKNOWN
 
     def forget(self):
-        """Let go of what only another fit would use."""
+        """Let go of what only another fit would use, and can be had again."""
         self.columns.clear()
+        if self.design is not None:
+            self.moments = None
 
     def choose(self, penalty, lams, wish="auto"):
         """Which solver fits some `lams` (q, b) under a penalty on the scale of X."""

@@ -9,8 +9,10 @@ import sys
 import textwrap
 import threading
 import time
+import tracemalloc
 import warnings
 from contextlib import redirect_stdout
+from functools import partial
 from pathlib import Path
 
 import joblib
@@ -22,6 +24,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
 from sklearn import config_context
 from sklearn.base import clone
+from sklearn.datasets import make_regression
 from sklearn.feature_selection import SelectFromModel
 from sklearn.metrics import make_scorer, mean_absolute_error
 from sklearn.model_selection import (
@@ -44,9 +47,11 @@ from sparse_linear import (
     Lasso,
     LassoCV,
     Moments,
+    RidgeCV,
     _compiled,
     _cv,
     _design,
+    _moments,
     _ridge,
     _selection,
     _solve,
@@ -923,6 +928,33 @@ print((peak() - before) / X.nbytes)
 """
 
 
+@pytest.mark.parametrize("make", [LassoCV, partial(RidgeCV, cv=5)], ids=["lasso", "ridge"])
+def test_moments_of_one_fold_at_a_time(make, monkeypatch):
+    """Where those of all folds would take much of the memory of X; the result is the same."""
+    X, y = make_regression(300, 20, noise=5.0, random_state=0)
+    weights = np.random.default_rng(0).random(300)
+    together = make().fit(X, y, weights)
+    monkeypatch.setattr(_moments, "KEPT", 0)
+    monkeypatch.setattr(_moments, "ROOM", 0.0)
+    model = make().fit(X, y, weights)
+    assert model.alpha_ == together.alpha_
+    assert_allclose(model.mse_path_, together.mse_path_, rtol=1e-10)
+    assert_allclose(model.coef_, together.coef_, rtol=1e-9)
+
+
+def test_matrices_that_are_held_at_a_time():
+    """Two for the fold that is at work, and one for all rows; others hold only while these are made."""
+    p = 600
+    X, y = make_regression(4 * p, p, n_informative=10, random_state=0)
+    model = LassoCV(cv=10, alphas=10, eps=0.1)
+    model.fit(X[:, :3], y)
+    tracemalloc.start()
+    model.fit(X, y)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 6 * 8 * p * p
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="resource is for POSIX")
 @pytest.mark.parametrize("order", ["C", "F"])
@@ -931,9 +963,10 @@ print((peak() - before) / X.nbytes)
     [
         (200_000, 100, "options = {'n_jobs': 2}"),
         (200_000, 100, "options = {'cv': ShuffleSplit(8, train_size=0.5, random_state=0)}"),
+        (40_000, 900, "options = {}"),
         (2_000, 20_000, "options = {'eps': 0.1, 'n_jobs': 2}"),
     ],
-    ids=["tall", "monte carlo", "wide"],
+    ids=["tall", "monte carlo", "many columns", "wide"],
 )
 def test_memory_beyond_the_data(n, p, options, order):
     """Less than a quarter of X on top of X, in pages that are touched."""

@@ -192,19 +192,25 @@ def weights_of(rows, weights):
 
 @pytest.mark.parametrize("container", CONTAINERS)
 @pytest.mark.parametrize("kind", ["three", "one out", "many halves", "drawn"])
-def test_moments_of_folds(container, kind):
+@pytest.mark.parametrize("kept", [True, False])
+def test_moments_of_folds(container, kind, kept, monkeypatch):
     """Those of the rows of each fold taken alone, however they are come by."""
+    if not kept:
+        monkeypatch.setattr(_moments, "KEPT", 0)
+        monkeypatch.setattr(_moments, "ROOM", 0.0)
     X, Y, weights = data()
     weights[:] += 0.1 * (kind == "one out")  # a fold needs weight
     X = CONTAINERS[container](X)
     folds = some_folds(kind)
     train, test, whole = fold_moments(X, Y, weights, folds)
-    assert_same(whole, direct(X, Y, weights))
+    assert_same(whole(), direct(X, Y, weights))
     for fold, *found in zip(folds, train, test, strict=True):
         for rows, moments in zip(fold, found, strict=True):
             some = weights_of(rows, weights)
-            if len(rows) > 1:
-                assert_same(moments, direct(X, Y, some), 1e-11)
+            if len(rows) > 1 and (kept or rows is fold.train):
+                assert_same(moments(), direct(X, Y, some), 1e-11)
+            elif not kept:
+                assert moments() is None
 
 
 @pytest.mark.parametrize("offset", [0.0, 1e8])
@@ -220,8 +226,12 @@ def test_moments_without_a_part(offset):
 
 
 @pytest.mark.parametrize("kind", ["three", "one out"])
-def test_what_is_constant_in_a_fold_has_no_spread(kind):
+@pytest.mark.parametrize("kept", [True, False])
+def test_what_is_constant_in_a_fold_has_no_spread(kind, kept, monkeypatch):
     """A column and a target of 0.1 but for one row, of which the folds that leave it out know nothing."""
+    if not kept:
+        monkeypatch.setattr(_moments, "KEPT", 0)
+        monkeypatch.setattr(_moments, "ROOM", 0.0)
     X, Y, _ = data()
     X[:, 2], Y[:, 0] = 0.1, 0.1
     X[0, 2], Y[0, 0] = 7.0, 5.0
@@ -229,7 +239,7 @@ def test_what_is_constant_in_a_fold_has_no_spread(kind):
     train, _, _ = fold_moments(X, Y, np.ones(N), folds)
     for fold, moments in zip(folds, train, strict=True):
         if 0 not in fold.train:
-            design = MomentDesign(moments, True)
+            design = MomentDesign(moments(), True)
             assert design.units.constant[2]
             assert design.target(0).scale == 0.0
 
@@ -247,7 +257,8 @@ def test_rows_are_gathered_a_block_at_a_time(monkeypatch):
     monkeypatch.setattr(_design, "TILE", 1)
     monkeypatch.setattr(Sums, "from_rows", classmethod(noted))
     rng = np.random.default_rng(1)
-    fold_moments(X, Y, np.ones(4000), [Fold(rng.integers(0, 4000, 4000), np.arange(100))])
+    train, _, _ = fold_moments(X, Y, np.ones(4000), [Fold(rng.integers(0, 4000, 4000), np.arange(100))])
+    train[0]()
     assert max(heights, default=0) <= 256
 
 

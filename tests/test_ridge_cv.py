@@ -5,13 +5,14 @@ import tracemalloc
 import numpy as np
 import pytest
 import sklearn
+from numpy.testing import assert_allclose
 from scipy import sparse
 from sklearn.linear_model import RidgeCV as Theirs
-from sklearn.metrics import make_scorer, mean_absolute_error
+from sklearn.metrics import make_scorer, mean_absolute_error, mean_squared_error
 from sklearn.model_selection import GridSearchCV, GroupKFold, KFold, ShuffleSplit
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from sparse_linear import Ridge, RidgeCV, _ridge, _solve, _threads
+from sparse_linear import Ridge, RidgeCV, _cv, _ridge, _ridge_cv, _solve, _threads
 from tests import oracles
 
 ALPHAS = np.array([0.05, 30.0, 1.0, 5.0])  # in no order
@@ -350,19 +351,52 @@ def test_a_fold_in_which_an_unpenalised_column_is_constant(kind):
             assert model.mse_path_[0, number] == pytest.approx(np.mean((y[test] - found) ** 2), rel=1e-9)
 
 
+@pytest.mark.parametrize("scoring", [None, "neg_mean_squared_error", "neg_mean_absolute_error"])
 @pytest.mark.parametrize("cv", [None, 5])
-def test_memory_does_not_grow_with_the_rows(cv):
+def test_memory_does_not_grow_with_the_rows(cv, scoring):
     """Beyond the data, a cross-validation of tall X takes a few (p, p) matrices, tiles and vectors like y."""
     rng = np.random.default_rng(0)
     X = rng.standard_normal((100_000, 40))
     y = X[:, 0] + rng.standard_normal(100_000)
     alphas = np.geomspace(1e-2, 1e4, 40)  # residuals of all of them would be as large as X
-    RidgeCV(alphas, cv=cv).fit(X[:100], y[:100])
+    RidgeCV(alphas, cv=cv, scoring=scoring).fit(X[:100], y[:100])
     tracemalloc.start()
-    RidgeCV(alphas, cv=cv).fit(X, y)
+    RidgeCV(alphas, cv=cv, scoring=scoring).fit(X, y)
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert peak < 9 * 2**21 + 8 * y.nbytes  # tiles of 2 MB, and vectors
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("targets", [0, 2])
+def test_scores_of_some_alphas_at_a_time(targets, weighted, monkeypatch):
+    """Of leave-one-out, they are the same; squared errors need no predictions."""
+    X, y = data((40, 6), targets)
+    weights = np.arange(40.0) if weighted else None
+    squares = RidgeCV(ALPHAS, scoring="neg_mean_squared_error", store_cv_results=True).fit(X, y, weights)
+    scorer = make_scorer(mean_squared_error, greater_is_better=False)
+    together = RidgeCV(ALPHAS, scoring=scorer).fit(X, y, weights)
+    monkeypatch.setattr(_cv, "width", lambda X, count: 3)
+    monkeypatch.setattr(_ridge_cv, "width", lambda X, count: 3)
+    for cv in (None, 3):
+        model = RidgeCV(ALPHAS, scoring=scorer, cv=cv).fit(X, y, weights)
+        if cv is None:
+            assert_allclose(model.cv_results_["mean_test_score"], together.cv_results_["mean_test_score"])
+            assert model.best_score_ == pytest.approx(squares.best_score_, rel=1e-12)
+            assert model.alpha_ == squares.alpha_
+        else:
+            theirs = RidgeCV(ALPHAS, scoring="neg_mean_squared_error", cv=cv).fit(X, y, weights)
+            assert_allclose(model.cv_results_["mean_test_score"], theirs.cv_results_["mean_test_score"])
+
+
+def test_rows_of_a_scorer_are_in_the_order_of_the_fold():
+    """Whatever that is, also where it looks like that of X."""
+    X, y = data((40, 6))
+    folds = [(np.arange(4, 40), np.array(rows)) for rows in ([0, 2, 1, 3], [0, 0, 2], [0, 1, 2, 3])]
+    by_name = RidgeCV(ALPHAS, cv=folds, scoring="neg_mean_squared_error").fit(X, y)
+    scorer = make_scorer(mean_squared_error, greater_is_better=False)
+    model = RidgeCV(ALPHAS, cv=folds, scoring=scorer).fit(X, y)
+    assert_allclose(model.cv_results_["mean_test_score"], by_name.cv_results_["mean_test_score"])
 
 
 def units_apart(n, p, seed=0):
