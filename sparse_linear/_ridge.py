@@ -387,6 +387,30 @@ def columns_of(design, features):
     return stored.toarray().T - np.outer(shift, design.root)
 
 
+def triangle(design, columns, scale):
+    """The factor R of ``Z[:, columns] * scale = Q R``, a few rows at a time: memory of some (p, p) matrices.
+
+    It is as good as one of all rows at once (Demmel, Grigori, Hoemmen and Langou 2012, SIAM J. Sci. Comput.
+    34). Raises `SingularError` where something is not finite.
+    """
+    mean, norm, _ = design.units
+    scale = scale / norm[columns]
+    found = np.zeros((0, len(columns)))
+    height = max(4 * len(columns), TILE // max(len(columns), 1))
+    for top in range(0, design.n, height):
+        rows = slice(top, top + height)
+        some = design.X[rows][:, columns]
+        some = (some.toarray() if sparse.issparse(some) else some) - mean[columns]
+        some *= scale
+        some *= design.root[rows, None]
+        some[design.root[rows] == 0.0] = 0.0  # which may hold anything
+        stacked = np.vstack([found, some])
+        if not np.isfinite(stacked).all():
+            raise SingularError
+        found = linalg.qr(stacked, mode="r", overwrite_a=True, check_finite=False)[0][: len(columns)]
+    return found
+
+
 def exact_spectrum(design, l2):
     """`Spectrum` from singular values of the data, in a copy: where their squares would not tell."""
     columns = design.take(np.flatnonzero(np.isfinite(l2)))
@@ -507,27 +531,13 @@ class Primal:
     def diagonalise_data(self):
         """The same from the data themselves, where the Gram matrix has lost digits: QR, then `graded` of R.
 
-        A few rows at a time, so that memory is that of some (p, p) matrices. Columns without a penalty come
-        first; what the others have below them in R is what these do not explain.
+        Columns without a penalty come first; what the others have below them in R is what these do not
+        explain.
         """
-        design = self.design
-        mean, norm, _ = design.units
         columns = np.concatenate([self.free, self.held])
-        scale = np.concatenate([np.ones(len(self.free)), 1.0 / self.root]) / norm[columns]
-        triangle = np.zeros((0, len(columns)))
-        height = max(4 * len(columns), TILE // max(len(columns), 1))
-        for top in range(0, design.n, height):
-            rows = slice(top, top + height)
-            some = design.X[rows][:, columns]
-            some = (some.toarray() if sparse.issparse(some) else some) - mean[columns]
-            some *= scale
-            some *= design.root[rows, None]
-            some[design.root[rows] == 0.0] = 0.0  # which may hold anything
-            stacked = np.vstack([triangle, some])
-            if not np.isfinite(stacked).all():
-                raise SingularError
-            triangle = linalg.qr(stacked, mode="r", overwrite_a=True, check_finite=False)[0][: len(columns)]
-        self.inverse = graded(triangle[len(self.free) :, len(self.free) :])
+        scale = np.concatenate([np.ones(len(self.free)), 1.0 / self.root])
+        rows = triangle(self.design, columns, scale)
+        self.inverse = graded(rows[len(self.free) :, len(self.free) :])
 
     def reduce(self, right):
         """Right-hand sides (b, p) in standard form, (b, m)."""
@@ -1298,6 +1308,43 @@ def svd(design, targets, diagonal, norm):
             solution += linalg.lstsq(columns[free].T, left, cond=DEPENDENT, check_finite=False)[0]
         coefs[:, free] = solution.T
     return coefs, 1
+
+
+def excess(design, diagonals, coefs, corrs):
+    """By how much the objectives of some solutions exceed the least one, (b,).
+
+    The objective is a quadratic function, so that this is ``g^T H^{-1} g / 2`` for its gradient ``g`` and its
+    curvature ``H = Z^T Z + D``. A duality gap has D in place of H, and makes much of what rounding leaves in
+    ``g`` where D is faint. ``H = R^T R`` comes from the data, and is scaled to a unit diagonal. Directions in
+    which it is `DEPENDENT` are rounding, those of the data as those of a gradient there; all that they may
+    cost is the penalty of what they hold.
+
+    Parameters
+    ----------
+    design : DenseDesign or SparseDesign
+    diagonals : ndarray of shape (b, p)
+        D, infinite for columns that are left out.
+    coefs : ndarray of shape (b, p)
+    corrs : ndarray of shape (b, p)
+        Correlations of all columns with the residuals.
+    """
+    used = np.flatnonzero(np.isfinite(diagonals).all(axis=0))
+    data = triangle(design, used, np.ones(len(used)))
+    found = np.empty(len(coefs))
+    for at, (diagonal, coef, corr) in enumerate(
+        zip(diagonals[:, used], coefs[:, used], corrs[:, used], strict=True)
+    ):
+        scale = 1.0 / np.sqrt(1.0 + diagonal)
+        stacked = np.vstack([data * scale, np.diag(np.sqrt(diagonal) * scale)])
+        factor, places = linalg.qr(stacked, mode="r", pivoting=True, overwrite_a=True, check_finite=False)
+        sizes = np.abs(factor.diagonal())
+        rank = np.count_nonzero(sizes > DEPENDENT * sizes.max(initial=0.0))
+        gradient = ((corr - diagonal * coef) * scale)[places[:rank]]
+        left = linalg.solve_triangular(factor[:rank, :rank], gradient, trans=1, check_finite=False)
+        faint = diagonal <= DEPENDENT * DEPENDENT
+        lost = coef[faint] @ (diagonal[faint] * coef[faint]) if rank < len(used) else 0.0
+        found[at] = 0.5 * (left @ left + lost)
+    return found
 
 
 def is_faint(diagonal):

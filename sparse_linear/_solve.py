@@ -560,6 +560,30 @@ def _gaps_beside(data, index, penalty, l1, lams, solution, loose, some):
     return _gaps_from(corrs, penalty, lams, coefs, rss) + 0.5 * slip
 
 
+def _with_excess(data, index, penalty, lams, solution):
+    """Gaps of quadratic problems from the curvature of the objective, where the penalty alone leaves a doubt.
+
+    It does where columns that have none are nearly dependent, see `_with_slip`, and where it is so faint that
+    the rounding of a correlation, divided by it, is no small number.
+    """
+    design = data.design
+    small = design.n * design.p <= BATCH
+    if design.p > LARGEST_QR or (sparse.issparse(design.X) and not small):  # no factor
+        return _with_slip(data, index, penalty, lams, solution) if small else solution
+    with np.errstate(invalid="ignore"):  # an infinite penalty times 0
+        diagonals = np.where(penalty.excluded, np.inf, lams[:, None] * penalty.l2)
+    diagonals[diagonals < _kernels.NEGLIGIBLE] = 0.0
+    some = np.flatnonzero(((diagonals == 0.0).sum(axis=1) > 1) | ~(solution.gaps <= _kernels.EXACT))
+    some = some[np.isfinite(solution.coefs[some]).all(axis=1)]
+    if len(some) == 0:
+        return solution
+    coefs, gaps = solution.coefs[some], solution.gaps.copy()
+    target = design.target(data.Y[:, index])[1]
+    corrs, _ = design.gradients(target[None], np.zeros(len(some), dtype=np.int64), coefs)
+    gaps[some] = _ridge.excess(design, diagonals[some], coefs, corrs)
+    return solution._replace(gaps=gaps)
+
+
 class _RestOfData(NamedTuple):
     """Residuals on the rows of the data."""
 
@@ -753,9 +777,9 @@ def _fit_quadratic(data, moments, penalty, standardize, lams, max_iter, choice):
         _active_set.Solutions(features, coefs[index], gaps[index], rss[index], rounds[index])
         for index in range(q)
     ]
-    if reported.solver in ("svd", "qr", "lsmr") and design.n * p <= BATCH:  # dependent columns, or nearly
+    if reported.solver in ("svd", "qr", "lsmr"):  # dependent columns, or nearly
         solutions = [
-            _with_slip(data, index, rules, lams[index], part) for index, part in enumerate(solutions)
+            _with_excess(data, index, rules, lams[index], part) for index, part in enumerate(solutions)
         ]
     return _Solved(targets, solutions), reported
 
@@ -944,7 +968,9 @@ def _report(units, solved, lams, penalty, standardize, choice, factor, max_iter,
     n_iters = np.empty((q, n_lams), dtype=np.int64)
     for index, (target, solution) in enumerate(zip(solved.targets, solved.solutions, strict=True)):
         scale = target.scale
-        solution = _no_worse_than_zero(solution)
+        if not (solution.gaps <= 0.5).all():
+            rules = penalty.in_units(units, scale or 1.0, standardize)
+            solution = _no_worse_than_zero(solution, rules, lams[index])
         some, size = (solution.features, solution.coefs, solution.rss), len(solution.features)
         used, values = np.empty(size, dtype=np.int64), np.empty((size, n_lams))
         found = used, values, intercepts[index], objectives[index]
@@ -972,15 +998,21 @@ def _report(units, solved, lams, penalty, standardize, choice, factor, max_iter,
     )
 
 
-def _no_worse_than_zero(solution):
-    """Replace solutions that rounding has driven away: their gap exceeds 1/2, that of zero coefficients."""
+def _no_worse_than_zero(solution, penalty, lams):
+    """Replace solutions that rounding has driven away: their objective exceeds that of zero coefficients.
+
+    No gap is larger than the objective itself, which is not negative: that is the bound of a dual point of
+    zeros. `penalty` is in the units of the solvers.
+    """
     fine = solution.gaps <= 0.5
-    if fine.all():
-        return solution
-    lost = ~fine
+    sizes, some = np.abs(solution.coefs), solution.features
+    with np.errstate(over="ignore", invalid="ignore"):
+        l1, l2 = (np.where(sizes > 0.0, sizes * part[some], 0.0) for part in (penalty.l1, penalty.l2))
+        objectives = 0.5 * solution.rss + lams * (l1.sum(axis=1) + 0.5 * (l2 * sizes).sum(axis=1))
+    lost = ~(fine | (objectives < 0.5))
     return solution._replace(
         coefs=np.where(lost[:, None], 0.0, solution.coefs),
-        gaps=np.where(lost, 0.5, solution.gaps),
+        gaps=np.where(fine, solution.gaps, np.where(lost, 0.5, np.fmin(solution.gaps, objectives))),
         rss=np.where(lost, 1.0, solution.rss),
     )
 

@@ -615,11 +615,13 @@ def test_what_is_left_without_loose_features(monkeypatch):
 
 
 def test_zero_is_better_than_what_rounding_has_driven_away():
-    """Zero coefficients have the gap 1/2, in units of the square of y; a gap that is NaN says nothing."""
-    coefs = np.arange(1.0, 9.0).reshape(4, 2)
-    gaps, rss = np.array([0.6, np.nan, 0.5, 1e-9]), np.array([0.3, np.nan, 0.2, 0.1])
-    before = _active_set.Solutions(np.arange(2), coefs, gaps, rss, np.ones(4, dtype=int))
-    after = _solve._no_worse_than_zero(before)
-    np.testing.assert_array_equal(after.coefs, [[0.0, 0.0], [0.0, 0.0], [5.0, 6.0], [7.0, 8.0]])
-    np.testing.assert_array_equal(after.gaps, [0.5, 0.5, 0.5, 1e-9])
-    np.testing.assert_array_equal(after.rss, [1.0, 1.0, 0.2, 0.1])
+    """Not for a gap that is large or no number, but where the objective of zero, 1/2, is lower."""
+    coefs = np.arange(1.0, 11.0).reshape(5, 2)
+    gaps = np.array([0.6, np.nan, 0.5, 1e-9, 7.0])
+    rss = np.array([0.3, np.nan, 0.2, 0.1, 0.3])
+    before = _active_set.Solutions(np.arange(2), coefs, gaps, rss, np.ones(5, dtype=int))
+    penalty, lams = make_penalty(2, 0.0, 1.0), np.array([0.2, 1.0, 1.0, 1.0, 1e-4])
+    after = _solve._no_worse_than_zero(before, penalty, lams)
+    np.testing.assert_array_equal(after.coefs, [[0.0, 0.0], [0.0, 0.0], [5.0, 6.0], [7.0, 8.0], [9.0, 10.0]])
+    np.testing.assert_allclose(after.gaps, [0.5, 0.5, 0.5, 1e-9, 0.15 + 0.5e-4 * 181.0], rtol=1e-15)
+    np.testing.assert_array_equal(after.rss, [1.0, 1.0, 0.2, 0.1, 0.3])
