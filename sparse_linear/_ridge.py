@@ -568,6 +568,14 @@ class Primal:
         solved = turned.reshape(len(right) * len(lams), len(values)) @ vectors.T
         return self.expand(solved, np.repeat(right, len(lams), axis=0)).reshape(len(right), len(lams), -1)
 
+    def excess(self, coefs, corrs, lams):
+        """What the function `excess` returns, by the factor at hand."""
+        used = np.isfinite(self.l2)
+        penalty = lams[:, None] * np.where(used, self.l2, 0.0)
+        gradient = np.where(used, corrs - penalty * coefs, 0.0)
+        found = 0.5 * np.einsum("ij,ij->i", gradient, self.solve(gradient, lams))
+        return np.where(found >= 0.0, found, np.nan)
+
     def refined(self, targets, lams, corrs=None, which=None):
         """`Refined` solutions for b targets and lambdas.
 

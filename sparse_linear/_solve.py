@@ -949,7 +949,10 @@ class _QuadraticSolver:
             if gaps.max() + doubt <= _kernels.EXACT:
                 return found, gaps
         found = self.factor.refined(columns.values, lams, columns.corrs, which)
-        return found, _gaps_from(found.corrs, rules, lams, found.coefs, found.rss)
+        gaps = _gaps_from(found.corrs, rules, lams, found.coefs, found.rss)
+        if isinstance(self.factor, _ridge.Primal) and not (gaps <= _kernels.EXACT).all():
+            gaps = np.fmin(gaps, self.factor.excess(found.coefs, found.corrs, lams))  # see `_with_excess`
+        return found, gaps
 
     def _without_factor(self, values, diagonal):
         design, norm = self.data.design, self.data.design.units.norm
