@@ -18,7 +18,7 @@ anew from the data each time, vanishes: so the error is that of the data (cond(X
 equations (cond(X)^2 eps) (Björck 1987, on the corrected seminormal equations). Where the
 normal equations have lost the answer, or nothing is penalised, there remain
 
-``qr``          an orthogonal factorisation of Z and D^(1/2);
+``qr``          an orthogonal factorisation of Z and D^(1/2), that of tall Z a few rows at a time;
 ``svd``         singular values of Z;
 ``lsmr``        Krylov iterations (Fong and Saunders 2011) on sparse X.
 """
@@ -387,16 +387,18 @@ def columns_of(design, features):
     return stored.toarray().T - np.outer(shift, design.root)
 
 
-def triangle(design, columns, scale):
+def triangle(design, columns, scale, targets=None):
     """The factor R of ``Z[:, columns] * scale = Q R``, a few rows at a time: memory of some (p, p) matrices.
 
     It is as good as one of all rows at once (Demmel, Grigori, Hoemmen and Langou 2012, SIAM J. Sci. Comput.
-    34). Raises `SingularError` where something is not finite.
+    34). Targets (q, n) are more columns, after the others. Raises `SingularError` where something is not
+    finite.
     """
     mean, norm, _ = design.units
     scale = scale / norm[columns]
-    found = np.zeros((0, len(columns)))
-    height = max(4 * len(columns), TILE // max(len(columns), 1))
+    width = len(columns) + (0 if targets is None else len(targets))
+    found = np.zeros((0, width))
+    height = max(4 * width, TILE // max(width, 1))
     for top in range(0, design.n, height):
         rows = slice(top, top + height)
         some = design.X[rows][:, columns]
@@ -404,17 +406,29 @@ def triangle(design, columns, scale):
         some *= scale
         some *= design.root[rows, None]
         some[design.root[rows] == 0.0] = 0.0  # which may hold anything
-        stacked = np.vstack([found, some])
+        stacked = np.vstack([found, some if targets is None else np.hstack([some, targets[:, rows].T])])
         if not np.isfinite(stacked).all():
             raise SingularError
-        found = linalg.qr(stacked, mode="r", overwrite_a=True, check_finite=False)[0][: len(columns)]
+        found = linalg.qr(stacked, mode="r", overwrite_a=True, check_finite=False)[0][:width]
     return found
+
+
+def compressed(design, targets):
+    """Columns of dense Z (p, m) and targets (q, m); of tall data, in as few rows as there are of both.
+
+    Rows are turned by an orthogonal matrix, which changes no inner product.
+    """
+    every = np.arange(design.p)
+    if design.n <= 2 * (design.p + len(targets)):
+        return design.take(every), targets
+    found = triangle(design, every, np.ones(design.p), targets).T
+    return found[: design.p], found[design.p :]
 
 
 def exact_spectrum(design, l2):
     """`Spectrum` from singular values of the data, in a copy: where their squares would not tell."""
-    columns = design.take(np.flatnonzero(np.isfinite(l2)))
-    l2 = l2[np.isfinite(l2)]
+    columns, _ = compressed(design, np.empty((0, design.n)))
+    columns, l2 = columns[np.isfinite(l2)], l2[np.isfinite(l2)]
     held, free = columns[l2 > 0.0], columns[l2 == 0.0]
     if len(held) == 0:
         return Spectrum(0.0, 0.0, basis(free).shape[1], True)
@@ -1283,10 +1297,10 @@ def degrees_of_freedom(values, fixed, lams):
 def svd(design, targets, diagonal, norm):
     """Singular values of the data itself; the minimum-norm answer where there are many.
 
-    The data are copied once (n p elements).  Columns are weighed so that the penalty is the identity; without
-    any penalty, the norm that is minimal is that of the coefficients on the scale of X.
+    The data are `compressed`.  Columns are weighed so that the penalty is the identity; without any penalty,
+    the norm that is minimal is that of the coefficients on the scale of X.
     """
-    columns = design.take(np.arange(design.p))
+    columns, targets = compressed(design, targets)
     coefs = np.zeros((len(targets), design.p))
     penalised = diagonal > 0.0
     free = np.flatnonzero(~penalised)
@@ -1337,21 +1351,23 @@ def excess(design, diagonals, coefs, corrs):
         Correlations of all columns with the residuals.
     """
     used = np.flatnonzero(np.isfinite(diagonals).all(axis=0))
+    diagonals, coefs, corrs = diagonals[:, used], coefs[:, used], corrs[:, used]
     data = triangle(design, used, np.ones(len(used)))
     found = np.empty(len(coefs))
-    for at, (diagonal, coef, corr) in enumerate(
-        zip(diagonals[:, used], coefs[:, used], corrs[:, used], strict=True)
-    ):
+    distinct, group = np.unique(diagonals, axis=0, return_inverse=True)
+    for at, diagonal in enumerate(distinct):
+        rows = group.ravel() == at
         scale = 1.0 / np.sqrt(1.0 + diagonal)
-        stacked = np.vstack([data * scale, np.diag(np.sqrt(diagonal) * scale)])
+        faint = diagonal <= DEPENDENT * DEPENDENT
+        stacked = np.vstack([data * scale, np.diag(np.sqrt(diagonal) * scale)[~faint]])
         factor, places = linalg.qr(stacked, mode="r", pivoting=True, overwrite_a=True, check_finite=False)
         sizes = np.abs(factor.diagonal())
         rank = np.count_nonzero(sizes > DEPENDENT * sizes.max(initial=0.0))
-        gradient = ((corr - diagonal * coef) * scale)[places[:rank]]
-        left = linalg.solve_triangular(factor[:rank, :rank], gradient, trans=1, check_finite=False)
-        faint = diagonal <= DEPENDENT * DEPENDENT
-        lost = coef[faint] @ (diagonal[faint] * coef[faint]) if rank < len(used) else 0.0
-        found[at] = 0.5 * (left @ left + lost)
+        gradient = ((corrs[rows] - diagonal * coefs[rows]) * scale)[:, places[:rank]]
+        left = linalg.solve_triangular(factor[:rank, :rank], gradient.T, trans=1, check_finite=False)
+        found[rows] = 0.5 * np.einsum("ij,ij->j", left, left)
+        if rank < len(used):
+            found[rows] += 0.5 * np.square(coefs[rows][:, faint]) @ diagonal[faint]
     return found
 
 
@@ -1364,14 +1380,15 @@ def qr(design, targets, diagonal):
     """Orthogonal factorisation of ``[Z; D^(1/2)]``, where the normal equations are singular.
 
     Rows are sorted by size and columns pivoted, so that the answer is accurate row by row however different
-    the penalties of the columns are (Cox and Higham 1998, BIT 38). Takes ``(n + p) p`` elements of memory.
+    the penalties of the columns are (Cox and Higham 1998, BIT 38). The data are `compressed`.
     """
+    columns, targets = compressed(design, targets)
     used = np.flatnonzero(np.isfinite(diagonal))
     root = np.sqrt(diagonal[used])
     scale = 1.0 / np.sqrt(1.0 + diagonal[used])  # to columns of unit length
-    matrix = np.vstack([design.take(used).T * scale, np.diag(root * scale)])
+    matrix = np.vstack([columns[used].T * scale, np.diag(root * scale)])
     right = np.zeros((len(matrix), len(targets)))
-    right[: design.n] = targets.T
+    right[: targets.shape[1]] = targets.T
     order = np.argsort(-np.abs(matrix).max(axis=1, initial=0.0), kind="stable")
     matrix, right = matrix[order], right[order]
     solution = np.zeros((len(used), len(targets)))

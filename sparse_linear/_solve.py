@@ -35,6 +35,8 @@ DESCENT = (
 )
 # More unknowns than this are not factored orthogonally.
 LARGEST_QR = 4_000
+# Nor those of wide data, for a certificate only.
+LARGEST_WIDE = 1_000
 # Sparse X: with at most this many unknowns, normal equations are formed without trying iterations first;
 # with at most this many, many lambdas share their eigendecomposition.
 SMALL_GRAM = 500
@@ -258,14 +260,15 @@ def select_solver(problem):
         l1 penalty or bounds?
         ├─ yes: active set, on moments where X is tall, else on its columns
         └─ no: quadratic
-           ├─ no penalty:  dense: svd;  sparse: cholesky if p <= n, else lsmr
+           ├─ no penalty:  dense: svd if n < 2p;  sparse: lsmr if n < p
            ├─ "svd" was asked for and X is dense: svd
            ├─ both n and p too large for a factor, or an iterative solver was asked for and X is sparse: cg
            ├─ sparse, and a factor takes longer than some iterations: cg, and a factor if they do not do
            ├─ p <= n: cholesky of the (p, p) system
            └─ n < p:  cholesky of the (n, n) system ("dual")
         Many lambdas share an eigendecomposition of either system instead of a Cholesky factor each.
-        A system that is singular to working precision goes to qr (sparse X: lsmr; very wide X: svd).
+        A system that is singular to working precision goes to qr (sparse X: lsmr; very wide X, or a penalty
+        that is faint: svd).
 
     Parameters
     ----------
@@ -321,7 +324,7 @@ def _best(problem):
             return Choice(
                 "lsmr", False, "LSMR iterations: no penalty, and X is sparse; the shortest solution"
             )
-        if not problem.sparse:
+        if not problem.sparse and n < 2 * p:
             return Choice("svd", False, "singular values of X: no penalty; the shortest solution")
     if problem.wish == "svd" and not problem.sparse:
         return Choice("svd", False, "singular values of X, as asked for")
@@ -560,7 +563,7 @@ def _gaps_beside(data, index, penalty, l1, lams, solution, loose, some):
     return _gaps_from(corrs, penalty, lams, coefs, rss) + 0.5 * slip
 
 
-def _with_excess(data, index, penalty, lams, solution):
+def _with_excess(data, penalty, lams, solutions):
     """Gaps of quadratic problems from the curvature of the objective, where the penalty alone leaves a doubt.
 
     It does where columns that have none are nearly dependent, see `_with_slip`, and where it is so faint that
@@ -568,20 +571,23 @@ def _with_excess(data, index, penalty, lams, solution):
     """
     design = data.design
     small = design.n * design.p <= BATCH
-    if design.p > LARGEST_QR or (sparse.issparse(design.X) and not small):  # no factor
-        return _with_slip(data, index, penalty, lams, solution) if small else solution
+    largest = LARGEST_QR if design.n >= design.p else LARGEST_WIDE
+    if design.p > largest or (sparse.issparse(design.X) and not small):  # no factor
+        if not small:
+            return solutions
+        return [_with_slip(data, index, penalty, lams[index], one) for index, one in enumerate(solutions)]
     with np.errstate(invalid="ignore"):  # an infinite penalty times 0
-        diagonals = np.where(penalty.excluded, np.inf, lams[:, None] * penalty.l2)
+        diagonals = np.where(penalty.excluded, np.inf, lams[:, :, None] * penalty.l2)
     diagonals[diagonals < _kernels.NEGLIGIBLE] = 0.0
-    some = np.flatnonzero(((diagonals == 0.0).sum(axis=1) > 1) | ~(solution.gaps <= _kernels.EXACT))
-    some = some[np.isfinite(solution.coefs[some]).all(axis=1)]
-    if len(some) == 0:
-        return solution
-    coefs, gaps = solution.coefs[some], solution.gaps.copy()
-    target = design.target(data.Y[:, index])[1]
-    corrs, _ = design.gradients(target[None], np.zeros(len(some), dtype=np.int64), coefs)
-    gaps[some] = _ridge.excess(design, diagonals[some], coefs, corrs)
-    return solution._replace(gaps=gaps)
+    gaps, coefs = (np.array([getattr(one, name) for one in solutions]) for name in ("gaps", "coefs"))
+    doubt = ((diagonals == 0.0).sum(axis=2) > 1) | ~(gaps <= _kernels.EXACT)
+    places = np.nonzero(doubt & np.isfinite(coefs).all(axis=2))
+    if len(places[0]):
+        some, which = np.unique(places[0], return_inverse=True)
+        targets = np.array([design.target(y)[1] for y in data.Y.T[some]])
+        corrs, _ = design.gradients(targets, which, coefs[places])
+        gaps[places] = _ridge.excess(design, diagonals[places], coefs[places], corrs)
+    return [one._replace(gaps=found) for one, found in zip(solutions, gaps, strict=True)]
 
 
 class _RestOfData(NamedTuple):
@@ -778,9 +784,7 @@ def _fit_quadratic(data, moments, penalty, standardize, lams, max_iter, choice):
         for index in range(q)
     ]
     if reported.solver in ("svd", "qr", "lsmr"):  # dependent columns, or nearly
-        solutions = [
-            _with_excess(data, index, rules, lams[index], part) for index, part in enumerate(solutions)
-        ]
+        solutions = _with_excess(data, rules, lams, solutions)
     return _Solved(targets, solutions), reported
 
 
@@ -888,7 +892,7 @@ class _QuadraticSolver:
         solver, name = "qr", "orthogonal factorisation"
         if sparse.issparse(self.data.design.X):
             solver, name = "lsmr", "LSMR iterations"
-        elif self.data.design.p > LARGEST_QR:
+        elif self.data.design.p > LARGEST_QR or _ridge.is_faint(self.lams.max() * self.l2):
             solver, name = "svd", "singular values of X"
         reason = f"{name}: the normal equations are singular to working precision"
         self.choice = Choice(solver, False, reason, aside=self.choice.aside)

@@ -1,6 +1,7 @@
 """Closed forms of the quadratic problem: each against exact or independent solutions."""
 
 import pickle
+import tracemalloc
 from fractions import Fraction
 
 import numpy as np
@@ -103,11 +104,17 @@ def test_a_faint_penalty_leaves_the_answer_and_its_gap(alpha, size, solver):
     Z, t = X - X.mean(axis=0), y - y.mean()
     length = np.linalg.norm(Z, axis=0)
     held = np.vstack([Z, np.sqrt(alpha) * np.eye(5)])
-    condition = np.linalg.cond(held / np.linalg.norm(held, axis=0))
-    steep = np.linalg.norm(t) / np.linalg.norm(exact * length)
-    rounding = 50 * np.finfo(float).eps * condition * (1.0 + condition * steep)
-    # Sparse columns are centred by a subtraction, and "svd" takes all in their own sizes.
-    accuracy = {"sparse": 10 * rounding + 1e-8, "svd": 10 * rounding}.get(solver, rounding)
+
+    def rounding(scale):
+        condition = np.linalg.cond(held / scale)
+        steep = np.linalg.norm(t) / np.linalg.norm(exact * scale)
+        return 50 * np.finfo(float).eps * condition * (1.0 + condition * steep)
+
+    accuracy = rounding(np.linalg.norm(held, axis=0))
+    if solver == "svd":  # takes all columns in their own sizes
+        accuracy = max(accuracy, rounding(np.ones(5)))
+    elif solver == "sparse":  # centred by a subtraction
+        accuracy = 10 * accuracy + 1e-8
     np.testing.assert_allclose(
         model.coef_ * length, exact * length, rtol=0, atol=accuracy * np.abs(exact * length).max()
     )
@@ -164,6 +171,50 @@ def test_alpha_zero_is_the_shortest_least_squares_solution(data, kind, weighted,
     with pytest.warns(UserWarning, match="alpha=0"):
         lasso = Lasso(alpha=0.0, fit_intercept=fit_intercept).fit(kind(X), y, weights)
     np.testing.assert_allclose(lasso.coef_, expected, rtol=0, atol=accuracy * size)
+
+
+@pytest.mark.parametrize("distance", [1.0, 1e-3, 1e-5, 1e-7, 1e-9])
+@pytest.mark.parametrize("size", [1.0, 1e6])
+@pytest.mark.parametrize("solver", ["auto", "svd"])
+def test_least_squares_on_tall_data_keep_the_digits_of_the_data(distance, size, solver):
+    """From normal equations where they do, else from rows that were turned into a triangle."""
+    X, y = oracles.numbers(60, 4, seed=3)
+    X[:, 3] = X[:, 0] + distance * X[:, 3]
+    X[:, 1] *= size
+    exact = exact_ridge(X, y, 0.0, True)
+    model = Ridge(0.0, solver=solver).fit(X, y)
+    assert model.solver_.startswith(
+        "Cholesky" if distance >= 1e-5 and solver == "auto" else "singular values"
+    )
+    Z, t = X - X.mean(axis=0), y - y.mean()
+    length = np.linalg.norm(Z, axis=0)
+    condition = np.linalg.cond(Z / length)
+    steep = np.linalg.norm(t) / np.linalg.norm(exact * length)
+    accuracy = 50 * np.finfo(float).eps * condition * (1.0 + condition * steep)
+    np.testing.assert_allclose(
+        model.coef_ * length, exact * length, rtol=0, atol=accuracy * np.abs(exact * length).max()
+    )
+    assert model.dual_gap_ <= 1e-12 * (t @ t)
+    assert model.rank_ == 4
+
+
+@pytest.mark.parametrize("settings", [{"alpha": 0.0}, {"solver": "svd"}, {"alpha": 1e-9}])
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_tall_data_are_never_copied(settings, dtype):
+    """Neither without a penalty, nor where columns are the same and there is hardly any."""
+    X, y = oracles.numbers(60_000, 20, seed=4)
+    X[:, 1] = X[:, 0]
+    X = np.asfortranarray(X, dtype=dtype)
+    model = Ridge(**settings)
+    model.fit(X[:500], y[:500])
+    tracemalloc.start()
+    try:
+        model.fit(X, y)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 24 * _ridge.TILE + 16 * y.nbytes
+    np.testing.assert_allclose(model.coef_[1], model.coef_[0], rtol=1e-4)
 
 
 # ---------------------------------------------------------------------------------------------

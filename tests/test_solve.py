@@ -68,7 +68,8 @@ def problem(**changes):
         ({"sparse": True, "far": True}, "cholesky", False),
         ({"n": 10, "p": 100}, "dual", False),
         ({"n": 10, "p": 100, "sparse": True}, "dual", False),
-        ({"penalised": False}, "svd", False),
+        ({"penalised": False}, "cholesky", True),
+        ({"penalised": False, "n": 10, "p": 6}, "svd", False),
         ({"penalised": False, "sparse": True}, "cholesky", True),
         ({"penalised": False, "sparse": True, "n": 10, "p": 100}, "lsmr", False),
         ({"wish": "svd"}, "svd", False),
@@ -96,7 +97,8 @@ def test_the_decision_tree(changes, solver, moments):
         ("auto", {}, ""),
         ("cholesky", {}, ""),
         ("cholesky", {"n": 10, "p": 100}, ""),
-        ("cholesky", {"penalised": False}, "which needs a penalty"),
+        ("cholesky", {"penalised": False}, ""),
+        ("cholesky", {"penalised": False, "n": 10, "p": 10}, "which needs a penalty"),
         ("cholesky", {"n": 100_000, "p": 50_000}, "whose factor takes longer, or more memory"),
         ("svd", {}, ""),
         ("svd", {"sparse": True}, "which would make X dense"),
@@ -128,7 +130,7 @@ def test_what_was_asked_for_is_in_the_sentence_of_the_fit():
     said = "5 x 5 normal equations, refined on X; not solver='lsqr', which is for sparse X"
     assert Ridge(solver="lsqr").fit(X, y).solver_ == f"Cholesky factor of the {said}"
     twice = Ridge(1e-15, solver="sag").fit(np.hstack([X, X]), y).solver_
-    assert twice.startswith("orthogonal factorisation: the normal equations are singular")
+    assert twice.startswith("singular values of X: the normal equations are singular")
     assert twice.endswith("; not solver='sag', which stops at a tolerance")
     summed = Ridge(solver="svd").fit_moments(Moments.from_data(X, y)).solver_
     assert summed.endswith("on moments; not solver='svd', which is not for moments")
