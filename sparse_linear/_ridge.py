@@ -18,7 +18,7 @@ anew from the data each time, vanishes: so the error is that of the data (cond(X
 equations (cond(X)^2 eps) (Björck 1987, on the corrected seminormal equations). Where the
 normal equations have lost the answer, or nothing is penalised, there remain
 
-``qr``          an orthogonal factorisation of Z and D^(1/2);
+``qr``          an orthogonal factorisation of Z and D^(1/2), that of tall Z a few rows at a time;
 ``svd``         singular values of Z;
 ``lsmr``        Krylov iterations (Fong and Saunders 2011) on sparse X.
 """
@@ -387,10 +387,48 @@ def columns_of(design, features):
     return stored.toarray().T - np.outer(shift, design.root)
 
 
+def triangle(design, columns, scale, targets=None):
+    """The factor R of ``Z[:, columns] * scale = Q R``, a few rows at a time: memory of some (p, p) matrices.
+
+    It is as good as one of all rows at once (Demmel, Grigori, Hoemmen and Langou 2012, SIAM J. Sci. Comput.
+    34). Targets (q, n) are more columns, after the others. Raises `SingularError` where something is not
+    finite.
+    """
+    mean, norm, _ = design.units
+    scale = scale / norm[columns]
+    width = len(columns) + (0 if targets is None else len(targets))
+    found = np.zeros((0, width))
+    height = max(4 * width, TILE // max(width, 1))
+    for top in range(0, design.n, height):
+        rows = slice(top, top + height)
+        some = design.X[rows][:, columns]
+        some = (some.toarray() if sparse.issparse(some) else some) - mean[columns]
+        some *= scale
+        some *= design.root[rows, None]
+        some[design.root[rows] == 0.0] = 0.0  # which may hold anything
+        stacked = np.vstack([found, some if targets is None else np.hstack([some, targets[:, rows].T])])
+        if not np.isfinite(stacked).all():
+            raise SingularError
+        found = linalg.qr(stacked, mode="r", overwrite_a=True, check_finite=False)[0][:width]
+    return found
+
+
+def compressed(design, targets):
+    """Columns of dense Z (p, m) and targets (q, m); of tall data, in as few rows as there are of both.
+
+    Rows are turned by an orthogonal matrix, which changes no inner product.
+    """
+    every = np.arange(design.p)
+    if design.n <= 2 * (design.p + len(targets)):
+        return design.take(every), targets
+    found = triangle(design, every, np.ones(design.p), targets).T
+    return found[: design.p], found[design.p :]
+
+
 def exact_spectrum(design, l2):
     """`Spectrum` from singular values of the data, in a copy: where their squares would not tell."""
-    columns = design.take(np.flatnonzero(np.isfinite(l2)))
-    l2 = l2[np.isfinite(l2)]
+    columns, _ = compressed(design, np.empty((0, design.n)))
+    columns, l2 = columns[np.isfinite(l2)], l2[np.isfinite(l2)]
     held, free = columns[l2 > 0.0], columns[l2 == 0.0]
     if len(held) == 0:
         return Spectrum(0.0, 0.0, basis(free).shape[1], True)
@@ -507,27 +545,13 @@ class Primal:
     def diagonalise_data(self):
         """The same from the data themselves, where the Gram matrix has lost digits: QR, then `graded` of R.
 
-        A few rows at a time, so that memory is that of some (p, p) matrices. Columns without a penalty come
-        first; what the others have below them in R is what these do not explain.
+        Columns without a penalty come first; what the others have below them in R is what these do not
+        explain.
         """
-        design = self.design
-        mean, norm, _ = design.units
         columns = np.concatenate([self.free, self.held])
-        scale = np.concatenate([np.ones(len(self.free)), 1.0 / self.root]) / norm[columns]
-        triangle = np.zeros((0, len(columns)))
-        height = max(4 * len(columns), TILE // max(len(columns), 1))
-        for top in range(0, design.n, height):
-            rows = slice(top, top + height)
-            some = design.X[rows][:, columns]
-            some = (some.toarray() if sparse.issparse(some) else some) - mean[columns]
-            some *= scale
-            some *= design.root[rows, None]
-            some[design.root[rows] == 0.0] = 0.0  # which may hold anything
-            stacked = np.vstack([triangle, some])
-            if not np.isfinite(stacked).all():
-                raise SingularError
-            triangle = linalg.qr(stacked, mode="r", overwrite_a=True, check_finite=False)[0][: len(columns)]
-        self.inverse = graded(triangle[len(self.free) :, len(self.free) :])
+        scale = np.concatenate([np.ones(len(self.free)), 1.0 / self.root])
+        rows = triangle(self.design, columns, scale)
+        self.inverse = graded(rows[len(self.free) :, len(self.free) :])
 
     def reduce(self, right):
         """Right-hand sides (b, p) in standard form, (b, m)."""
@@ -557,6 +581,14 @@ class Primal:
         turned = (reduced @ vectors)[:, None, :] / (values + lams[:, None])
         solved = turned.reshape(len(right) * len(lams), len(values)) @ vectors.T
         return self.expand(solved, np.repeat(right, len(lams), axis=0)).reshape(len(right), len(lams), -1)
+
+    def excess(self, coefs, corrs, lams):
+        """What the function `excess` returns, by the factor at hand."""
+        used = np.isfinite(self.l2)
+        penalty = lams[:, None] * np.where(used, self.l2, 0.0)
+        gradient = np.where(used, corrs - penalty * coefs, 0.0)
+        found = 0.5 * np.einsum("ij,ij->i", gradient, self.solve(gradient, lams))
+        return np.where(found >= 0.0, found, np.nan)
 
     def refined(self, targets, lams, corrs=None, which=None):
         """`Refined` solutions for b targets and lambdas.
@@ -1265,10 +1297,10 @@ def degrees_of_freedom(values, fixed, lams):
 def svd(design, targets, diagonal, norm):
     """Singular values of the data itself; the minimum-norm answer where there are many.
 
-    The data are copied once (n p elements).  Columns are weighed so that the penalty is the identity; without
-    any penalty, the norm that is minimal is that of the coefficients on the scale of X.
+    The data are `compressed`.  Columns are weighed so that the penalty is the identity; without any penalty,
+    the norm that is minimal is that of the coefficients on the scale of X.
     """
-    columns = design.take(np.arange(design.p))
+    columns, targets = compressed(design, targets)
     coefs = np.zeros((len(targets), design.p))
     penalised = diagonal > 0.0
     free = np.flatnonzero(~penalised)
@@ -1300,6 +1332,45 @@ def svd(design, targets, diagonal, norm):
     return coefs, 1
 
 
+def excess(design, diagonals, coefs, corrs):
+    """By how much the objectives of some solutions exceed the least one, (b,).
+
+    The objective is a quadratic function, so that this is ``g^T H^{-1} g / 2`` for its gradient ``g`` and its
+    curvature ``H = Z^T Z + D``. A duality gap has D in place of H, and makes much of what rounding leaves in
+    ``g`` where D is faint. ``H = R^T R`` comes from the data, and is scaled to a unit diagonal. Directions in
+    which it is `DEPENDENT` are rounding, those of the data as those of a gradient there; all that they may
+    cost is the penalty of what they hold.
+
+    Parameters
+    ----------
+    design : DenseDesign or SparseDesign
+    diagonals : ndarray of shape (b, p)
+        D, infinite for columns that are left out.
+    coefs : ndarray of shape (b, p)
+    corrs : ndarray of shape (b, p)
+        Correlations of all columns with the residuals.
+    """
+    used = np.flatnonzero(np.isfinite(diagonals).all(axis=0))
+    diagonals, coefs, corrs = diagonals[:, used], coefs[:, used], corrs[:, used]
+    data = triangle(design, used, np.ones(len(used)))
+    found = np.empty(len(coefs))
+    distinct, group = np.unique(diagonals, axis=0, return_inverse=True)
+    for at, diagonal in enumerate(distinct):
+        rows = group.ravel() == at
+        scale = 1.0 / np.sqrt(1.0 + diagonal)
+        faint = diagonal <= DEPENDENT * DEPENDENT
+        stacked = np.vstack([data * scale, np.diag(np.sqrt(diagonal) * scale)[~faint]])
+        factor, places = linalg.qr(stacked, mode="r", pivoting=True, overwrite_a=True, check_finite=False)
+        sizes = np.abs(factor.diagonal())
+        rank = np.count_nonzero(sizes > DEPENDENT * sizes.max(initial=0.0))
+        gradient = ((corrs[rows] - diagonal * coefs[rows]) * scale)[:, places[:rank]]
+        left = linalg.solve_triangular(factor[:rank, :rank], gradient.T, trans=1, check_finite=False)
+        found[rows] = 0.5 * np.einsum("ij,ij->j", left, left)
+        if rank < len(used):
+            found[rows] += 0.5 * np.square(coefs[rows][:, faint]) @ diagonal[faint]
+    return found
+
+
 def is_faint(diagonal):
     """Whether no penalty in use is above `FAINT`."""
     return bool(diagonal.max(initial=0.0, where=np.isfinite(diagonal)) <= FAINT)
@@ -1309,14 +1380,15 @@ def qr(design, targets, diagonal):
     """Orthogonal factorisation of ``[Z; D^(1/2)]``, where the normal equations are singular.
 
     Rows are sorted by size and columns pivoted, so that the answer is accurate row by row however different
-    the penalties of the columns are (Cox and Higham 1998, BIT 38). Takes ``(n + p) p`` elements of memory.
+    the penalties of the columns are (Cox and Higham 1998, BIT 38). The data are `compressed`.
     """
+    columns, targets = compressed(design, targets)
     used = np.flatnonzero(np.isfinite(diagonal))
     root = np.sqrt(diagonal[used])
     scale = 1.0 / np.sqrt(1.0 + diagonal[used])  # to columns of unit length
-    matrix = np.vstack([design.take(used).T * scale, np.diag(root * scale)])
+    matrix = np.vstack([columns[used].T * scale, np.diag(root * scale)])
     right = np.zeros((len(matrix), len(targets)))
-    right[: design.n] = targets.T
+    right[: targets.shape[1]] = targets.T
     order = np.argsort(-np.abs(matrix).max(axis=1, initial=0.0), kind="stable")
     matrix, right = matrix[order], right[order]
     solution = np.zeros((len(used), len(targets)))

@@ -50,6 +50,8 @@ if TYPE_CHECKING:
 MAX_ITER = 10_000
 # A row that holds less than this share of something new cannot be left out.
 PINNED = 1e-12
+# An automatic grid ends where that share is: rounding of columns in very different units is far below it.
+LOOSE = 1e-6
 # Scores of folds that are functions of mean squared errors; of leave-one-out, only the first two are.
 FROM_ERRORS = (None, "neg_mean_squared_error", "r2")
 
@@ -212,6 +214,15 @@ class _Engine:
             corrs = design.correlate(np.array(values)) * np.array([t.scale for t in targets])[:, None]
         levels = np.array([target.mean for target in targets])
         yield from _ridge.left_out_tall(factor, design, self.Y, levels, corrs, alphas)
+
+    def slack(self, route, factor, alphas, rows=None):
+        """The least of one minus the leverage of some rows, or of all, for each alpha (b,)."""
+        least = np.ones(len(alphas))
+        with closing(self.left_out(route, factor, alphas)) as parts:
+            for part in parts:
+                some = slice(None) if rows is None else np.isin(part.rows, rows)
+                least = np.minimum(least, part.slack[some].min(axis=0, initial=1.0))
+        return least
 
     # -------------------------------------------------------------------------------------------
     # Folds
@@ -440,7 +451,9 @@ class RidgeCV(RidgeModel):
         The alphas to choose from, positive for leave-one-out; or the number of alphas of an automatic grid,
         evenly spaced in the logarithm from ten times the largest eigenvalue of the Gram matrix of the data
         (where hardly anything is fitted) to a tenth of the smallest one (where hardly anything is penalised);
-        from moments alone, to not less than 1e-10 times the largest.
+        but no less than 1e-8 times the smallest sum of squares of a column, since smaller eigenvalues are
+        those of columns that are nearly dependent; nor, with leave-one-out, so small that the fit goes
+        through a row wherever it is; and from moments alone, than 1e-10 times the largest.
     fit_intercept : bool, default=True
         Whether an unpenalised intercept is fitted.
     scoring : str or callable, default=None
@@ -628,7 +641,7 @@ class RidgeCV(RidgeModel):
             engine.read(folds)
         inverse, fixed, factor = self._factorise(engine, route, alphas, folded)
         if alphas is None:
-            alphas = _grid(inverse, b)
+            alphas = self._automatic(engine, route, inverse, factor, b, not folded and self.cv is None)
         df = _degrees_of_freedom(inverse, fixed, alphas)
         from_errors = self.scoring is None or (
             isinstance(self.scoring, str) and self.scoring in (FROM_ERRORS if folded else FROM_ERRORS[:2])
@@ -683,7 +696,7 @@ class RidgeCV(RidgeModel):
         route = None if settings.penalty.bounded else "tall"
         inverse, fixed, _ = self._factorise(engine, route, alphas, True)
         if alphas is None:
-            alphas = _grid(inverse, b)
+            alphas = self._automatic(engine, route, inverse, None, b, False)
         df = _degrees_of_freedom(inverse, fixed, alphas)
         errors, tables = self._judge_folds(engine, [None] * len(folds), route, alphas, df, None)
         self._choose(engine, alphas, df, errors, tables, np.float64, whole.n_targets is None)
@@ -769,6 +782,19 @@ class RidgeCV(RidgeModel):
             )
         return None, 0, None
 
+    def _automatic(self, engine, route, inverse, factor, count, one_by_one):
+        """An automatic grid; for leave-one-out, down to where every row is `LOOSE`.
+
+        No leverage is more than that of a row of the length of all X: most are never looked at.
+        """
+        alphas = _grid(inverse, engine.rules(engine.data.units, engine.data.weight), count)
+        top, low = alphas[0], alphas[-1]
+        if route == "wide" or not one_by_one or low > LOOSE * top:
+            return alphas
+        trial = np.geomspace(top, low, 2 * int(np.log10(top / low)))
+        fine = engine.slack(route, factor, trial) > LOOSE
+        return np.geomspace(top, trial[fine][-1], count) if fine[0] else alphas
+
     def _leave_one_out(self, engine, route, factor, alphas, df, scoring):
         """Mean squared errors (q, b, 1), a table for each choice to be made, what is known of all rows."""
         (n, q), b = engine.Y.shape, len(alphas)
@@ -847,6 +873,13 @@ class RidgeCV(RidgeModel):
                 found = sums[0][targets], sums[1][targets], together
                 if not _kernels.leave_out(missed, slack, weight, pinned, *found):
                     at = int(rows[np.argmin(slack.min(axis=1))])
+                    # With a penalty that leaves nothing to the other columns, only these are to blame.
+                    huge = np.array([1e8 * max(factor.inverse.high, alphas.max())])
+                    if engine.slack(route, factor, huge, [at])[0] > 1e-6:
+                        raise ValueError(
+                            f"Row {at} cannot be left out with alpha={alphas.min():g}: the fit goes through "
+                            "it wherever it is, to rounding; give larger alphas, or a number of folds as cv."
+                        )
                     raise ValueError(
                         f"Row {at} cannot be left out: without it, columns that are not penalised (the "
                         "intercept among them) are not determined; penalise them, or give a number of folds "
@@ -910,13 +943,25 @@ def _degrees_of_freedom(inverse, fixed, alphas):
     return _ridge.degrees_of_freedom(inverse.values, fixed, alphas)
 
 
-def _grid(inverse, count):
-    """An automatic grid of alphas, decreasing, from the squares of the singular values."""
+def _grid(inverse, l2, count):
+    """An automatic grid of alphas, decreasing, from the squares of the singular values.
+
+    Parameters
+    ----------
+    inverse : EigenInverse
+    l2 : ndarray of shape (p,)
+        Penalties of columns of unit length, as in `_ridge.Primal`.
+    count : int
+    """
     values = inverse.values
     top = values.max(initial=0.0)
     if top == 0.0:
         return np.geomspace(10.0, 0.1, count)
-    # Of the largest: what counts as zero, and how far down the grid goes.
-    rounding, least = (1e-26, 0.0) if inverse.exact else (1e-14, 1e-10)
+    # What counts as zero, and how far down the grid goes: in directions of small values, small columns lie,
+    # or others are nearly dependent, which is nothing to fit.
+    if inverse.exact:
+        rounding, least = 1e-26, _ridge.POOR / l2.max(initial=0.0, where=np.isfinite(l2))
+    else:
+        rounding, least = 1e-14, 1e-10 * top
     low = values[values > rounding * len(values) * top].min()
-    return np.geomspace(10.0 * top, max(0.1 * low, least * top), count)
+    return np.geomspace(10.0 * top, max(0.1 * low, min(least, top)), count)

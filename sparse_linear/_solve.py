@@ -30,6 +30,8 @@ SETTLED = 1e-17
 LARGEST_GRAM = 20_000
 # More unknowns than this are not factored orthogonally.
 LARGEST_QR = 4_000
+# Nor those of wide data, for a certificate only.
+LARGEST_WIDE = 1_000
 # Sparse X: with at most this many unknowns, normal equations are formed without trying iterations first;
 # with at most this many, many lambdas share their eigendecomposition.
 SMALL_GRAM = 500
@@ -255,14 +257,15 @@ def select_solver(problem):
         l1 penalty or bounds?
         ├─ yes: active set, on moments where X is tall, else on its columns
         └─ no: quadratic
-           ├─ no penalty:  dense: svd;  sparse: cholesky if p <= n, else lsmr
+           ├─ no penalty:  dense: svd if n < 2p;  sparse: lsmr if n < p
            ├─ "svd" was asked for and X is dense: svd
            ├─ both n and p too large for a factor, or an iterative solver was asked for and X is sparse: cg
            ├─ sparse, and a factor takes longer than some iterations: cg, and a factor if they do not do
            ├─ p <= n: cholesky of the (p, p) system
            └─ n < p:  cholesky of the (n, n) system ("dual")
         Many lambdas share an eigendecomposition of either system instead of a Cholesky factor each.
-        A system that is singular to working precision goes to qr (sparse X: lsmr; very wide X: svd).
+        A system that is singular to working precision goes to qr (sparse X: lsmr; very wide X, or a penalty
+        that is faint: svd).
 
     Parameters
     ----------
@@ -318,7 +321,7 @@ def _best(problem):
             return Choice(
                 "lsmr", False, "LSMR iterations: no penalty, and X is sparse; the shortest solution"
             )
-        if not problem.sparse:
+        if not problem.sparse and n < 2 * p:
             return Choice("svd", False, "singular values of X: no penalty; the shortest solution")
     if problem.wish == "svd" and not problem.sparse:
         return Choice("svd", False, "singular values of X, as asked for")
@@ -557,6 +560,33 @@ def _gaps_beside(data, index, penalty, l1, lams, solution, loose, some):
     return _gaps_from(corrs, penalty, lams, coefs, rss) + 0.5 * slip
 
 
+def _with_excess(data, penalty, lams, solutions):
+    """Gaps of quadratic problems from the curvature of the objective, where the penalty alone leaves a doubt.
+
+    It does where columns that have none are nearly dependent, see `_with_slip`, and where it is so faint that
+    the rounding of a correlation, divided by it, is no small number.
+    """
+    design = data.design
+    small = design.n * design.p <= BATCH
+    largest = LARGEST_QR if design.n >= design.p else LARGEST_WIDE
+    if design.p > largest or (sparse.issparse(design.X) and not small):  # no factor
+        if not small:
+            return solutions
+        return [_with_slip(data, index, penalty, lams[index], one) for index, one in enumerate(solutions)]
+    with np.errstate(invalid="ignore"):  # an infinite penalty times 0
+        diagonals = np.where(penalty.excluded, np.inf, lams[:, :, None] * penalty.l2)
+    diagonals[diagonals < _kernels.NEGLIGIBLE] = 0.0
+    gaps, coefs = (np.array([getattr(one, name) for one in solutions]) for name in ("gaps", "coefs"))
+    doubt = ((diagonals == 0.0).sum(axis=2) > 1) | ~(gaps <= _kernels.EXACT)
+    places = np.nonzero(doubt & np.isfinite(coefs).all(axis=2))
+    if len(places[0]):
+        some, which = np.unique(places[0], return_inverse=True)
+        targets = np.array([design.target(y)[1] for y in data.Y.T[some]])
+        corrs, _ = design.gradients(targets, which, coefs[places])
+        gaps[places] = _ridge.excess(design, diagonals[places], coefs[places], corrs)
+    return [one._replace(gaps=found) for one, found in zip(solutions, gaps, strict=True)]
+
+
 class _RestOfData(NamedTuple):
     """Residuals on the rows of the data."""
 
@@ -750,10 +780,8 @@ def _fit_quadratic(data, moments, penalty, standardize, lams, max_iter, choice):
         _active_set.Solutions(features, coefs[index], gaps[index], rss[index], rounds[index])
         for index in range(q)
     ]
-    if reported.solver in ("svd", "qr", "lsmr") and design.n * p <= BATCH:  # dependent columns, or nearly
-        solutions = [
-            _with_slip(data, index, rules, lams[index], part) for index, part in enumerate(solutions)
-        ]
+    if reported.solver in ("svd", "qr", "lsmr"):  # dependent columns, or nearly
+        solutions = _with_excess(data, rules, lams, solutions)
     return _Solved(targets, solutions), reported
 
 
@@ -861,7 +889,7 @@ class _QuadraticSolver:
         solver, name = "qr", "orthogonal factorisation"
         if sparse.issparse(self.data.design.X):
             solver, name = "lsmr", "LSMR iterations"
-        elif self.data.design.p > LARGEST_QR:
+        elif self.data.design.p > LARGEST_QR or _ridge.is_faint(self.lams.max() * self.l2):
             solver, name = "svd", "singular values of X"
         reason = f"{name}: the normal equations are singular to working precision"
         self.choice = Choice(solver, False, reason, aside=self.choice.aside)
@@ -922,7 +950,10 @@ class _QuadraticSolver:
             if gaps.max() + doubt <= _kernels.EXACT:
                 return found, gaps
         found = self.factor.refined(columns.values, lams, columns.corrs, which)
-        return found, _gaps_from(found.corrs, rules, lams, found.coefs, found.rss)
+        gaps = _gaps_from(found.corrs, rules, lams, found.coefs, found.rss)
+        if isinstance(self.factor, _ridge.Primal) and not (gaps <= _kernels.EXACT).all():
+            gaps = np.fmin(gaps, self.factor.excess(found.coefs, found.corrs, lams))  # see `_with_excess`
+        return found, gaps
 
     def _without_factor(self, values, diagonal):
         design, norm = self.data.design, self.data.design.units.norm
@@ -941,7 +972,9 @@ def _report(units, solved, lams, penalty, standardize, choice, factor, max_iter,
     n_iters = np.empty((q, n_lams), dtype=np.int64)
     for index, (target, solution) in enumerate(zip(solved.targets, solved.solutions, strict=True)):
         scale = target.scale
-        solution = _no_worse_than_zero(solution)
+        if not (solution.gaps <= 0.5).all():
+            rules = penalty.in_units(units, scale or 1.0, standardize)
+            solution = _no_worse_than_zero(solution, rules, lams[index])
         some, size = (solution.features, solution.coefs, solution.rss), len(solution.features)
         used, values = np.empty(size, dtype=np.int64), np.empty((size, n_lams))
         found = used, values, intercepts[index], objectives[index]
@@ -969,15 +1002,21 @@ def _report(units, solved, lams, penalty, standardize, choice, factor, max_iter,
     )
 
 
-def _no_worse_than_zero(solution):
-    """Replace solutions that rounding has driven away: their gap exceeds 1/2, that of zero coefficients."""
+def _no_worse_than_zero(solution, penalty, lams):
+    """Replace solutions that rounding has driven away: their objective exceeds that of zero coefficients.
+
+    No gap is larger than the objective itself, which is not negative: that is the bound of a dual point of
+    zeros. `penalty` is in the units of the solvers.
+    """
     fine = solution.gaps <= 0.5
-    if fine.all():
-        return solution
-    lost = ~fine
+    sizes, some = np.abs(solution.coefs), solution.features
+    with np.errstate(over="ignore", invalid="ignore"):
+        l1, l2 = (np.where(sizes > 0.0, sizes * part[some], 0.0) for part in (penalty.l1, penalty.l2))
+        objectives = 0.5 * solution.rss + lams * (l1.sum(axis=1) + 0.5 * (l2 * sizes).sum(axis=1))
+    lost = ~(fine | (objectives < 0.5))
     return solution._replace(
         coefs=np.where(lost[:, None], 0.0, solution.coefs),
-        gaps=np.where(lost, 0.5, solution.gaps),
+        gaps=np.where(fine, solution.gaps, np.where(lost, 0.5, np.fmin(solution.gaps, objectives))),
         rss=np.where(lost, 1.0, solution.rss),
     )
 

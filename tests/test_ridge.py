@@ -1,6 +1,7 @@
 """Closed forms of the quadratic problem: each against exact or independent solutions."""
 
 import pickle
+import tracemalloc
 from fractions import Fraction
 
 import numpy as np
@@ -79,6 +80,49 @@ def test_hilbert(shape, alpha):
     np.testing.assert_allclose(found, exact, rtol=0, atol=accuracy * np.abs(exact).max())
 
 
+FAINT_SOLVERS = {
+    "auto": lambda X, y, alpha: Ridge(alpha).fit(X, y),
+    "svd": lambda X, y, alpha: Ridge(alpha, solver="svd").fit(X, y),
+    "sparse": lambda X, y, alpha: Ridge(alpha).fit(sparse.csr_array(X), y),
+    "cv": lambda X, y, alpha: RidgeCV([alpha], cv=3).fit(X, y),
+}
+
+
+@pytest.mark.parametrize("solver", FAINT_SOLVERS)
+@pytest.mark.parametrize("size", [1e-4, 1.0, 1e5])
+@pytest.mark.parametrize("alpha", [1e-3, 1e-6, 1e-8, 1e-12, 1e-20])
+def test_a_faint_penalty_leaves_the_answer_and_its_gap(alpha, size, solver):
+    """Columns of different size, and two that differ by 1e-9: rounding of a gradient is not worth a gap.
+
+    The error of a least-squares solution is ``eps (cond + cond^2 |r| / |fitted|)`` (Wedin 1973, BIT 13).
+    """
+    X, y = oracles.numbers(30, 4, seed=2)
+    X[:, 0] *= size
+    X = np.column_stack([X, X[:, 0] * (1.0 + 1e-9 * np.cos(np.arange(30)))])
+    exact = exact_ridge(X, y, alpha, True)
+    model = FAINT_SOLVERS[solver](X, y, alpha)  # warnings are errors
+    Z, t = X - X.mean(axis=0), y - y.mean()
+    length = np.linalg.norm(Z, axis=0)
+    held = np.vstack([Z, np.sqrt(alpha) * np.eye(5)])
+
+    def rounding(scale):
+        condition = np.linalg.cond(held / scale)
+        steep = np.linalg.norm(t) / np.linalg.norm(exact * scale)
+        return 50 * np.finfo(float).eps * condition * (1.0 + condition * steep)
+
+    accuracy = rounding(np.linalg.norm(held, axis=0))
+    if solver == "svd":  # takes all columns in their own sizes
+        accuracy = max(accuracy, rounding(np.ones(5)))
+    elif solver == "sparse":  # centred by a subtraction
+        accuracy = 10 * accuracy + 1e-8
+    np.testing.assert_allclose(
+        model.coef_ * length, exact * length, rtol=0, atol=accuracy * np.abs(exact * length).max()
+    )
+    assert model.dual_gap_ <= 1e-9 * (t @ t)
+    given = oracles.problem(X, y, ridge=True, alpha=alpha)
+    oracles.assert_near_minimum(given, model.coef_, given.objective(model.coef_), model.dual_gap_)
+
+
 # ---------------------------------------------------------------------------------------------
 # No penalty at all
 # ---------------------------------------------------------------------------------------------
@@ -127,6 +171,50 @@ def test_alpha_zero_is_the_shortest_least_squares_solution(data, kind, weighted,
     with pytest.warns(UserWarning, match="alpha=0"):
         lasso = Lasso(alpha=0.0, fit_intercept=fit_intercept).fit(kind(X), y, weights)
     np.testing.assert_allclose(lasso.coef_, expected, rtol=0, atol=accuracy * size)
+
+
+@pytest.mark.parametrize("distance", [1.0, 1e-3, 1e-5, 1e-7, 1e-9])
+@pytest.mark.parametrize("size", [1.0, 1e6])
+@pytest.mark.parametrize("solver", ["auto", "svd"])
+def test_least_squares_on_tall_data_keep_the_digits_of_the_data(distance, size, solver):
+    """From normal equations where they do, else from rows that were turned into a triangle."""
+    X, y = oracles.numbers(60, 4, seed=3)
+    X[:, 3] = X[:, 0] + distance * X[:, 3]
+    X[:, 1] *= size
+    exact = exact_ridge(X, y, 0.0, True)
+    model = Ridge(0.0, solver=solver).fit(X, y)
+    assert model.solver_.startswith(
+        "Cholesky" if distance >= 1e-5 and solver == "auto" else "singular values"
+    )
+    Z, t = X - X.mean(axis=0), y - y.mean()
+    length = np.linalg.norm(Z, axis=0)
+    condition = np.linalg.cond(Z / length)
+    steep = np.linalg.norm(t) / np.linalg.norm(exact * length)
+    accuracy = 50 * np.finfo(float).eps * condition * (1.0 + condition * steep)
+    np.testing.assert_allclose(
+        model.coef_ * length, exact * length, rtol=0, atol=accuracy * np.abs(exact * length).max()
+    )
+    assert model.dual_gap_ <= 1e-12 * (t @ t)
+    assert model.rank_ == 4
+
+
+@pytest.mark.parametrize("settings", [{"alpha": 0.0}, {"solver": "svd"}, {"alpha": 1e-9}])
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_tall_data_are_never_copied(settings, dtype):
+    """Neither without a penalty, nor where columns are the same and there is hardly any."""
+    X, y = oracles.numbers(60_000, 20, seed=4)
+    X[:, 1] = X[:, 0]
+    X = np.asfortranarray(X, dtype=dtype)
+    model = Ridge(**settings)
+    model.fit(X[:500], y[:500])
+    tracemalloc.start()
+    try:
+        model.fit(X, y)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 24 * _ridge.TILE + 16 * y.nbytes
+    np.testing.assert_allclose(model.coef_[1], model.coef_[0], rtol=1e-4)
 
 
 # ---------------------------------------------------------------------------------------------
@@ -249,6 +337,41 @@ def test_excluded_columns_take_no_part(solver):
     expected = np.linalg.solve(A.T @ A + np.diag(diagonal[used]), (targets @ A).T).T
     np.testing.assert_allclose(found[:, used], expected, rtol=0, atol=1e-12)
     np.testing.assert_array_equal(found[:, ~used], 0.0)
+
+
+@pytest.mark.parametrize("kind", [np.asarray, sparse.csc_array])
+@pytest.mark.parametrize("shape", [(20, 6), (7, 15), (3000, 40)])
+def test_the_excess_of_an_objective_is_that_over_the_least_one(kind, shape):
+    """Half of ``d'Hd``, at a distance ``d`` from the minimum; columns that are left out count for nothing."""
+    design, targets, diagonal, Z, gradient = setting(kind, shape, 0)
+    H = Z.T @ Z + np.diag(diagonal)
+    best = np.linalg.solve(H, (targets @ Z).T).T
+    apart = np.random.default_rng(1).standard_normal(best.shape)
+    coefs = best + apart
+    corrs = (targets - coefs @ Z.T) @ Z
+    found = _ridge.excess(design, np.tile(diagonal, (2, 1)), coefs, corrs)
+    np.testing.assert_allclose(found, 0.5 * np.einsum("ij,jk,ik->i", apart, H, apart), rtol=1e-9)
+    rest = coefs.copy()
+    rest[:, -1] = 0.0
+    g = gradient(rest)[:, :-1]
+    diagonal[-1] = np.inf
+    found = _ridge.excess(design, np.tile(diagonal, (2, 1)), rest, (targets - rest @ Z.T) @ Z)
+    np.testing.assert_allclose(found, 0.5 * (g * np.linalg.solve(H[:-1, :-1], g.T).T).sum(axis=1), rtol=1e-9)
+
+
+def test_the_excess_leaves_out_what_is_rounding():
+    """Of two equal columns only the sum is seen; what they hold beside it costs its penalty."""
+    design, targets, _, Z, _ = setting(np.asarray, (20, 6), 0)
+    X = np.column_stack([design.X, design.X[:, 0]])
+    design = make_design(X, design.share, True)
+    Z = np.column_stack([Z, Z[:, 0]])
+    best = np.linalg.lstsq(Z, targets[0], rcond=1e-12)[0]
+    best[[0, -1]] += [1e3, -1e3]
+    corrs = (targets[0] - Z @ best) @ Z
+    found = _ridge.excess(design, np.zeros((1, 7)), best[None], corrs[None])
+    assert found[0] < 1e-25
+    faint = np.full((1, 7), 1e-26)
+    assert _ridge.excess(design, faint, best[None], corrs[None])[0] == pytest.approx(1e-20, rel=0.01)
 
 
 @pytest.mark.parametrize("lams", [[0.0], [0.0, 1e-16]])

@@ -484,6 +484,62 @@ def test_an_automatic_grid_reaches_columns_in_small_units(cv):
     assert model.coef_[1] == pytest.approx(1.0, abs=0.2)
 
 
+def private(n=60, seed=0):
+    """A large column, one that only row 7 has, and two that differ by 1e-7."""
+    rng = np.random.default_rng(seed)
+    X = rng.standard_normal((n, 5))
+    X[:, 4] = np.arange(n) == 7
+    y = X[:, 0] + rng.standard_normal(n)
+    X[:, 0] *= 1e5
+    return np.column_stack([X, X[:, 1] + 1e-7 * rng.standard_normal(n)]), y
+
+
+@pytest.mark.parametrize("kind", [np.asarray, sparse.csr_array])
+@pytest.mark.parametrize("cv", [None, "gcv", 5])
+def test_an_automatic_grid_ends_where_columns_are_nearly_dependent(cv, kind):
+    """Not at the eigenvalue 1e-13 of their difference, and where every row can be left out."""
+    X, y = private()
+    model = RidgeCV(alphas=12, cv=cv, store_cv_results=cv is None).fit(kind(X), y)
+    least = 1e-8 * X.var(axis=0).min() * len(y)
+    least *= 100.0 if cv is None else 1.0  # row 7 has to be left out
+    assert least * (1.0 - 1e-9) <= model.alphas_[-1] < 10.0 * least
+    assert 1.0 + 5.0 * 0.99 < model.df_[-1] < 6.01  # no degree of freedom is for the difference
+    if cv is None:
+        for row in (0, 7):
+            rest = np.arange(len(y)) != row
+            fit = Ridge(model.alphas_[-1]).fit(X[rest], y[rest])
+            missed = y[row] - fit.predict(X[[row]])[0]
+            np.testing.assert_allclose(model.cv_results_[row, -1], missed * missed, rtol=1e-5)
+
+
+@pytest.mark.parametrize("penalised", [True, False])
+def test_a_row_that_cannot_be_left_out_names_the_cause(penalised):
+    """An alpha below rounding, or a column without penalty that only this row has."""
+    X, y = private()
+    weights = np.ones(6)
+    weights[4] = float(penalised)
+    message = (
+        "Row 7 cannot be left out with alpha=1e-13: the fit goes through it" if penalised else "penalise them"
+    )
+    with pytest.raises(ValueError, match=message):
+        RidgeCV([1.0, 1e-13], penalty_weights=weights).fit(X, y)
+
+
+def test_a_path_to_faint_alphas_comes_from_one_factor(monkeypatch):
+    """No alpha of an automatic grid is factored for itself because its penalty alone proves nothing."""
+
+    def unwanted(*_):
+        raise AssertionError
+
+    monkeypatch.setattr(_ridge, "qr", unwanted)
+    monkeypatch.setattr(_ridge, "svd", unwanted)
+    X, y = private()
+    model = RidgeCV(alphas=12).fit(X, y)
+    for alpha, coef in zip(model.alphas_, model.coef_path_.T, strict=True):
+        given = oracles.problem(X, y, alpha=alpha, ridge=True)
+        oracles.assert_near_minimum(given, coef, given.objective(coef), 1e-11 * y @ y)
+
+
 BAD = {
     "zero alpha": ({"alphas": [0.0, 1.0]}, {}, r"alphas\[0\] == 0.0, must be > 0.0"),
     "negative alpha": ({"alphas": [-1.0]}, {}, r"alphas\[0\] == -1.0, must be > 0.0"),

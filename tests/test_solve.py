@@ -68,7 +68,8 @@ def problem(**changes):
         ({"sparse": True, "far": True}, "cholesky", False),
         ({"n": 10, "p": 100}, "dual", False),
         ({"n": 10, "p": 100, "sparse": True}, "dual", False),
-        ({"penalised": False}, "svd", False),
+        ({"penalised": False}, "cholesky", True),
+        ({"penalised": False, "n": 10, "p": 6}, "svd", False),
         ({"penalised": False, "sparse": True}, "cholesky", True),
         ({"penalised": False, "sparse": True, "n": 10, "p": 100}, "lsmr", False),
         ({"wish": "svd"}, "svd", False),
@@ -96,7 +97,8 @@ def test_the_decision_tree(changes, solver, moments):
         ("auto", {}, ""),
         ("cholesky", {}, ""),
         ("cholesky", {"n": 10, "p": 100}, ""),
-        ("cholesky", {"penalised": False}, "which needs a penalty"),
+        ("cholesky", {"penalised": False}, ""),
+        ("cholesky", {"penalised": False, "n": 10, "p": 10}, "which needs a penalty"),
         ("cholesky", {"n": 100_000, "p": 50_000}, "whose factor takes longer, or more memory"),
         ("svd", {}, ""),
         ("svd", {"sparse": True}, "which would make X dense"),
@@ -128,7 +130,7 @@ def test_what_was_asked_for_is_in_the_sentence_of_the_fit():
     said = "5 x 5 normal equations, refined on X; not solver='lsqr', which is for sparse X"
     assert Ridge(solver="lsqr").fit(X, y).solver_ == f"Cholesky factor of the {said}"
     twice = Ridge(1e-15, solver="sag").fit(np.hstack([X, X]), y).solver_
-    assert twice.startswith("orthogonal factorisation: the normal equations are singular")
+    assert twice.startswith("singular values of X: the normal equations are singular")
     assert twice.endswith("; not solver='sag', which stops at a tolerance")
     summed = Ridge(solver="svd").fit_moments(Moments.from_data(X, y)).solver_
     assert summed.endswith("on moments; not solver='svd', which is not for moments")
@@ -615,11 +617,13 @@ def test_what_is_left_without_loose_features(monkeypatch):
 
 
 def test_zero_is_better_than_what_rounding_has_driven_away():
-    """Zero coefficients have the gap 1/2, in units of the square of y; a gap that is NaN says nothing."""
-    coefs = np.arange(1.0, 9.0).reshape(4, 2)
-    gaps, rss = np.array([0.6, np.nan, 0.5, 1e-9]), np.array([0.3, np.nan, 0.2, 0.1])
-    before = _active_set.Solutions(np.arange(2), coefs, gaps, rss, np.ones(4, dtype=int))
-    after = _solve._no_worse_than_zero(before)
-    np.testing.assert_array_equal(after.coefs, [[0.0, 0.0], [0.0, 0.0], [5.0, 6.0], [7.0, 8.0]])
-    np.testing.assert_array_equal(after.gaps, [0.5, 0.5, 0.5, 1e-9])
-    np.testing.assert_array_equal(after.rss, [1.0, 1.0, 0.2, 0.1])
+    """Not for a gap that is large or no number, but where the objective of zero, 1/2, is lower."""
+    coefs = np.arange(1.0, 11.0).reshape(5, 2)
+    gaps = np.array([0.6, np.nan, 0.5, 1e-9, 7.0])
+    rss = np.array([0.3, np.nan, 0.2, 0.1, 0.3])
+    before = _active_set.Solutions(np.arange(2), coefs, gaps, rss, np.ones(5, dtype=int))
+    penalty, lams = make_penalty(2, 0.0, 1.0), np.array([0.2, 1.0, 1.0, 1.0, 1e-4])
+    after = _solve._no_worse_than_zero(before, penalty, lams)
+    np.testing.assert_array_equal(after.coefs, [[0.0, 0.0], [0.0, 0.0], [5.0, 6.0], [7.0, 8.0], [9.0, 10.0]])
+    np.testing.assert_allclose(after.gaps, [0.5, 0.5, 0.5, 1e-9, 0.15 + 0.5e-4 * 181.0], rtol=1e-15)
+    np.testing.assert_array_equal(after.rss, [1.0, 1.0, 0.2, 0.1, 0.3])
