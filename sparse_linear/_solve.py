@@ -889,7 +889,9 @@ class _QuadraticSolver:
         solver, name = "qr", "orthogonal factorisation"
         if sparse.issparse(self.data.design.X):
             solver, name = "lsmr", "LSMR iterations"
-        elif self.data.design.p > LARGEST_QR or _ridge.is_faint(self.lams.max() * self.l2):
+        elif self.data.design.p > LARGEST_QR or _ridge.is_faint(
+            self.l2[np.isfinite(self.l2)] * self.lams.max()
+        ):
             solver, name = "svd", "singular values of X"
         reason = f"{name}: the normal equations are singular to working precision"
         self.choice = Choice(solver, False, reason, aside=self.choice.aside)

@@ -198,6 +198,15 @@ def test_least_squares_on_tall_data_keep_the_digits_of_the_data(distance, size, 
     assert model.rank_ == 4
 
 
+def test_a_constant_column_beside_equal_ones_without_a_penalty():
+    """It is left out, without a warning on the way to the singular values."""
+    X, y = oracles.numbers(30, 3, seed=5)
+    model = Ridge(0.0).fit(np.column_stack([X, X[:, 0], np.ones(30)]), y)
+    assert model.coef_[4] == 0.0
+    assert model.coef_[3] == pytest.approx(model.coef_[0], rel=1e-12)
+    assert model.rank_ == 3
+
+
 @pytest.mark.parametrize("settings", [{"alpha": 0.0}, {"solver": "svd"}, {"alpha": 1e-9}])
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
 def test_tall_data_are_never_copied(settings, dtype):
