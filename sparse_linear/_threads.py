@@ -157,9 +157,12 @@ def one_by_one(size):
 
     Where other work wants the cores, they wait for one another: a factor takes a hundred times as long.
     """
-    if not SMALLEST < size <= LARGEST or available() == 1:
-        return contextlib.nullcontext()
-    return blas_limit.in_this_thread(1)
+    return one_thread() if SMALLEST < size <= LARGEST else contextlib.nullcontext()
+
+
+def one_thread():
+    """A context in which BLAS has one thread: for many products, each of which is too small for more."""
+    return contextlib.nullcontext() if available() == 1 else blas_limit.in_this_thread(1)
 
 
 @contextlib.contextmanager

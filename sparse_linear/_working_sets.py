@@ -10,6 +10,7 @@ Where all features have a ridge penalty many more of them may be active than the
 takes over before: as many equations as rows give the exact minimiser of a face, and no Gram matrix is needed.
 """
 
+import contextlib
 from collections.abc import Callable
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -19,6 +20,7 @@ from scipy import linalg
 
 from sparse_linear import _compiled as _kernels
 from sparse_linear._design import NO_FEATURES, room
+from sparse_linear._threads import one_thread
 
 # Features that get a Gram matrix and a factor: at most 2 x 512 MB, of what is used.
 LARGEST_FACTOR = 8192
@@ -540,6 +542,11 @@ class DualSet(DescentSet):
         n = self.source.design.n
         self.outer = np.zeros((n, n))  # Z diag(1 / l2) Z' of the features that follow, l2 for lambda = 1
         self.among = np.zeros(len(self.features), dtype=np.bool_)
+
+    def solve(self, lams, max_rounds, on_the_way=False, watch=unwatched):
+        """As in `DescentSet`, exactly; returns coefficients (b, m) and sweeps (b,)."""
+        with one_thread() if self.source.design.n <= SMALLEST else contextlib.nullcontext():
+            return super().solve(lams, max_rounds, on_the_way, watch)
 
     def _solve_one(self, lam, max_epochs, goal, watch):
         """Solve for one lambda in place; returns the number of sweeps."""
