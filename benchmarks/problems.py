@@ -82,9 +82,7 @@ def read_openml(name):
     try:
         version = int(version) if version else "active"
         frame, target = fetch_openml(name, version=version, as_frame=True, return_X_y=True)
-    except (
-        Exception
-    ) as error:  # no network, no such name or version, no pandas: each with a message of its own
+    except Exception as error:  # no network, name, version or pandas: each with a message of its own
         raise Unavailable(
             f"OpenML's {name} could not be fetched ({type(error).__name__}: {error})"
         ) from error

@@ -532,10 +532,6 @@ class _DenseBlock:
         """Linear combinations of the columns: coefs of shape (b, m) -> (b, n)."""
         return coefs @ self.columns[: self.size]
 
-    def rows(self, places):
-        """Some of the columns, one per row."""
-        return self.columns[places]
-
 
 class SparseDesign(_Design):
     """X is a CSC or CSR container; it is never densified, and centring is never written out.
@@ -627,14 +623,9 @@ class SparseDesign(_Design):
 
     def take(self, features):
         """`copied` as a CSC array."""
-        found, shift = self.copied(features)
-        return self.as_array(found), shift
-
-    def as_array(self, columns):
-        """Columns of Z, given as `_kernels.CSC`, as a CSC array."""
-        data, indices, indptr = columns
+        (data, indices, indptr), shift = self.copied(features)
         indices = indices.view(f"i{indices.itemsize}")
-        return sparse.csc_array((data, indices, indptr), shape=(self.n, len(indptr) - 1))
+        return sparse.csc_array((data, indices, indptr), shape=(self.n, len(features))), shift
 
     def block(self):
         """An empty, growing set of columns of Z."""
@@ -696,14 +687,6 @@ class _SparseBlock:
         new_first = np.concatenate([np.arange(before, self.size), np.arange(before)])
         _kernels.column_gram(self.columns(new_first), share, self.scratch, found)
         return _kernels.complete_gram(found, self.shift).T
-
-    def rows(self, places):
-        """Some of the columns, dense, one per row."""
-        if self.copy is None:
-            stored, _ = self.design.take(self.features[places])
-        else:
-            stored = self.design.as_array(self.copy)[:, places]
-        return stored.toarray().T - np.outer(self.shift[places], self.design.root)
 
     def keep(self, places):
         """Forget all columns but some, given by their places."""
@@ -967,6 +950,14 @@ class ColumnSource:
 def _dot(x, y):
     """Inner product of two vectors; BLAS would start threads, which wait on for work."""
     return np.einsum("i,i->", x, y)
+
+
+def columns_of(design, features):
+    """Some columns of Z as the rows of an array (k, n), in a copy."""
+    if not sparse.issparse(design.X):
+        return design.take(features)
+    stored, shift = design.take(features)
+    return stored.toarray().T - np.outer(shift, design.root)
 
 
 def make_design(X, sample_weight, fit_intercept):

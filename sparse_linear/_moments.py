@@ -393,8 +393,8 @@ def _tiles(X, Y, weights, even, centre_x, centre_y):
 
 
 def as_slice(rows):
-    """Increasing row numbers, as a slice where they leave none out: then there is no need to gather."""
-    return slice(rows[0], rows[-1] + 1) if rows[-1] - rows[0] == len(rows) - 1 else rows
+    """Row numbers, as a slice where each follows the one before: then there is no need to gather."""
+    return slice(rows[0], rows[-1] + 1) if (np.diff(rows) == 1).all() else rows
 
 
 def scaled_targets(Y, weights):

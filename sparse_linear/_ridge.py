@@ -379,14 +379,6 @@ def _spectrum(matrix, before, eliminated, full):
     return Spectrum(largest, 1.0 / _largest_eigenvalue(inverse, rank), eliminated + rank, full)
 
 
-def columns_of(design, features):
-    """Some columns of Z as the rows of an array (k, n), in a copy."""
-    if not sparse.issparse(design.X):
-        return design.take(features)
-    stored, shift = design.take(features)
-    return stored.toarray().T - np.outer(shift, design.root)
-
-
 def triangle(design, columns, scale, targets=None):
     """The factor R of ``Z[:, columns] * scale = Q R``, a few rows at a time: memory of some (p, p) matrices.
 
@@ -736,7 +728,7 @@ class Dual(_Wide):
         self.before = self.matrix.diagonal().copy()
         self.eliminated = 0
         if len(self.free):
-            self.loose = columns_of(design, self.free)
+            self.loose = _design.columns_of(design, self.free)
             explained = basis(self.loose)
             self.eliminated = explained.shape[1]
             self.explained = np.hstack([self.explained, explained])

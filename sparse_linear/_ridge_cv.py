@@ -19,7 +19,7 @@ from scipy import linalg, sparse
 from sparse_linear import _compiled as _kernels
 from sparse_linear import _dask, _moments, _ridge, _selection, _solve, _threads, _validation, _working_sets
 from sparse_linear._cv import candidates, squared_errors, width
-from sparse_linear._design import make_design
+from sparse_linear._design import columns_of, make_design
 from sparse_linear._estimators import RidgeModel
 from sparse_linear._moments import FoldSums
 from sparse_linear._penalty import Penalty
@@ -172,7 +172,7 @@ class _Engine:
                 if sparse.issparse(design.X) and design.n * len(held) > _solve.BATCH:
                     found.inverse.check(smallest)
                 else:
-                    columns = _ridge.columns_of(design, held) * np.sqrt(scale[held])[:, None]
+                    columns = columns_of(design, held) * np.sqrt(scale[held])[:, None]
                     found.diagonalise_data(columns)
             if self.sample_weight is None:  # the fit to all rows needs the same inner products
                 design = self.data.design

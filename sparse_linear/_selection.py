@@ -17,6 +17,7 @@ from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.model_selection import check_cv
 
 from sparse_linear import _validation
+from sparse_linear._moments import as_slice
 
 CRITERIA = ("min", "1se")
 # The number of folds that cv=None stands for.
@@ -198,8 +199,7 @@ class Scoring:
         watch : callable
         """
         n = len(self.y)
-        if (np.diff(rows) == 1).all():
-            rows = slice(rows[0], rows[-1] + 1)
+        rows = as_slice(rows)
         X, y = self.X[rows], self.y[rows]
         if len(y) < self.rows:
             raise ValueError(f"{ONE_ROW}, or scoring=None.")

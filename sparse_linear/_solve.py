@@ -14,7 +14,7 @@ from sklearn.exceptions import ConvergenceWarning
 
 from sparse_linear import _active_set, _ridge, _working_sets
 from sparse_linear import _compiled as _kernels
-from sparse_linear._design import ColumnSource, Target, make_design
+from sparse_linear._design import ColumnSource, Target, columns_of, make_design
 from sparse_linear._moments import MomentDesign, MomentSource, Sums, scaled_targets
 from sparse_linear._penalty import make_penalty
 
@@ -604,7 +604,7 @@ class _RestOfData(NamedTuple):
                 part = points[rows]
                 points[rows] = 0.0
             else:
-                basis = _ridge.basis(_ridge.columns_of(self.design, free))
+                basis = _ridge.basis(columns_of(self.design, free))
                 part = self.residuals[rows] @ basis
                 points[rows] -= part @ basis.T
             slip[rows] = np.einsum("ij,ij->i", part, part)

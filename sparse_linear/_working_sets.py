@@ -19,7 +19,7 @@ import numpy as np
 from scipy import linalg
 
 from sparse_linear import _compiled as _kernels
-from sparse_linear._design import NO_FEATURES, room
+from sparse_linear._design import NO_FEATURES, columns_of, room
 from sparse_linear._threads import one_thread
 
 # Features that get a Gram matrix and a factor: at most 2 x 512 MB, of what is used.
@@ -37,6 +37,8 @@ SPARE, FEWEST = 50, 30
 SAMPLE = 101
 # A step beyond the end of a face is halved so many times at most.
 HALVINGS = 4
+# Products with columns of at most so many rows are too small for several threads of BLAS.
+SHORT = 384
 # Epochs of descent between two extrapolations.
 EPOCHS = 5
 # Descent solves the reduced problem to this share of the gap that is asked for on all features.
@@ -317,7 +319,7 @@ class FactorSet(FeatureSet):
         for name in EACH:
             getattr(work, name)[:k] = getattr(work, name)[places]
         work.held[k:] = True  # as newcomers are
-        self.source.keep(places)  # first: its features may be those of the next line
+        self.source.keep(places)  # before the next line: its features may be a view of `inside`
         self.inside[:k] = self.inside[places]
         self.size = k
 
@@ -545,7 +547,7 @@ class DualSet(DescentSet):
 
     def solve(self, lams, max_rounds, on_the_way=False, watch=unwatched):
         """As in `DescentSet`, exactly; returns coefficients (b, m) and sweeps (b,)."""
-        with one_thread() if self.source.design.n <= SMALLEST else contextlib.nullcontext():
+        with one_thread() if self.source.design.n <= SHORT else contextlib.nullcontext():
             return super().solve(lams, max_rounds, on_the_way, watch)
 
     def _solve_one(self, lam, max_epochs, goal, watch):
@@ -554,13 +556,14 @@ class DualSet(DescentSet):
         everyone, sweep = np.arange(len(self.features)), np.empty((1, len(self.features)))
         residual, offset = self._residual(self.coef)
         for epoch in range(1, max_epochs + 1):
-            watch(0)
             arrived = False
             while not arrived:  # every time on a smaller face
+                watch(0)
                 residual, offset, arrived = self._newton(lam, rules, residual, offset)
             before = self._face(rules)
             offset = _kernels.descend(columns, everyone, rules, lam, self.coef, residual, offset, sweep)
-            if np.array_equal(before, self._face(rules)):
+            # Once more in any case: the first step is long, and so is its rounding.
+            if epoch > 1 and np.array_equal(before, self._face(rules)):
                 return epoch
             # Where rounding moves features on and off zero, faces could go on for ever.
             if epoch > EPOCHS and self._gap(lam, rules, residual, offset) <= goal:
@@ -590,7 +593,8 @@ class DualSet(DescentSet):
         step = (force - block.products(dual)[some]) / curved
         low, high = np.where(side > 0.0, 0.0, lower[some]), np.where(side < 0.0, 0.0, upper[some])
         end = np.where(step > 0.0, high, low)
-        reach = np.divide(end - before, step, out=np.full(len(some), np.inf), where=step != 0.0)
+        with np.errstate(over="ignore"):  # a step so short that its end is at infinity
+            reach = np.divide(end - before, step, out=np.full(len(some), np.inf), where=step != 0.0)
         first = np.fmin(1.0, reach.min(initial=np.inf))  # also where it is NaN
         farther = [half for half in 0.5 ** np.arange(HALVINGS) if half > first]
         now = self._objective(lam, rules, coef, residual, offset) if farther else 0.0
@@ -608,7 +612,7 @@ class DualSet(DescentSet):
         for places, sign in ((free & ~self.among, 1.0), (self.among & ~free, -1.0)):
             places = np.flatnonzero(places)
             if len(places):
-                rows = self.source.block.rows(places)
+                rows = columns_of(self.source.design, self.features[places])
                 self.outer += (rows.T * (sign / l2[places])) @ rows
         self.among = free
         whole = self.outer / lam

@@ -229,6 +229,17 @@ DESCENT = {
 }
 
 
+def awkward(data, penalty, container, fit_intercept):
+    """A `Case` with weights, some of them zero; with an intercept, a column far from zero."""
+    X, y = data
+    n = len(y)
+    if fit_intercept:
+        X[:, 7] = 100.0 + np.random.default_rng(0).standard_normal(n)
+    weights = np.where(np.arange(n) % 7 != 3, 1.0 + np.arange(n) / n, 0.0)
+    given_as = {"dense": X, "csc": sparse.csc_array(X), "csr": sparse.csr_array(X)}[container]
+    return Case(given_as, y, penalty, weights=weights, fit_intercept=fit_intercept)
+
+
 @pytest.mark.usefixtures("few")
 @pytest.mark.parametrize("fit_intercept", [True, False])
 @pytest.mark.parametrize("container", ["dense", "csc", "csr"])
@@ -236,12 +247,8 @@ DESCENT = {
 def test_descent_is_optimal_too(name, container, fit_intercept):
     """Weights, an offset, a column far from zero: the conditions of all features, to the gap asked for."""
     options, penalty = DESCENT[name]
-    X, y = oracles.holes(40, 60, seed=11)
-    if fit_intercept:
-        X[:, 7] = 100.0 + np.random.default_rng(0).standard_normal(40)
-    weights = np.where(np.arange(40) % 7 != 3, 1.0 + np.arange(40) / 40, 0.0)
-    given_as = {"dense": X, "csc": sparse.csc_array(X), "csr": sparse.csr_array(X)}[container]
-    case = Case(given_as, y, penalty, weights=weights, fit_intercept=fit_intercept)
+    case = awkward(oracles.holes(40, 60, seed=11), penalty, container, fit_intercept)
+    given_as, y, weights, _ = case.data
     lams = np.array([0.5, 0.2, 0.05]) * case.first_lambda()
     coefs, found = case.solve(lams, max_rounds=100_000)
     assert (found.gaps <= 1e-12).all()
@@ -324,12 +331,8 @@ def test_more_features_than_rows_are_solved_on_the_rows(name, container, fit_int
     """Weights, an offset, a column far from zero: the conditions of all features, and gaps near rounding."""
     options, penalty = STRONG[name]
     X, y = oracles.holes(20, 90, seed=16)
-    y = 10.0 * y
-    if fit_intercept:
-        X[:, 7] = 100.0 + np.random.default_rng(0).standard_normal(20)
-    weights = np.where(np.arange(20) % 7 != 3, 1.0 + np.arange(20) / 20, 0.0)
-    given_as = {"dense": X, "csc": sparse.csc_array(X), "csr": sparse.csr_array(X)}[container]
-    case = Case(given_as, y, penalty, weights=weights, fit_intercept=fit_intercept)
+    case = awkward((X, 10.0 * y), penalty, container, fit_intercept)
+    given_as, y, weights, _ = case.data
     lams = np.array([0.9, 0.5, 0.2, 0.05]) * (case.first_lambda() or 1.0)
     coefs, found = case.solve(lams)
     assert found.manner.startswith("equations between the rows")
