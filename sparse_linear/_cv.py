@@ -153,7 +153,7 @@ class _Engine:
         self.settings = settings
         n = len(Y)
         self.weights = np.ones(n) if sample_weight is None else sample_weight / sample_weight.max()
-        self.whole = _solve.Data(X, Y, sample_weight, settings.fit_intercept)
+        self.whole = self._weighted(sample_weight)
         self.sums: Any = None  # FoldSums, if X is tall
 
     @classmethod
@@ -167,12 +167,15 @@ class _Engine:
         engine.whole = _solve.Data.from_sums(engine.sums.whole(), settings.fit_intercept)
         return engine
 
+    def _weighted(self, weights):
+        """The data with the weights of one fit of many."""
+        return _solve.Data(self.X, self.Y, weights, self.settings.fit_intercept, len(self.folds) + 1)
+
     def _data(self, number):
         """The rows that a fold is fitted on."""
         if self.X is None:
             return _solve.Data.from_sums(self.sums.train[number](), self.settings.fit_intercept)
-        weights = self.folds[number].weights(self.sample_weight, len(self.Y))
-        data = _solve.Data(self.X, self.Y, weights, self.settings.fit_intercept)
+        data = self._weighted(self.folds[number].weights(self.sample_weight, len(self.Y)))
         if self.sums is not None:
             data.use(self.sums.train[number](), self.sums.unit_y)
         return data

@@ -147,7 +147,7 @@ def tiles(shape, strides):
             yield slice(top, min(top + height, n)), slice(left, min(left + width, p))
 
 
-def _plus_square(total, tile):
+def plus_square(total, tile):
     """Add ``tile tile^T`` to the lower triangle of a matrix, in place; returns it.
 
     Where columns of the tile are few, to add their product to a sum would take as long as to compute it.
@@ -467,7 +467,7 @@ class DenseDesign(_Design):
                 if not self.even:
                     tile *= self.root[:, None]  # first, for the sake of rows without weight
                 tile *= factor[columns]
-                result = _plus_square(result, tile)
+                result = plus_square(result, tile)
             return result
 
         # A share of the columns for each thread of ours: those of BLAS would wait for one another at every

@@ -299,7 +299,7 @@ class StreamingModel(LinearModel):
         settings = self._checked_settings()
         check_moments(moments).describe(self)
         self.moments_ = moments
-        data = _solve.Data.from_sums(moments.sums, self.fit_intercept)
+        data = _solve.Data.from_sums(moments.sums.copy(), self.fit_intercept)
         return self._fit(data, settings, np.float64, moments.n_targets is None)
 
 

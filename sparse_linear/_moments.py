@@ -5,7 +5,7 @@ is centred on its own mean and chunks are merged by the pairwise formula, so no 
 mean.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, Literal, NamedTuple
 
@@ -48,6 +48,15 @@ def _plus_gram(total, x):
     return product if total is None else np.add(total, product, out=total)
 
 
+def _mirrored(a):
+    """A symmetric matrix of which the lower triangle is known, in place."""
+    for rows in _slices(0, len(a), _tile_height(len(a))):
+        a[rows, rows.stop :] = a[rows.stop :, rows].T
+        corner = np.tril(a[rows, rows])
+        a[rows, rows] = corner + np.tril(corner, -1).T
+    return a
+
+
 def _less(a, x, y):
     """``a - x y^T``, in place, a few rows at a time."""
     for rows in _slices(0, len(a), _tile_height(len(y))):
@@ -84,6 +93,12 @@ class Sums(NamedTuple):
     rest_x: np.ndarray | float = 0.0  # (p,)
     rest_y: np.ndarray | float = 0.0  # (q,)
 
+    def copy(self):
+        """The same with a matrix of their own."""
+        xx = _design.room(*self.xx.shape)
+        xx[:] = self.xx
+        return self._replace(xx=xx)
+
     def merged(self, other):
         """Sums of both sets of rows together (Chan, Golub and LeVeque 1983, eq. 2.1)."""
         if self.weight == 0.0:
@@ -115,15 +130,19 @@ class Sums(NamedTuple):
             (other.mean_y - self.mean_y) + (other.rest_y - self.rest_y),
         )
 
-    def without(self, other):
-        """Sums of the rows that are left when `other`, a part of them, is taken away again."""
+    def without(self, other, room=None):
+        """Sums of the rows that are left when `other`, a part of them, is taken away again.
+
+        Their matrix is written to `room` (p, p), if that is given; it may be that of `other`.
+        """
         weight = self.weight - other.weight
         share = other.weight / weight
         apart_x, apart_y = self._apart(other)
         between = other.weight + other.weight * share
         mean_x, rest_x = _two_sum(self.mean_x, self.rest_x - share * apart_x)
         mean_y, rest_y = _two_sum(self.mean_y, self.rest_y - share * apart_y)
-        xx = np.subtract(self.xx, other.xx, out=_design.room(*self.xx.shape))
+        room = _design.room(*self.xx.shape) if room is None else room
+        xx = np.subtract(self.xx, other.xx, out=room)
         return Sums(
             self.count - other.count,
             weight,
@@ -283,7 +302,7 @@ class Sums(NamedTuple):
         if isinstance(rows, slice):
             pieces = list(_slices(rows.start, rows.stop, _height(X)))
         else:
-            pieces = [as_slice(kept[some]) for some in _slices(0, len(kept), _tile_height(X.shape[1]))]
+            pieces = [as_slice(kept[some]) for some in _slices(0, len(kept), _gathered(X.shape[1]))]
         return _of_pieces(X, Y, weights, [(0, rows) for rows in pieces], 1)[0]
 
     @classmethod
@@ -303,15 +322,15 @@ class Sums(NamedTuple):
         found = cls._uncentred(X, Y, weights) if even and plain and near else None
         if found is not None:
             return found
-        xx: Any = None
-        cross, yy, weight = np.zeros((1 + q, p)), np.zeros(q), 0.0
-        level = np.zeros(q)
+        xx, cross, yy = np.zeros((p, p)), np.zeros((1 + q, p)), np.zeros(q)
+        level, weight = np.zeros(q), 0.0
         for x, y, root in _tiles(X, Y, weights, even, centre_x, centre_y):
-            xx = _plus_gram(xx, x)
+            xx = _design.plus_square(xx, x.T)
             cross += np.vstack([root, y.T]) @ x  # in one pass
             yy += np.einsum("ij,ij->j", y, y)
             level += root @ y
             weight += root @ root
+        _mirrored(xx)
         scale = float(weights[0]) if even else 1.0
         for part in (xx, cross, yy, level):
             _times(part, scale)
@@ -374,8 +393,7 @@ def _tiles(X, Y, weights, even, centre_x, centre_y):
     n, p = X.shape
     missing = not weights.all()
     order: Literal["F", "C"] = "F" if abs(X.strides[0]) <= abs(X.strides[1]) else "C"
-    # Of columns that run along memory, short pieces are slow to read.
-    height = min(n, max(_tile_height(p) if order == "C" else PIECE // p, p))
+    height = min(n, max(_tile_height(p), _design.PANEL))
     x, y, root = np.empty((height, p), order=order), np.empty((height, Y.shape[1])), np.ones(height)
     for rows in _slices(0, n, height):
         if rows.stop - rows.start < height:
@@ -411,12 +429,13 @@ def scaled_targets(Y, weights):
 class FoldSums(NamedTuple):
     """Sums of the rows of a cross-validation, targets in units of `unit_y`.
 
-    Each is made when it is asked for: they are (p, p) matrices, and those of all folds would be many.
+    Each is made when it is asked for: they are (p, p) matrices, and those of all folds would be many. What is
+    fitted on belongs to who asked; what judges may be read only.
     """
 
-    train: list[Callable[[], Sums]]  # what each fold is fitted on,
-    test: list[Callable[[], Sums | None]]  # and what it is judged by; None where that is left to the rows
-    whole: Callable[[], Sums]  # of all rows
+    train: Sequence[Callable[[], Sums]]  # what each fold is fitted on,
+    test: Sequence[Callable[[], Sums | None]]  # and what it is judged by; None where that is left to the rows
+    whole: Callable[[], Sums]  # of all rows, to be fitted on
     unit_y: np.ndarray  # (q,)
 
     @classmethod
@@ -429,13 +448,15 @@ class FoldSums(NamedTuple):
     @classmethod
     def of_parts(cls, parts):
         """Each of some parts is left out in turn."""
-        train = [_total(parts[:k] + parts[k + 1 :]) for k in range(len(parts))]
-        return cls(train, [_total([part]) for part in parts], _total(parts), np.ones(len(parts[0].mean_y)))
+        train = [partial(_own_total, parts[:k] + parts[k + 1 :]) for k in range(len(parts))]
+        test = [partial(Sums.total, [part]) for part in parts]
+        return cls(train, test, partial(_own_total, parts), np.ones(len(parts[0].mean_y)))
 
 
-def _total(parts):
-    """`Sums.total` of some parts, later."""
-    return partial(Sums.total, parts)
+def _own_total(parts):
+    """`Sums.total`, in a matrix that is none of the parts'."""
+    found = Sums.total(parts)
+    return found.copy() if any(found is part for part in parts) else found
 
 
 @np.errstate(**_design.UNSAID)
@@ -473,17 +494,18 @@ def fold_moments(X, Y, weights, folds):
     if labels is not None and labels.max() < most:
         parts = _moments_of_parts(X, Y, weights, labels)
         train, test = (
-            [_total([parts[a] for a in np.unique(labels[rows])]) for rows in some]
-            for some in zip(*folds, strict=True)
+            [partial(make, [parts[a] for a in np.unique(labels[rows])]) for rows in some]
+            for make, some in zip((_own_total, Sums.total), zip(*folds, strict=True), strict=True)
         )
-        return train, test, _total(parts)
+        return train, test, partial(_own_total, parts)
     whole = Sums.from_data(X, Y, weights)
     train = [partial(_fitted_on, X, Y, weights, fold, whole) for fold in folds]
     test = [_nothing] * len(folds)
     if 2 * len(folds) < most:
-        train = [_total([one()]) for one in train]
-        test = [_total([_sums_of(X, Y, np.bincount(fold.test, minlength=n) * weights)]) for fold in folds]
-    return train, test, _total([whole])
+        train = [partial(_own_total, [one()]) for one in train]
+        held_out = (np.bincount(fold.test, minlength=n) * weights for fold in folds)
+        test = [partial(Sums.total, [_sums_of(X, Y, some)]) for some in held_out]
+    return train, test, partial(_own_total, [whole])
 
 
 def _nothing():
@@ -496,7 +518,8 @@ def _fitted_on(X, Y, weights, fold, whole):
     kept = fold.weights(weights, len(weights))
     left_out = weights - kept
     if 2 * np.count_nonzero(left_out) < len(fold.train) and (left_out >= 0.0).all():
-        found = whole.without(_sums_of(X, Y, left_out))
+        apart = _sums_of(X, Y, left_out)
+        found = whole.without(apart, room=apart.xx)
         pairs = ((found.xx.diagonal(), whole.xx.diagonal()), (found.yy, whole.yy))
         if all((some > 0.01 * every).all() for some, every in pairs):
             return found
@@ -538,7 +561,7 @@ def _moments_of_parts(X, Y, weights, labels):
             pieces += [(a, some) for some in _slices(rows.start, rows.stop, _height(X))]
         else:
             scattered.append(a)
-    for block in _slices(0, n if scattered else 0, count * _tile_height(p)):
+    for block in _slices(0, n if scattered else 0, count * _gathered(p)):
         inside = labels[block]
         here = np.intersect1d(inside, scattered)
         pieces += [(a, as_slice(block.start + np.flatnonzero(inside == a))) for a in here]
@@ -553,6 +576,11 @@ def _slices(start, stop, height):
 def _tile_height(p):
     """The number of rows that are copied at a time."""
     return max(_design.TILE // p, 256)
+
+
+def _gathered(p):
+    """The number of scattered rows that are copied at a time: to merge their sums takes as long as a few."""
+    return max(_tile_height(p), p)
 
 
 def _height(X):
@@ -574,10 +602,10 @@ def _of_pieces(X, Y, weights, pieces, count):
         with np.errstate(**_design.UNSAID):  # each thread has its own
             return label, read(X[rows], Y[rows], weights[rows])
 
-    found = [Sums.empty(X.shape[1], Y.shape[1])] * count
+    found: list[Any] = [None] * count
     for label, part in in_order(work, pieces) if len(pieces) > 1 else map(work, pieces):
-        found[label] = found[label].merged(part)
-    return found
+        found[label] = part if found[label] is None else found[label].merged(part)
+    return [Sums.empty(X.shape[1], Y.shape[1]) if part is None else part for part in found]
 
 
 class MomentDesign:
@@ -586,6 +614,7 @@ class MomentDesign:
     Parameters
     ----------
     moments : Sums
+        Their matrix becomes the Gram matrix, in place.
     fit_intercept : bool
     units : Units or None
         Of the columns, where they are known better than from the moments: those of sparse rows are centred by
@@ -599,7 +628,7 @@ class MomentDesign:
     def __init__(self, moments, fit_intercept, units=None, unit_y=1.0):
         self.fit_intercept = fit_intercept
         self.count, self.weight = moments.count, moments.weight
-        gram = np.divide(moments.xx, moments.weight, out=_design.room(*moments.xx.shape))
+        gram = np.divide(moments.xx, moments.weight, out=moments.xx)
         xy, yy = moments.xy / moments.weight, moments.yy / moments.weight
         mean, self.mean_y = moments.mean_x, moments.mean_y
         if not fit_intercept:

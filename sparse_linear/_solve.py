@@ -40,6 +40,9 @@ LARGEST_SPECTRUM = 4_000
 # `COST_RATIO` is the work per stored entry and iteration in units of m^3 / 3 for m unknowns.
 PATIENCE = 50
 COST_RATIO = 360
+# Up to how many columns a tall X is reduced to its moments for a path; for the folds of a cross-validation,
+# which share the reading of its rows; and where only few lambdas are asked for.
+PATH_MOMENTS, FOLD_MOMENTS, FEW_MOMENTS = 1024, 4096, 128
 # Elements of targets, residuals or coefficients that are in work at a time: 64 MB.
 BATCH = 1 << 23
 
@@ -57,6 +60,7 @@ class Problem(NamedTuple):
     n_lams: int
     wish: str  # the solver a user asked for
     stored: int = 0  # entries of a sparse X
+    n_fits: int = 1  # to weights of the same rows, which are read once for all of them
 
 
 class Choice(NamedTuple):
@@ -79,11 +83,14 @@ class Data:
     Y : ndarray of shape (n, q), float64
     weights : ndarray of shape (n,) or None
     fit_intercept : bool
+    n_fits : int
+        How many fits, of which this is one, differ in nothing but their weights.
     """
 
-    def __init__(self, X, Y, weights, fit_intercept):
+    def __init__(self, X, Y, weights, fit_intercept, n_fits=1):
         self.design = make_design(X, weights, fit_intercept)
         self.Y = Y
+        self.n_fits = n_fits
         self.moments: Any = None  # a MomentDesign, if X has been reduced to it
         self.columns: dict[int, Any] = {}  # target -> ColumnSource
         self.factor: Any = None  # of the last quadratic fit
@@ -201,6 +208,7 @@ class Data:
                 n_lams=lams.shape[1],
                 wish=wish,
                 stored=design.X.nnz if is_sparse else 0,
+                n_fits=self.n_fits,
             )
         )
 
@@ -310,8 +318,10 @@ def _best(problem):
     if problem.l1 or problem.bounded:
         what = "exact active-set solver with coordinate steps"
         # The Gram matrix of all columns costs n p^2; the other way costs n p per pass over X and n |W|^2 for
-        # a working set W.
-        tall = p <= 64 or (n >= 2 * p and (p <= 128 or (p <= 1024 and problem.n_lams >= 10)))
+        # a working set W, whose columns are copied. Sparse X of many columns is smaller than their Gram.
+        shared = problem.n_fits > 1 and not problem.sparse
+        most = FEW_MOMENTS if problem.n_lams < 10 else FOLD_MOMENTS if shared else PATH_MOMENTS
+        tall = p <= 64 or (n >= 2 * p and p <= most)
         if tall and not problem.far:
             shape = "is tall" if n >= 2 * p else "has few columns"
             return Choice("active set", True, f"{what}, on the moments of X because X {shape} (n={n}, p={p})")

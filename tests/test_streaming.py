@@ -329,7 +329,10 @@ def test_moments_are_enough(model, q):
     X, y, w = rows(q=q, offset=5.0)
     direct = model.fit(X, y, w)
     coef, intercept = direct.coef_.copy(), np.array(direct.intercept_)
-    found = model.fit_moments(Moments.from_chunks(chunks(X, y, w)))
+    moments = Moments.from_chunks(chunks(X, y, w))
+    products = moments.sums.xx.copy()
+    found = model.fit_moments(moments)
+    np.testing.assert_array_equal(moments.sums.xx, products)  # a fit works in a copy
     np.testing.assert_allclose(found.coef_, coef, rtol=1e-9, atol=1e-11 * np.abs(coef).max())
     np.testing.assert_allclose(found.intercept_, intercept, rtol=1e-9, atol=1e-9)
     assert found.coef_.shape == coef.shape
@@ -389,6 +392,7 @@ def test_folds_in_one_pass(model, labelled):
     labels = np.random.default_rng(1).integers(0, 4, N) if labelled else np.arange(N) % 4
     given = chunks(X, y, w, labels) if labelled else chunks(X, y, w)
     folds = Moments.by_fold(given, 4)
+    products = [fold.sums.xx.copy() for fold in folds]
     model.set_params(cv=PredefinedSplit(labels))
     direct = model.fit(X, y, w)
     alpha, coef, errors = direct.alpha_, direct.coef_.copy(), direct.mse_path_.copy()
@@ -396,6 +400,8 @@ def test_folds_in_one_pass(model, labelled):
     assert found.alpha_ == pytest.approx(alpha, rel=1e-10)
     np.testing.assert_allclose(found.coef_, coef, rtol=1e-8, atol=1e-10)
     np.testing.assert_allclose(found.mse_path_, errors, rtol=1e-8)
+    for fold, product in zip(folds, products, strict=True):
+        np.testing.assert_array_equal(fold.sums.xx, product)
 
 
 def test_ridge_judges_folds_within_the_bounds():
