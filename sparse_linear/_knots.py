@@ -94,7 +94,7 @@ class _Piece:
         pull = np.sign(coef[free]) * rules[free, 0]
         gram = source.gram_of(free)
         try:
-            self.direction = _ridge.CholeskyInverse(gram, 0.0)(pull[None], None)[0]
+            self.direction = _ridge.CholeskyInverse(gram.copy(), 0.0)(pull[None], None)[0]
         except _ridge.SingularError:  # one of many: the fit is the same
             self.direction = linalg.lstsq(gram, pull, cond=_ridge.DEPENDENT, check_finite=False)[0]
         used = np.union1d(free, np.flatnonzero(coef))

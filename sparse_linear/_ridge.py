@@ -123,7 +123,7 @@ UNKNOWN = Spectrum(np.nan, np.nan, -1, True)
 
 
 class CholeskyInverse:
-    """``(M + lambda I)^{-1}`` for one lambda; unknowns are scaled to a unit diagonal first."""
+    """``(M + lambda I)^{-1}`` for one lambda; unknowns are scaled to a unit diagonal first, in place of M."""
 
     def __init__(self, matrix, lam):
         self.lam = lam
@@ -131,10 +131,10 @@ class CholeskyInverse:
         if not (diagonal.min(initial=np.inf) > 0.0 and diagonal.max(initial=0.0) < np.inf):
             raise SingularError
         self.scale = 1.0 / np.sqrt(diagonal)
-        scaled = matrix * self.scale
-        scaled *= self.scale[:, None]
-        scaled.flat[:: len(scaled) + 1] = 1.0
-        self.factor, self.rcond = _factor(scaled)
+        matrix *= self.scale
+        matrix *= self.scale[:, None]
+        matrix.flat[:: len(matrix) + 1] = 1.0
+        self.factor, self.rcond = _factor(matrix)
 
     def well_posed(self, lam):
         """Whether the equations lose no digits that matter."""
@@ -248,11 +248,16 @@ class EigenInverse:
 
 
 def eigen(matrix):
-    """Eigenvalues (not negative) and eigenvectors of a symmetric positive semidefinite matrix."""
+    """Eigenvalues (not negative) and eigenvectors of a symmetric positive semidefinite matrix.
+
+    The eigenvectors take the place of a matrix in C order.
+    """
     if not np.isfinite(matrix).all():
         raise SingularError
     with one_by_one(len(matrix)):
-        values, vectors = np.linalg.eigh(matrix)
+        values, vectors, failed = linalg.lapack.dsyevd(matrix.T, overwrite_a=1)
+    if failed:
+        raise SingularError
     return np.maximum(values, 0.0), vectors
 
 
@@ -325,7 +330,7 @@ def _conditioning(factor, eliminated, full, explained):
     Where the factor at hand shows that no eigenvalue is near zero, it will do, and none with pivots is
     needed. But for those of zero that are known: of `explained` (m, k), which is projected out of the matrix.
     """
-    inverse, rank = factor.inverse, len(factor.matrix) - explained.shape[1]
+    inverse, rank = factor.inverse, len(factor.before) - explained.shape[1]
     if isinstance(inverse, EigenInverse):
         if len(inverse.values) and inverse.low > INDEPENDENT * inverse.high:
             return Spectrum(inverse.high, inverse.low, eliminated + len(inverse.values), full)
@@ -334,12 +339,13 @@ def _conditioning(factor, eliminated, full, explained):
         def rest(x):
             return x - explained @ (explained.T @ x)
 
-        solved = _largest_eigenvalue(lambda x: rest(inverse.of_vector(rest(x))), len(factor.matrix))
+        solved = _largest_eigenvalue(lambda x: rest(inverse.of_vector(rest(x))), len(factor.before))
         low = float(1.0 / solved - inverse.lam)
         if low > inverse.lam:  # most of its digits are left, and the penalty is not what makes it large
-            high = _largest_eigenvalue(lambda x: factor.matrix @ x, len(factor.matrix))
+            matrix = factor.matrix()
+            high = _largest_eigenvalue(lambda x: matrix @ x, len(matrix))
             return Spectrum(high, low, eliminated + rank, full)
-    return Conditioning(factor.matrix, factor.before, eliminated, full).soon()
+    return Conditioning(factor.matrix(), factor.before, eliminated, full).soon()
 
 
 def _spectrum(matrix, before, eliminated, full):
@@ -486,8 +492,8 @@ class Primal:
 
     Attributes
     ----------
-    matrix : ndarray of shape (m, m)
-        ``A^T A`` for the m columns that are penalised.
+    before : ndarray of shape (m,)
+        Diagonal of `matrix` before columns without penalty were eliminated.
     """
 
     iterative = False
@@ -502,28 +508,37 @@ class Primal:
         self.p = len(l2)
         self.part = slice(None) if len(self.held) == self.p else self.held  # of all columns, to be sliced
         self.root = np.sqrt(l2[self.part])
-        matrix = gram if len(self.held) == self.p else gram[np.ix_(self.held, self.held)]
         if len(self.free):
             self.loose = CholeskyInverse(gram[np.ix_(self.free, self.free)], 0.0)
             cross = gram[np.ix_(self.held, self.free)]
             self.share = self.loose(cross, None)  # of each held column, explained by the free ones: (m, f)
-            matrix = matrix - cross @ self.share.T
-        with np.errstate(over="ignore"):  # an infinite matrix is refused where it is factored
-            self.matrix = matrix / self.root
-            self.matrix /= self.root[:, None]
+        with np.errstate(over="ignore"):
             self.before = gram.diagonal()[self.part] / (self.root * self.root)
+
+    def matrix(self):
+        """``A^T A`` for the m columns that are penalised, in a new array (m, m)."""
+        with np.errstate(over="ignore"):  # an infinite matrix is refused where it is factored
+            if len(self.held) == self.p:
+                found = self.gram / self.root
+            else:
+                found = self.gram[np.ix_(self.held, self.held)]
+                if len(self.free):
+                    found -= self.gram[np.ix_(self.held, self.free)] @ self.share.T
+                found /= self.root
+            found /= self.root[:, None]
+        return found
 
     def prepare(self, lams):
         """Factor the matrix for some lambdas (b,)."""
         if len(lams) == 1 and not isinstance(self.inverse, EigenInverse):
-            self.inverse = CholeskyInverse(self.matrix, lams[0])
+            self.inverse = CholeskyInverse(self.matrix(), lams[0])
         else:
             self.diagonalise(min(lams))
 
     def diagonalise(self, smallest_lam):
         """Factor the matrix for all lambdas from some value on."""
         if not isinstance(self.inverse, EigenInverse):
-            self.inverse = EigenInverse(*eigen(self.matrix))
+            self.inverse = EigenInverse(*eigen(self.matrix()))
         self.inverse.check(smallest_lam)
 
     def is_graded(self, smallest_lam):
@@ -531,7 +546,7 @@ class Primal:
 
         The smallest is no larger than any entry of it, and the largest no smaller.
         """
-        diagonal = self.matrix.diagonal()
+        diagonal = self.matrix().diagonal()
         return diagonal.min(initial=np.inf) + smallest_lam <= POOR * diagonal.max(initial=0.0) < np.inf
 
     def diagonalise_data(self):
@@ -613,7 +628,7 @@ class Primal:
 
     def conditioning(self):
         """`Spectrum` of A, or what makes one."""
-        return _conditioning(self, len(self.free), True, np.empty((len(self.matrix), 0)))
+        return _conditioning(self, len(self.free), True, np.empty((len(self.before), 0)))
 
 
 class _Wide:
@@ -715,8 +730,8 @@ class Dual(_Wide):
 
     Attributes
     ----------
-    matrix : ndarray of shape (n, n)
-        ``A A^T``.
+    kernel : ndarray of shape (n, n)
+        ``A A^T``, without what columns without penalty explain.
     """
 
     iterative = False
@@ -724,22 +739,26 @@ class Dual(_Wide):
     def __init__(self, design, l2, kernel=None):
         super().__init__(design, l2)
         self.inverse = None
-        self.matrix = design.outer_gram(self.scale) if kernel is None else kernel
-        self.before = self.matrix.diagonal().copy()
+        self.kernel = design.outer_gram(self.scale) if kernel is None else kernel
+        self.before = self.kernel.diagonal().copy()
         self.eliminated = 0
         if len(self.free):
             self.loose = _design.columns_of(design, self.free)
             explained = basis(self.loose)
             self.eliminated = explained.shape[1]
             self.explained = np.hstack([self.explained, explained])
-            half = self.matrix - explained @ (explained.T @ self.matrix)
-            self.matrix = half - (half @ explained) @ explained.T
+            half = self.kernel - explained @ (explained.T @ self.kernel)
+            self.kernel = half - (half @ explained) @ explained.T
+
+    def matrix(self):
+        """The kernel, in a new array."""
+        return self.kernel.copy()
 
     prepare = Primal.prepare
     diagonalise = Primal.diagonalise
 
     def _product(self, shares):
-        return shares @ self.matrix
+        return shares @ self.kernel
 
     def settled(self, columns, lams, which):
         """As `Primal.settled`: the residuals are lambda times the dual coefficients, up to rounding."""
@@ -749,7 +768,7 @@ class Dual(_Wide):
         rest = lams[:, None] * shares  # whose squares do not vanish
         rss = np.einsum("ij,ij->i", rest, rest)
         # And by how much the rounding of the products in the matrix may change it.
-        rounding = PRODUCT_ERROR * self.matrix.trace() * (np.sqrt(rss) / lams)
+        rounding = PRODUCT_ERROR * self.kernel.trace() * (np.sqrt(rss) / lams)
         slip = np.sqrt(np.einsum("ij,ij->i", left, left)) + rounding
         coefs = self.design.correlate(shares) * self.scale
         return Refined(coefs, self._correlations(coefs, rest, slip, lams), rss, 1)
