@@ -130,6 +130,7 @@ class Limits(NamedTuple):
     spare: int  # of these, beyond twice as many as are active
     fewest: int  # that are proposed at a time, if there are so many
     piece: int  # of so many lambdas, times the square of the number of features, are batches at most
+    stored: int  # entries that a pass over X reads
     spell: int  # after about so many multiplications whoever watches is told
 
 
@@ -1163,7 +1164,8 @@ def moments_by_rows(X, share, centred, height):
         first[:] = 0.0
         shift[:] = 0.0
         if centred:
-            first[:] = rows[top]
+            for j in range(len(first)):
+                first[j] = rows[top, j]
             for i in range(rows.shape[0]):
                 if part[i] > 0.0:
                     _add_apart(part[i] / weight, rows[i], first, shift)
@@ -1602,23 +1604,38 @@ def verify(data, screen, columns, features, directions, coefs, lams):
         few_correlations(data.X, rows, data.root, data.mean, data.norm, corrs)
         gaps, lacking = duality_gaps(corrs, features, coefs, lams, screen.rules, rss)
         return gaps, rss, lacking, shares, everyone, corrs
-    k = m + others.shape[0]
+    known = _one_after_another(features, others)
     taken = np.empty((others.shape[0], n))
     _take_lines(data.X, others, data.mean, data.norm, data.root, taken)
     inside, outside = _inner_products(rows, columns), _inner_products(rows, taken)
-    corrs, known, rules = np.empty((b, k)), np.empty(k, dtype=np.int64), np.empty((k, 4))
-    places = np.empty(m, dtype=np.int64)
-    for i in range(m):
-        places[i] = i
-    for i in range(k):
-        known[i] = features[i] if i < m else others[i - m]
-        for c in range(4):
-            rules[i, c] = screen.rules[known[i], c]
+    corrs = np.empty((b, known.shape[0]))
     for at in range(b):
-        for i in range(k):
+        for i in range(known.shape[0]):
             corrs[at, i] = inside[at, i] if i < m else outside[at, i - m]
-    gaps, lacking = duality_gaps(corrs, places, coefs, lams, rules, rss)
+    gaps, lacking = _judge(corrs, known, coefs, lams, screen.rules, rss)
     return gaps, rss, lacking, shares, known, corrs
+
+
+@inner
+def _one_after_another(features, others):
+    """Two lists of features as one."""
+    m, k = features.shape[0], features.shape[0] + others.shape[0]
+    both = np.empty(k, dtype=np.int64)
+    for i in range(k):
+        both[i] = features[i] if i < m else others[i - m]
+    return both
+
+
+@inner
+def _judge(corrs, known, coefs, lams, rules, rss):
+    """`duality_gaps` from correlations (b, k) of known features; `coefs`, (b, m), are those of the first."""
+    places, some = np.empty(coefs.shape[1], dtype=np.int64), np.empty((known.shape[0], 4))
+    for i in range(places.shape[0]):
+        places[i] = i
+    for i in range(known.shape[0]):
+        for c in range(4):
+            some[i, c] = rules[known[i], c]
+    return duality_gaps(corrs, places, coefs, lams, some, rss)
 
 
 @part
@@ -1696,6 +1713,89 @@ def moved(progress, lams, failed, lacking, ahead):
     return Progress(position + failed, look, 1 if failed > 0 else tries + 1, lams[failed], 0)
 
 
+class Gathered(NamedTuple):
+    """What is remembered of dense X from one batch to the next."""
+
+    columns: np.ndarray  # (capacity, n) the columns of Z in the working set, one per row
+    directions: Directions
+
+
+def take_in(data, memory, features, m):
+    """Gather the features from place m on; returns the last rows of the Gram matrix, those that are new.
+
+    As `inspect`, in the way of each storage.
+    """
+    return (_take_dense if isinstance(data, Dense) else _take_sparse)(data, memory, features, m)
+
+
+@overload(take_in)
+def _take_in(data, memory, features, m):
+    return _take_dense if data.instance_class is Dense else _take_sparse
+
+
+def _take_dense(data, memory, features, m):
+    columns, total = memory.columns, features.shape[0]
+    _take_lines(data.X, features[m:], data.mean, data.norm, data.root, columns[m:total])
+    return _inner_products(columns[m:total], columns[:total])
+
+
+def inspect(data, screen, memory, features, found, lams, judgement, corrs):
+    """How good the solutions of a batch are on all features, up to the first that is not good enough.
+
+    Parameters
+    ----------
+    data : Dense or Sparse
+    screen : Screen
+    memory : Gathered or Trail
+        Updated in place.
+    features : ndarray of shape (m,), int64
+        The working set.
+    found : ndarray of shape (b, m)
+        Its coefficients.
+    lams : ndarray of shape (b,)
+    judgement : Judgement
+    corrs : ndarray of shape (p,)
+        Correlations of all features with the residual before; replaced by those with that of the solution
+        which failed, or the last one. Those that were not needed may be off: they guide the working set, and
+        the solver computes its own before it relies on them.
+
+    Returns
+    -------
+    failed : int
+        As from `first_failure`.
+    gaps, rss, lacking : ndarray of shape (b,)
+        As far as the solution that failed.
+    """
+    way = _inspect_dense if isinstance(data, Dense) else _inspect_sparse
+    return way(data, screen, memory, features, found, lams, judgement, corrs)
+
+
+@overload(inspect)
+def _inspect(data, screen, memory, features, found, lams, judgement, corrs):
+    return _inspect_dense if data.instance_class is Dense else _inspect_sparse
+
+
+class Judgement(NamedTuple):
+    """What decides whether a solution failed; see `first_failure`."""
+
+    counts: np.ndarray  # (b,) int64
+    answers: np.ndarray  # (b,) int64
+    limits: Limits
+    tries: int
+
+
+def _inspect_dense(data, screen, memory, features, found, lams, judgement, corrs):
+    columns, directions = memory.columns[: features.shape[0]], memory.directions
+    counts, answers, limits, tries = judgement
+    gaps, rss, lacking, shares, known, exact = verify(
+        data, screen, columns, features, directions, found, lams
+    )
+    failed = first_failure(gaps, lacking, counts, answers, limits, tries)
+    last = min(failed, lams.shape[0] - 1)
+    assemble(directions, shares[last], known, exact[last], corrs)
+    return failed, gaps, rss, lacking
+
+
 @kernel
 def follow(
     data,
@@ -1705,8 +1805,7 @@ def follow(
     k,
     present,
     features,
-    columns,
-    directions,
+    memory,
     corrs,
     sequence,
     answers,
@@ -1721,7 +1820,7 @@ def follow(
 
     Parameters
     ----------
-    data : Dense
+    data : Dense or Sparse
     screen : Screen
     work : Working
         Updated in place, as are the next arrays up to `corrs`.
@@ -1731,9 +1830,7 @@ def follow(
         The lambda of ``work.rule``.
     features : ndarray of shape (capacity,), int64
         The first m are those of the working set.
-    columns : ndarray of shape (capacity, n)
-        Their columns of Z, one per row.
-    directions : Directions
+    memory : Gathered or Trail
     corrs : ndarray of shape (p,)
         Correlations of all features with the present residual.
     sequence, answers : ndarray of shape (n_steps,)
@@ -1753,7 +1850,7 @@ def follow(
     m, k : int
     present : float
     """
-    first, spent, n, p = progress.position, 0, columns.shape[1], corrs.shape[0]
+    first, spent, n, p = progress.position, 0, data.values.shape[0], corrs.shape[0]
     complete = True
     for j in range(p):
         complete &= screen.member[j]
@@ -1774,8 +1871,7 @@ def follow(
                 for i in range(m, total):
                     features[i] = new[i - m]
                     screen.member[features[i]] = True
-                _take_lines(data.X, new, data.mean, data.norm, data.root, columns[m:total])
-                cross = _inner_products(columns[m:total], columns[:total])
+                cross = take_in(data, memory, features[:total], m)
                 enter(work, cross, m, features[:total], screen.rules, present, data.start, corrs)
                 m = total
         found, counts = np.empty((b, m)), np.empty(b, dtype=np.int64)
@@ -1783,10 +1879,10 @@ def follow(
             work, m, k, data.square, lams, limits.max_rounds, found, np.empty(b), np.empty(b), counts
         )
         present = lams[b - 1]
-        certified, squares, lacking, shares, known, exact = verify(
-            data, screen, columns[:m], features[:m], directions, found, lams
+        judgement = Judgement(counts, answers[position:stop], limits, progress.tries)
+        failed, certified, squares, lacking = inspect(
+            data, screen, memory, features[:m], found, lams, judgement, corrs
         )
-        failed = first_failure(certified, lacking, counts, answers[position:stop], limits, progress.tries)
         last = min(failed, b - 1)
         for at in range(last + 1):
             rounds[position + at] += counts[at]
@@ -1795,10 +1891,9 @@ def follow(
             row = coefs[position + at - first]
             for i in range(row.shape[0]):
                 row[i] = found[at, i] if i < m else 0.0
-        assemble(directions, shares[last], known, exact[last], corrs)
         k = restart(work, m, k, found[last], corrs, features)
         progress = moved(progress, lams, failed, lacking[last], limits.ahead)
-        spent += b * m * m + n * p
+        spent += b * m * m + limits.stored
     position, look, tries, before, wanted = progress
     return position, look, tries, before, wanted, m, k, present
 
@@ -2384,19 +2479,24 @@ def _vector_product(matrix, x, result):
 
 @inner(fastmath={"contract"})
 def _products_of_columns(data, indices, indptr, rows, result):
-    width = rows.shape[1]
     for j in range(indptr.shape[0] - 1):
-        start, stop = indptr[j], indptr[j + 1]
-        full = stop - (stop - start) % 4
-        # Four entries at a time, so that the sums are fetched and put back only once for them.
-        for place in range(start, full, 4):
-            e, f, g, h = indices[place], indices[place + 1], indices[place + 2], indices[place + 3]
-            s, t, u, v = data[place], data[place + 1], data[place + 2], data[place + 3]
-            for c in range(width):
-                result[j, c] += (s * rows[e, c] + t * rows[f, c]) + (u * rows[g, c] + v * rows[h, c])
-        for place in range(full, stop):
-            for c in range(width):
-                result[j, c] += data[place] * rows[indices[place], c]
+        _add_entry_dots(data, indices, indptr[j], indptr[j + 1], rows, j, result)
+
+
+@part(fastmath={"contract"})
+def _add_entry_dots(data, indices, start, stop, rows, j, result):
+    """Add to row `j` of a result the products of some entries with the rows that they belong to."""
+    width = rows.shape[1]
+    full = stop - (stop - start) % 4
+    # Four entries at a time, so that the sums are fetched and put back only once for them.
+    for place in range(start, full, 4):
+        e, f, g, h = indices[place], indices[place + 1], indices[place + 2], indices[place + 3]
+        s, t, u, v = data[place], data[place + 1], data[place + 2], data[place + 3]
+        for c in range(width):
+            result[j, c] += (s * rows[e, c] + t * rows[f, c]) + (u * rows[g, c] + v * rows[h, c])
+    for place in range(full, stop):
+        for c in range(width):
+            result[j, c] += data[place] * rows[indices[place], c]
 
 
 @inner(fastmath={"contract"})
@@ -2588,7 +2688,8 @@ def column_gram(columns, share, scratch, result):
             while at < stop and indices[at] < bottom:
                 ends[indices[at] - before + TWO] += 1
                 at += 1
-        first[:] = ends[2:]
+        for i in range(height):
+            first[i] = ends[i + 2]
         for c in range(k, m):
             at, stop = place[c], indptr[places[c] + 1]
             while at < stop and indices[at] < bottom:
@@ -2636,21 +2737,28 @@ def complete_gram(products, shift):
 @kernel
 def combine_columns(columns, coefs, level, root):
     """Linear combinations of columns, coefs (m, b), less a level (b,), times `root`, (n,): shape (n, b)."""
-    data, indices, indptr, places, scale = columns
     n, width = root.shape[0], coefs.shape[1]
     result = np.empty((n, width))
-    result[:] = -level
+    _combine(columns, coefs, level, result)
+    for i in range(n):
+        for k in range(width):
+            result[i, k] = root[i] * result[i, k] if root[i] > 0.0 else 0.0  # where it may have overflowed
+    return result
+
+
+@inner
+def _combine(columns, coefs, level, result):
+    data, indices, indptr, places, scale = columns
+    for i in range(result.shape[0]):
+        for k in range(coefs.shape[1]):
+            result[i, k] = -level[k]
     for c in range(places.shape[0]):
         if not coefs[c].any():
             continue
         for at in range(indptr[places[c]], indptr[places[c] + 1]):
             i, value = indices[at], scale[c] * data[at]
-            for k in range(width):
+            for k in range(coefs.shape[1]):
                 result[i, k] += value * coefs[c, k]
-    for i in range(n):
-        for k in range(width):
-            result[i, k] = root[i] * result[i, k] if root[i] > 0.0 else 0.0  # where it may have overflowed
-    return result
 
 
 @kernel
@@ -2733,49 +2841,180 @@ def _subtract_from(values, root, fitted, residual):
     return square, along, total
 
 
-@kernel
-def carry_over(matrix, weighted, total, mean, norm, share, rest, lam, l1, corrs, error):
-    """Correlations with a residual that is `share` times another one and a rest; exact where that matters.
+@leaf
+def _subtract_many(values, root, before, fitted, squares, along, totals):
+    """`_subtract_from` for several fits, (n, b), at once; the other residual stays."""
+    for i in range(fitted.shape[0]):
+        part = share_of(root, i)
+        for k in range(fitted.shape[1]):
+            left = values[i] - (part * fitted[i, k] if part > 0.0 else 0.0)
+            squares[k] += left * left
+            along[k] += left * before[i]
+            fitted[i, k] = part * left
+            totals[k] += fitted[i, k]
 
-    Columns have unit length: the correlations are `share` times those with the other residual, up to the
-    length of the rest. Where this leaves a doubt whether one is within its threshold, its column is read.
-    An infinite error leaves no other way.
 
-    Parameters
-    ----------
-    matrix : CSC
-    weighted : ndarray of shape (n,)
-        The residual, times the root weights.
-    total : float
-        The sum of these.
-    mean, norm : ndarray of shape (p,)
-        Of the columns.
-    share, rest : float
-    lam : float
-    l1 : ndarray of shape (p,)
-        The l1 penalties for ``lambda = 1``.
-    corrs, error : ndarray of shape (p,)
-        Correlations with the other residual, and by how much they may be wrong; replaced by those with this
-        one.
+class Sparse(NamedTuple):
+    """Sparse X, what makes its columns those of Z, and one target, as in `Dense`.
 
-    Returns
-    -------
-    found : ndarray of shape (k,), int64
-        The features that are not within their threshold, or whose error was infinite.
+    Where all rows weigh the same, their shares and roots have shape (1,).
     """
-    data, indices, indptr = matrix
-    found, count = np.empty(corrs.shape[0], dtype=np.int64), 0
-    for j in range(corrs.shape[0]):
-        corr = share * corrs[j]
-        doubt = abs(share) * error[j] + rest
-        if not abs(corr) + doubt < lam * l1[j]:  # NaN is in doubt
-            product = _entry_dot(data, indices, indptr[j], indptr[j + 1], weighted)
-            corr, doubt = (product - total * mean[j]) / norm[j], 0.0
-            if error[j] == np.inf or not abs(corr) < lam * l1[j]:
-                found[count] = j
+
+    X: CSC
+    mean: np.ndarray  # (p,)
+    norm: np.ndarray  # (p,)
+    share: np.ndarray  # (n,)
+    root: np.ndarray  # (n,)
+    values: np.ndarray  # (n,) the target
+    start: np.ndarray  # (p,) correlations of all columns of Z with it
+    square: float  # its squared norm
+
+
+class Trail(NamedTuple):
+    """What is remembered of sparse X from one batch to the next: the last residual."""
+
+    residual: np.ndarray  # (n,)
+    square: np.ndarray  # (1,) its squared norm
+    error: np.ndarray  # (p,) by how much the correlations with it may be wrong
+    rows: np.ndarray  # (LANES * n,) room for residuals that are looked at together
+
+
+@inner
+def _columns_of(data, features):
+    """Some columns of Z, but for the multiples of the roots that are still to be subtracted; and these."""
+    scale, shift = np.empty(features.shape[0]), np.empty(features.shape[0])
+    for c in range(features.shape[0]):
+        scale[c] = 1.0 / data.norm[features[c]]
+        shift[c] = data.mean[features[c]] / data.norm[features[c]]
+    X = data.X
+    return Columns(X.data, X.indices, X.indptr, features, scale), shift
+
+
+def _take_sparse(data, memory, features, m):
+    order, shift = _one_after_another(features[m:], features[:m]), _columns_of(data, features)[1]
+    products = np.zeros((features.shape[0] - m, features.shape[0]))
+    scratch = memory.rows[: data.values.shape[0]]
+    column_gram(_columns_of(data, order)[0], data.share, scratch, products)
+    return complete_gram(products, shift)
+
+
+def _inspect_sparse(data, screen, memory, features, found, lams, judgement, corrs):
+    """By the distance of every residual to the last one.
+
+    Columns have unit length: the correlations with a residual that is a multiple of another one and a rest
+    are the same multiple of the others, up to the length of the rest. Where this leaves a doubt whether one
+    is within its threshold, its column is read.
+    """
+    b, n = lams.shape[0], data.values.shape[0]
+    counts, answers, limits, tries = judgement
+    gaps, rss, lacking = np.empty(b), np.zeros(b), np.empty(b, dtype=np.int64)
+    columns, shift = _columns_of(data, features)
+    failed = top = 0
+    while failed == top < b:
+        stop = min(top + LANES, b)
+        some, coefs, squares, width = slice(top, stop), found[top:stop], rss[top:stop], stop - top
+        shares, rests, totals = np.zeros(width), np.empty(width), np.zeros(width)
+        rows = memory.rows[: n * width].reshape(n, width)
+        length = memory.square[0]
+        _leave(data, columns, shift, coefs, memory.residual, rows, squares, shares, totals)
+        for k in range(width):
+            shares[k] = shares[k] / length if length > 0.0 else 0.0
+            left = squares[k] - shares[k] * shares[k] * length
+            rests[k] = np.sqrt(max(left, 0.0) + NOISE * (1.0 + squares[k]))
+        others = _doubtful(corrs, memory.error, shares, rests, lams[some], screen)
+        known = _one_after_another(features, others)
+        exact = _some_correlations(data, known, rows, totals)
+        certified, missing = _judge(exact, known, coefs, lams[some], screen.rules, squares)
+        for k in range(width):
+            gaps[top + k], lacking[top + k] = certified[k], missing[k]
+        failed = first_failure(gaps[:stop], lacking, counts, answers, limits, tries)
+        last = min(failed, stop - 1) - top
+        if width > 1:
+            _take_lane(rows, last, data.root, memory.residual)
+        memory.square[0] = squares[last]
+        _carry(corrs, memory.error, shares[last], rests[last])
+        for i in range(known.shape[0]):
+            corrs[known[i]], memory.error[known[i]] = exact[last, i], 0.0
+        top = stop
+    return failed, gaps, rss, lacking
+
+
+@inner
+def _leave(data, columns, shift, coefs, before, rows, squares, along, totals):
+    """The residuals of some coefficients (b, m), as `residual_of`; a single one replaces that before."""
+    width, m = coefs.shape
+    level, across = np.empty(width), np.empty((m, width))
+    for k in range(width):
+        level[k] = dot(shift, coefs[k], m)
+        for c in range(m):
+            across[c, k] = coefs[k, c]
+    if width == 1:
+        squares[0], along[0], totals[0] = residual_of(
+            columns, coefs[0], level[0], data.root, data.values, before, rows.reshape(before.shape[0])
+        )
+    else:
+        _combine(columns, across, level, rows)
+        _subtract_many(data.values, data.root, before, rows, squares, along, totals)
+
+
+@leaf
+def _take_lane(rows, k, root, residual):
+    """One of several residuals that were multiplied by the roots, without them."""
+    for i in range(len(residual)):
+        part = share_of(root, i)
+        residual[i] = rows[i, k] / part if part > 0.0 else 0.0
+
+
+@inner
+def _doubtful(corrs, error, shares, rests, lams, screen):
+    """The features that are no members and may exceed their threshold at zero."""
+    p = corrs.shape[0]
+    features, count, sure = np.empty(p, dtype=np.int64), 0, np.full(p, True)
+    for start in range(0, p, STRIP):
+        stop = min(start + STRIP, p)
+        for k in range(lams.shape[0]):
+            _keep_within(corrs, error, abs(shares[k]), rests[k], lams[k], screen.l1, sure, start, stop)
+        for j in range(start, stop):
+            if not (sure[j] or screen.member[j]):
+                features[count] = j
                 count += 1
-        corrs[j], error[j] = corr, doubt
-    return found[:count]
+    return features[:count]
+
+
+@leaf
+def _keep_within(corr, error, share, rest, lam, l1, sure, start, stop):
+    corr, error, l1, sure = corr[start:stop], error[start:stop], l1[start:stop], sure[start:stop]
+    for j in range(len(l1)):
+        sure[j] &= share * (abs(corr[j]) + error[j]) + rest < lam * l1[j]  # not NaN
+
+
+@inner(fastmath={"contract"})
+def _some_correlations(data, features, rows, totals):
+    """Correlations (b, k) of some features with residuals (n, b) times the roots, whose sums are known."""
+    X, (n, width) = data.X, rows.shape
+    products = np.zeros((features.shape[0], width))
+    if width == 1:
+        x = rows.reshape(n)
+        for i in range(features.shape[0]):
+            j = features[i]
+            products[i, 0] = _entry_dot(X.data, X.indices, X.indptr[j], X.indptr[j + 1], x)
+    else:
+        for i in range(features.shape[0]):
+            j = features[i]
+            _add_entry_dots(X.data, X.indices, X.indptr[j], X.indptr[j + 1], rows, i, products)
+    result = np.empty((width, features.shape[0]))
+    for k in range(width):
+        for i in range(features.shape[0]):
+            j = features[i]
+            result[k, i] = (products[i, k] - totals[k] * data.mean[j]) / data.norm[j]
+    return result
+
+
+@leaf
+def _carry(corr, error, share, rest):
+    for j in range(len(corr)):
+        corr[j] *= share
+        error[j] = abs(share) * error[j] + rest
 
 
 @leaf

@@ -172,7 +172,8 @@ class FeatureSet:
 
     def limits(self, max_rounds):
         """Where a path stops and turns, for compiled code."""
-        return _kernels.Limits(self.goal, max_rounds, LOOK_AHEAD, self.largest, SPARE, FEWEST, PIECE, SPELL)
+        batches = LOOK_AHEAD, self.largest, SPARE, FEWEST, PIECE
+        return _kernels.Limits(self.goal, max_rounds, *batches, self.source.design.stored, SPELL)
 
     def advance(self, plan, corrs, progress):
         """Solve for the next batch of lambdas, and verify it.
@@ -261,6 +262,25 @@ class FactorSet(FeatureSet):
             images=np.empty((capacity, self.source.design.p)),
             last=np.empty(capacity),
         )
+
+    @cached_property
+    def trail(self):
+        """The present residual, which is exact."""
+        source = self.source
+        values = source.values
+        residual = values - source.block.combine(self.coef[None])[0] if self.coef.any() else values.copy()
+        return _kernels.Trail(
+            residual=residual,
+            square=np.array([_square(residual)]),
+            error=np.zeros(source.design.p),
+            rows=np.empty(_kernels.LANES * source.design.n),
+        )
+
+    def _memory(self):
+        """What compiled code remembers of X from batch to batch."""
+        if isinstance(self.source.described, _kernels.Sparse):
+            return self.trail
+        return _kernels.Gathered(self.source.block.reserve(len(self.inside)), self.directions)
 
     @property
     def features(self):
@@ -357,25 +377,23 @@ class FactorSet(FeatureSet):
         self.free = _kernels.restart(self.work, self.size, self.free, coef, corrs, self.inside)
 
     def advance(self, plan, corrs, progress):
-        """As in `FeatureSet`; where X is dense, many batches in one compiled call."""
+        """As in `FeatureSet`; many batches in one compiled call, where that can read X as it is."""
         source = self.source
-        if source.dense is None:
+        if not source.design.suits(min(LOOK_AHEAD, np.count_nonzero(plan.answers >= 0))):
             return super().advance(plan, corrs, progress)
         # The first time there are no arrays yet.
         self._reserve(progress.wanted if len(self.inside) else max(1, progress.wanted))
         position = progress.position
         coefs = np.empty((len(plan.sequence) - position, len(self.inside)))
-        columns = source.block.reserve(len(self.inside))
         *progress, self.size, self.free, self.lam = _kernels.follow(
-            source.dense,
+            source.described,
             self.screen,
             self.work,
             self.size,
             self.free,
             self.lam,
             self.inside,
-            columns,
-            self.directions,
+            self._memory(),
             corrs,
             plan.sequence,
             plan.answers,
