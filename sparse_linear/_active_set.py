@@ -109,12 +109,10 @@ def begin(source, penalty, lam, max_rounds, coef=None, tol=0.0):
     """
     working = FactorSet(source, penalty, lam)
     corrs = working.target
-    either_way = (penalty.lower < 0.0) & (penalty.upper > 0.0)
-    loose = (penalty.l1 == 0.0) & ((penalty.l2 == 0.0) | either_way)
+    loose = working.loose
     if coef is not None:
         coef = np.clip(coef, penalty.lower, penalty.upper)
-        loose |= coef != 0.0
-    loose &= ~penalty.excluded
+        loose = loose | (coef != 0.0)
     first = np.flatnonzero(loose & ~working.member)
     working = with_room(working, len(first), tol)
     working.extend(first, corrs, coef)

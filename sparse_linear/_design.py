@@ -786,7 +786,8 @@ class ColumnSource:
         self.block = design.block()
         self.design = design
         self.features = np.empty(0, dtype=np.int64)  # those of the block
-        self.left = None  # features and solver's state, Gram matrix included, of the path solved before
+        # Features and solver's state, Gram matrix included, of the path solved before, and those it has used.
+        self.left: Any = None
         self.crossed = {}  # feature -> inner products of its column with all columns
         self.shortcut = True  # whether correlations may be computed from these
 

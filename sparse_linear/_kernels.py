@@ -98,6 +98,9 @@ KNOWN, NEW = 4, 8
 # What they may leave of a residual, in units of the l1 penalty of an ordinary feature: the less, the more of
 # them; the more, the more features whose correlations are computed one by one.
 CLOSE = 0.2
+# On the way to a lambda that is wanted nothing need be certain: a rest of a residual is hardly ever along a
+# column, and counts for this share of its length.
+PLAUSIBLE = 0.25
 # The largest share of all features that are, since their columns are copied.
 MOST = 0.05
 # About so many numbers are in the residuals that are verified together, if there is no reason for fewer.
@@ -1928,6 +1931,29 @@ def outline(rules):
     return any_l1, any_l2, bounded, counted, weakest, smallest, curved, ends
 
 
+@kernel
+def survey(rules):
+    """What a path begins with, of a penalty (p, 4).
+
+    Returns
+    -------
+    l1 : ndarray of shape (p,)
+        The first column, apart.
+    excluded, loose : ndarray of shape (p,), bool
+        The features that are held at zero, and those that nothing holds there.
+    curved : bool
+        Whether all that are not excluded have a ridge penalty.
+    """
+    p, curved = rules.shape[0], True
+    l1, excluded, loose = np.empty(p), np.empty(p, dtype=np.bool_), np.empty(p, dtype=np.bool_)
+    for j in range(p):
+        l2, lower, upper = rules[j, 1], rules[j, 2], rules[j, 3]
+        l1[j], excluded[j] = rules[j, 0], lower == 0.0 and upper == 0.0
+        loose[j] = l1[j] == 0.0 and not excluded[j] and (l2 == 0.0 or (lower < 0.0 and upper > 0.0))
+        curved &= l2 > 0.0 or excluded[j]
+    return l1, excluded, loose, curved
+
+
 @inner
 def share_of(share, i):
     """The share of row ``i``; a single one is that of every row, so that the row need not be looked up."""
@@ -2921,7 +2947,9 @@ def _inspect_sparse(data, screen, memory, features, found, lams, judgement, corr
             shares[k] = shares[k] / length if length > 0.0 else 0.0
             left = squares[k] - shares[k] * shares[k] * length
             rests[k] = np.sqrt(max(left, 0.0) + NOISE * (1.0 + squares[k]))
-        others = _doubtful(corrs, memory.error, shares, rests, lams[some], screen)
+        doubt = 1.0 if answers[top] >= 0 else 0.5
+        doubt = rests if answers[top] >= 0 else PLAUSIBLE * rests
+        others = _doubtful(corrs, memory.error, shares, doubt, lams[some], screen)
         known = _one_after_another(features, others)
         exact = _some_correlations(data, known, rows, totals)
         certified, missing = _judge(exact, known, coefs, lams[some], screen.rules, squares)
@@ -2975,9 +3003,8 @@ def _doubtful(corrs, error, shares, rests, lams, screen):
         for k in range(lams.shape[0]):
             _keep_within(corrs, error, abs(shares[k]), rests[k], lams[k], screen.l1, sure, start, stop)
         for j in range(start, stop):
-            if not (sure[j] or screen.member[j]):
-                features[count] = j
-                count += 1
+            features[count] = j  # stays if it counts: nobody could foresee a branch
+            count += (not sure[j]) & (not screen.member[j])
     return features[:count]
 
 
