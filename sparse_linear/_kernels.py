@@ -1583,7 +1583,7 @@ def verify(data, screen, columns, features, directions, coefs, lams):
     corrs : ndarray of shape (b, k)
         These correlations.
     """
-    b, m, n, p = lams.shape[0], features.shape[0], columns.shape[1], screen.l1.shape[0]
+    b, n, p = lams.shape[0], columns.shape[1], screen.l1.shape[0]
     if directions.size[0] > KNOWN:
         _keep_last(directions)
     before, shares, limits = directions.size[0], np.empty((b, KNOWN + NEW)), np.empty(b)
@@ -1610,11 +1610,7 @@ def verify(data, screen, columns, features, directions, coefs, lams):
     known = _one_after_another(features, others)
     taken = np.empty((others.shape[0], n))
     _take_lines(data.X, others, data.mean, data.norm, data.root, taken)
-    inside, outside = _inner_products(rows, columns), _inner_products(rows, taken)
-    corrs = np.empty((b, known.shape[0]))
-    for at in range(b):
-        for i in range(known.shape[0]):
-            corrs[at, i] = inside[at, i] if i < m else outside[at, i - m]
+    corrs = _side_by_side(_inner_products(rows, columns), _inner_products(rows, taken))
     gaps, lacking = _judge(corrs, known, coefs, lams, screen.rules, rss)
     return gaps, rss, lacking, shares, known, corrs
 
@@ -1626,6 +1622,17 @@ def _one_after_another(features, others):
     both = np.empty(k, dtype=np.int64)
     for i in range(k):
         both[i] = features[i] if i < m else others[i - m]
+    return both
+
+
+@inner
+def _side_by_side(left, right):
+    """Two matrices as one."""
+    b, m = left.shape
+    both = np.empty((b, m + right.shape[1]))
+    for at in range(b):
+        for i in range(both.shape[1]):
+            both[at, i] = left[at, i] if i < m else right[at, i - m]
     return both
 
 
@@ -2821,9 +2828,9 @@ def copy_columns(matrix, features, norm, root, whole, dense):
     return CSC(values, rows, ends)
 
 
-@kernel
-def residual_of(columns, coef, level, root, values, residual, weighted):
-    """The residual of a linear combination of columns, less a level, times `root`; all in as few passes.
+@inner
+def _residual(columns, coef, level, root, values, weighted):
+    """The residual of a linear combination of columns, less a level, in as few passes as can be.
 
     Parameters
     ----------
@@ -2832,15 +2839,13 @@ def residual_of(columns, coef, level, root, values, residual, weighted):
     level : float
     root : ndarray of shape (n,), or (1,) if all are alike
     values : ndarray of shape (n,)
-    residual : ndarray of shape (n,)
-        Another residual; replaced by this one, ``values - root * (columns @ coef - level)``.
     weighted : ndarray of shape (n,)
-        Filled with `root` times that.
+        Filled with `root` times the residual, which is ``values - root * (columns @ coef - level)``.
 
     Returns
     -------
     square, along, total : float
-        Its squared norm, its inner product with the other, and the sum of `weighted`.
+        Its squared norm, its inner product with `values`, and the sum of `weighted`.
     """
     data, indices, indptr, places, scale = columns
     weighted[:] = -level
@@ -2849,33 +2854,33 @@ def residual_of(columns, coef, level, root, values, residual, weighted):
         if share != 0.0:
             for at in range(indptr[places[c]], indptr[places[c] + 1]):
                 weighted[indices[at]] += share * data[at]
-    return _subtract_from(values, root, weighted, residual)
+    return _subtract(values, root, weighted)
 
 
 @leaf
-def _subtract_from(values, root, fitted, residual):
-    """Replace a residual by ``values - root * fitted``, and `fitted` by `root` times that."""
+def _subtract(values, root, fitted):
+    """Replace a fit by the residual, times `root`."""
     square = along = total = 0.0
     for i in range(len(values)):
         part = share_of(root, i)
         # Where there is no weight it may have overflowed.
         left = values[i] - (part * fitted[i] if part > 0.0 else 0.0)
         square += left * left
-        along += left * residual[i]
-        residual[i], fitted[i] = left, part * left
+        along += left * values[i]
+        fitted[i] = part * left
         total += fitted[i]
     return square, along, total
 
 
 @leaf
-def _subtract_many(values, root, before, fitted, squares, along, totals):
-    """`_subtract_from` for several fits, (n, b), at once; the other residual stays."""
+def _subtract_many(values, root, fitted, squares, along, totals):
+    """`_subtract` for several fits, (n, b), at once."""
     for i in range(fitted.shape[0]):
         part = share_of(root, i)
         for k in range(fitted.shape[1]):
             left = values[i] - (part * fitted[i, k] if part > 0.0 else 0.0)
             squares[k] += left * left
-            along[k] += left * before[i]
+            along[k] += left * values[i]
             fitted[i, k] = part * left
             totals[k] += fitted[i, k]
 
@@ -2897,11 +2902,11 @@ class Sparse(NamedTuple):
 
 
 class Trail(NamedTuple):
-    """What is remembered of sparse X from one batch to the next: the last residual."""
+    """What is remembered of sparse X from one batch to the next: the last solution."""
 
-    residual: np.ndarray  # (n,)
-    square: np.ndarray  # (1,) its squared norm
-    error: np.ndarray  # (p,) by how much the correlations with it may be wrong
+    coef: np.ndarray  # (p,)
+    square: np.ndarray  # (1,) the squared norm of its residual
+    error: np.ndarray  # (p,) by how much the correlations with that may be wrong
     rows: np.ndarray  # (LANES * n,) room for residuals that are looked at together
 
 
@@ -2939,26 +2944,23 @@ def _inspect_sparse(data, screen, memory, features, found, lams, judgement, corr
     while failed == top < b:
         stop = min(top + LANES, b)
         some, coefs, squares, width = slice(top, stop), found[top:stop], rss[top:stop], stop - top
-        shares, rests, totals = np.zeros(width), np.empty(width), np.zeros(width)
+        shares, rests, along, totals = np.empty(width), np.empty(width), np.zeros(width), np.zeros(width)
         rows = memory.rows[: n * width].reshape(n, width)
-        length = memory.square[0]
-        _leave(data, columns, shift, coefs, memory.residual, rows, squares, shares, totals)
+        _residuals(data, columns, shift, coefs, rows, squares, along, totals)
+        inside = _some_correlations(data, features, rows, totals)
         for k in range(width):
-            shares[k] = shares[k] / length if length > 0.0 else 0.0
-            left = squares[k] - shares[k] * shares[k] * length
-            rests[k] = np.sqrt(max(left, 0.0) + NOISE * (1.0 + squares[k]))
-        doubt = 1.0 if answers[top] >= 0 else 0.5
+            shares[k], rests[k] = _distance(memory, features, inside[k], squares[k], along[k])
         doubt = rests if answers[top] >= 0 else PLAUSIBLE * rests
         others = _doubtful(corrs, memory.error, shares, doubt, lams[some], screen)
         known = _one_after_another(features, others)
-        exact = _some_correlations(data, known, rows, totals)
+        exact = _side_by_side(inside, _some_correlations(data, others, rows, totals))
         certified, missing = _judge(exact, known, coefs, lams[some], screen.rules, squares)
         for k in range(width):
             gaps[top + k], lacking[top + k] = certified[k], missing[k]
         failed = first_failure(gaps[:stop], lacking, counts, answers, limits, tries)
         last = min(failed, stop - 1) - top
-        if width > 1:
-            _take_lane(rows, last, data.root, memory.residual)
+        for i in range(features.shape[0]):
+            memory.coef[features[i]] = coefs[last, i]
         memory.square[0] = squares[last]
         _carry(corrs, memory.error, shares[last], rests[last])
         for i in range(known.shape[0]):
@@ -2968,8 +2970,8 @@ def _inspect_sparse(data, screen, memory, features, found, lams, judgement, corr
 
 
 @inner
-def _leave(data, columns, shift, coefs, before, rows, squares, along, totals):
-    """The residuals of some coefficients (b, m), as `residual_of`; a single one replaces that before."""
+def _residuals(data, columns, shift, coefs, rows, squares, along, totals):
+    """Residuals of several coefficients (b, m), as columns of `rows`, (n, b), as `_residual`."""
     width, m = coefs.shape
     level, across = np.empty(width), np.empty((m, width))
     for k in range(width):
@@ -2977,20 +2979,40 @@ def _leave(data, columns, shift, coefs, before, rows, squares, along, totals):
         for c in range(m):
             across[c, k] = coefs[k, c]
     if width == 1:
-        squares[0], along[0], totals[0] = residual_of(
-            columns, coefs[0], level[0], data.root, data.values, before, rows.reshape(before.shape[0])
+        squares[0], along[0], totals[0] = _residual(
+            columns, coefs[0], level[0], data.root, data.values, rows.reshape(rows.shape[0])
         )
     else:
         _combine(columns, across, level, rows)
-        _subtract_many(data.values, data.root, before, rows, squares, along, totals)
+        _subtract_many(data.values, data.root, rows, squares, along, totals)
 
 
-@leaf
-def _take_lane(rows, k, root, residual):
-    """One of several residuals that were multiplied by the roots, without them."""
-    for i in range(len(residual)):
-        part = share_of(root, i)
-        residual[i] = rows[i, k] / part if part > 0.0 else 0.0
+@inner
+def _distance(memory, features, corrs, square, along):
+    """The multiple of the last residual that is closest to another one, and the distance.
+
+    Parameters
+    ----------
+    memory : Trail
+    features : ndarray of shape (m,), int64
+        Of the working set.
+    corrs : ndarray of shape (m,)
+        Their correlations with the other residual.
+    square, along : float
+        Its squared norm, and its inner product with the target.
+
+    Returns
+    -------
+    share, rest : float
+    """
+    length, size = memory.square[0], abs(along)
+    for i in range(features.shape[0]):
+        part = memory.coef[features[i]] * corrs[i]
+        along -= part
+        size += abs(part)
+    share = along / length if length > 0.0 else 0.0
+    noise = NOISE * (1.0 + square + abs(share) * size)
+    return share, np.sqrt(max(square - share * share * length, 0.0) + noise)
 
 
 @inner

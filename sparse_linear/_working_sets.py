@@ -268,16 +268,14 @@ class FactorSet(FeatureSet):
 
     @cached_property
     def trail(self):
-        """The present residual, which is exact."""
-        source = self.source
-        values = source.values
-        residual = values - source.block.combine(self.coef[None])[0] if self.coef.any() else values.copy()
-        return _kernels.Trail(
-            residual=residual,
-            square=np.array([_square(residual)]),
-            error=np.zeros(source.design.p),
-            rows=np.empty(_kernels.LANES * source.design.n),
-        )
+        """The present solution, whose correlations are exact."""
+        source, p = self.source, self.source.design.p
+        coef, square = np.zeros(p), self.square
+        if self.coef.any():
+            coef[self.features] = self.coef
+            square = _square(source.values - source.block.combine(self.coef[None])[0])
+        rows = np.empty(_kernels.LANES * source.design.n)
+        return _kernels.Trail(coef, np.array([square]), np.zeros(p), rows)
 
     def _memory(self):
         """What compiled code remembers of X from batch to batch."""

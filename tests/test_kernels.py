@@ -990,6 +990,12 @@ def test_gram_of_sparse_entries(monkeypatch, gathered):
             np.testing.assert_allclose(np.triu(found - 1.0), expected[:k], rtol=1e-12, atol=1e-9)
 
 
+@numba.njit
+def residual_of(columns, coef, level, root, values, weighted):
+    """A kernel that only other kernels call, as are the next."""
+    return _kernels._residual(columns, coef, level, root, values, weighted)
+
+
 @pytest.mark.parametrize("width", [1, 3])
 def test_some_sparse_columns(width):
     """Some scaled columns in another order: Gram matrix, linear combinations, inner products."""
@@ -1015,13 +1021,13 @@ def test_some_sparse_columns(width):
         atol=1e-13,
     )
     np.testing.assert_allclose(_kernels.column_products(columns, share), share @ taken, rtol=0, atol=1e-13)
-    values, other = rng.standard_normal(30), rng.standard_normal(30)
+    values = rng.standard_normal(30)
     for some in (root, np.array([0.3])):
-        residual, weighted = other.copy(), np.empty(30)
-        sums = _kernels.residual_of(columns, coefs[:, 0], 0.5, some, values, residual, weighted)
-        np.testing.assert_allclose(residual, values - some * (taken @ coefs[:, 0] - 0.5), rtol=0, atol=1e-13)
-        np.testing.assert_allclose(weighted, some * residual, rtol=0, atol=1e-15)
-        np.testing.assert_allclose(sums, (residual @ residual, residual @ other, weighted.sum()), rtol=1e-13)
+        weighted = np.empty(30)
+        sums = residual_of(columns, coefs[:, 0], 0.5, some, values, weighted)
+        residual = values - some * (taken @ coefs[:, 0] - 0.5)
+        np.testing.assert_allclose(weighted, some * residual, rtol=0, atol=1e-13)
+        np.testing.assert_allclose(sums, (residual @ residual, residual @ values, weighted.sum()), rtol=1e-12)
 
 
 def test_copies_of_sparse_columns():
@@ -1074,7 +1080,6 @@ def test_indices_that_increase(indices, indptr, expected):
 
 @numba.njit
 def doubtful(corrs, error, shares, rests, lams, screen):
-    """Kernels that only other kernels call, as is the next."""
     return _kernels._doubtful(corrs, error, shares, rests, lams, screen)
 
 
