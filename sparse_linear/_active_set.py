@@ -10,8 +10,9 @@ One path is solved like this (the compiled part, and why it ends, is derived in 
    solution of the batch, or show which features are missing; then the first solution that failed is solved
    again with those in the working set.
 
-For dense X all this is one compiled call (`_kernels.follow`), and folds in threads do not wait for each
-other.  For sparse X, and for descent, it is `_working_sets.FeatureSet.advance`, by the same rules.
+Where compiled code can read X as it is (`plain`) all this is one call (`_kernels.follow`), and folds in
+threads do not wait for each other.  Elsewhere, and for descent, it is `_working_sets.FeatureSet.advance`, by
+the same rules.
 
 A lambda far below the one before is reached in a few steps, which only guide the working set and need not
 be complete.  Where the Gram matrix of all features is at hand, from the moments of tall data, there is
@@ -108,12 +109,10 @@ def begin(source, penalty, lam, max_rounds, coef=None, tol=0.0):
     """
     working = FactorSet(source, penalty, lam)
     corrs = working.target
-    either_way = (penalty.lower < 0.0) & (penalty.upper > 0.0)
-    loose = (penalty.l1 == 0.0) & ((penalty.l2 == 0.0) | either_way)
+    loose = working.loose
     if coef is not None:
         coef = np.clip(coef, penalty.lower, penalty.upper)
-        loose |= coef != 0.0
-    loose &= ~penalty.excluded
+        loose = loose | (coef != 0.0)
     first = np.flatnonzero(loose & ~working.member)
     working = with_room(working, len(first), tol)
     working.extend(first, corrs, coef)

@@ -183,8 +183,9 @@ class _Design:
     units: Any
     apply: Any
     correlate: Any
-    by_columns: Any = False  # whether some columns can be read without the others
-    plain: Any = False  # whether X itself may be multiplied, by compiled code
+    plain: Any  # whether compiled code may multiply X itself
+    suits: Any
+    described: Any
 
     def __init__(self, X, sample_weight, fit_intercept):
         self.X = X
@@ -332,6 +333,15 @@ class DenseDesign(_Design):
         """X for compiled code, if it is `plain`."""
         columns = self.X.flags.f_contiguous
         return _kernels.Lines(read_only(self.X.T if columns else self.X), columns)
+
+    def suits(self, count):
+        """Whether compiled code can verify solutions on X itself, `count` of them together."""
+        return self.plain
+
+    def described(self, values, start, square):
+        """X and a target, its correlations and its squared norm, for compiled code, if X is `plain`."""
+        mean, norm, _ = self.units
+        return _kernels.Dense(self.lines, mean, norm, self.root, values, start, square)
 
     @property
     def _direct(self):
@@ -511,6 +521,10 @@ class _DenseBlock:
             self.columns = grown
         return self.columns
 
+    def adopt(self, features):
+        """Take over columns that compiled code has written."""
+        self.size = len(features)
+
     def keep(self, places):
         """Forget all columns but some, given by their places."""
         self.columns = self.columns[places]
@@ -551,9 +565,22 @@ class SparseDesign(_Design):
         return _kernels.far_from_zero(mean, norm, constant, FAR)
 
     @property
-    def by_columns(self):
+    def plain(self):
         """Whether columns of Z can be read where X stores them."""
         return self.X.format == "csc" and len(self.far) == 0
+
+    def suits(self, count):
+        """Whether compiled code can verify solutions on X itself, `count` of them together.
+
+        Where their residuals would hold more numbers than X, products of columns take less time.
+        """
+        return self.plain and count * self.n <= self.stored
+
+    def described(self, values, start, square):
+        """As in `DenseDesign`."""
+        mean, norm, _ = self.units
+        rows = self.shares, self.roots
+        return _kernels.Sparse(self.entries, mean, norm, *rows, values, start, square)
 
     @cached_property
     def far_columns(self):
@@ -656,7 +683,7 @@ class _SparseBlock:
 
     def __init__(self, design):
         self.design = design
-        self.copy: Any = None if design.by_columns else design.no_columns
+        self.copy: Any = None if design.plain else design.no_columns
         self.features = NO_FEATURES
         self.shift = np.zeros(0)  # mean / norm: column j of Z is column j as stored - root * shift[j]
 
@@ -688,6 +715,11 @@ class _SparseBlock:
         _kernels.column_gram(self.columns(new_first), share, self.scratch, found)
         return _kernels.complete_gram(found, self.shift).T
 
+    def adopt(self, features):
+        """Take over features whose columns are read where they are."""
+        mean, norm, _ = self.design.units
+        self.features, self.shift = features, mean[features] / norm[features]
+
     def keep(self, places):
         """Forget all columns but some, given by their places."""
         self.features = self.features[places]
@@ -698,16 +730,15 @@ class _SparseBlock:
     def gather(self, features):
         """Gather more columns."""
         if self.copy is None:
-            mean, norm, _ = self.design.units
-            shift = mean[features] / norm[features]
+            self.adopt(np.concatenate([self.features, features]))
         else:
             taken, shift = self.design.copied(features)
             old = self.copy
             ends = np.concatenate([old.indptr, old.indptr[-1] + taken.indptr[1:]])
             pairs = (old.data, taken.data), (old.indices, taken.indices)
             self.copy = _kernels.CSC(*map(read_only, (*map(np.concatenate, pairs), ends)))
-        self.features = np.concatenate([self.features, features])
-        self.shift = np.concatenate([self.shift, shift])
+            self.features = np.concatenate([self.features, features])
+            self.shift = np.concatenate([self.shift, shift])
 
     def compiled(self):
         """The columns, for descent: with their weights and scale, since it reads them many times."""
@@ -733,30 +764,6 @@ class _SparseBlock:
         return whole.T - np.outer(level, root)
 
 
-class Screened(NamedTuple):
-    """Correlations with some residuals of all features that may exceed their threshold at zero.
-
-    Attributes
-    ----------
-    features : ndarray of shape (k,), int64, or slice
-        These features, those of the working set among them.
-    places : ndarray of shape (m,), int64
-        Where in `features` those of the working set are.
-    corrs : ndarray of shape (b, k)
-    rss : ndarray of shape (b,)
-        Squared norms of the residuals.
-    whole : ndarray of shape (b, p)
-        Correlations of all features; the others are within their threshold, but may be off. They guide the
-        working set, and the solver computes its own before it relies on them.
-    """
-
-    features: Any
-    places: np.ndarray
-    corrs: np.ndarray
-    rss: np.ndarray
-    whole: np.ndarray
-
-
 class ColumnSource:
     """Gram matrices and correlations, straight from the columns of a design, for one target.
 
@@ -779,11 +786,10 @@ class ColumnSource:
         self.block = design.block()
         self.design = design
         self.features = np.empty(0, dtype=np.int64)  # those of the block
-        self.left = None  # features and solver's state, Gram matrix included, of the path solved before
+        # Features and solver's state, Gram matrix included, of the path solved before, and those it has used.
+        self.left: Any = None
         self.crossed = {}  # feature -> inner products of its column with all columns
         self.shortcut = True  # whether correlations may be computed from these
-        # The last residual verified alone, its squared norm, its correlations, and by how much these may err.
-        self.known: Any = None
 
     @cached_property
     def start(self):
@@ -856,40 +862,15 @@ class ColumnSource:
         residuals = self.values - self.block.combine(coefs)
         return self.design.correlate(residuals), np.einsum("ij,ij->i", residuals, residuals)
 
-    @np.errstate(**UNSAID)  # where rounding has driven a solution away
-    def _screen_one(self, coefs, lam, l1):
-        """`screen` for one solution, by the distance of its residual to an earlier one."""
-        design, block = self.design, self.block
-        known, self.known = self.known, None  # until all of it is there again
-        if known is None:
-            known = self.values.copy(), self.square, self.start.copy(), np.zeros(design.p)
-        residual, length, corrs, error = known
-        level, weighted = block.offset(coefs[0]), block.scratch
-        vectors = design.roots, self.values, residual, weighted
-        square, along, total = _kernels.residual_of(block.columns(), coefs[0], level, *vectors)
-        share = along / length if length > 0.0 else 0.0
-        rest = np.sqrt(max(square - share * share * length, 0.0) + _kernels.NOISE * (1.0 + square))
-        error[self.features] = np.inf  # these must be exact
-        scales = total, *design.units[:2], share, rest, lam, l1
-        features = _kernels.carry_over(design.entries, weighted, *scales, corrs, error)
-        self.known = residual, square, corrs, error
-        places = np.searchsorted(features, self.features)
-        return Screened(features, places, corrs[None, features], np.array([square]), corrs[None])
-
     def adopt(self, features):
-        """The features of the working set, whose columns compiled code has written into the block."""
+        """The features of the working set, which compiled code has chosen and gathered."""
         self.features = features
-        self.block.size = len(features)
+        self.block.adopt(features)
 
     @cached_property
-    def dense(self):
-        """X and the target for compiled code, if that can read X as it is; else None."""
-        if not self.design.plain:
-            return None
-        mean, norm, _ = self.units
-        return _kernels.Dense(
-            self.design.lines, mean, norm, self.design.root, self.values, self.start, self.square
-        )
+    def described(self):
+        """X and the target for compiled code, if X is `plain`."""
+        return self.design.described(self.values, self.start, self.square)
 
     def verify(self, coefs, lams, screen):
         """How good some solutions on the working set are on all features.
@@ -903,25 +884,15 @@ class ColumnSource:
         Returns
         -------
         corrs : ndarray of shape (b, p)
-            Correlations of all features with the residuals, as `Screened.whole`: until the next call.
+            Correlations of all features with the residuals.
         rss, gaps : ndarray of shape (b,)
             Squared norms of the residuals, and duality gaps.
         lacking : ndarray of shape (b,), int64
             How many features outside the working set are missing.
         """
-        found = self.screen(coefs, lams, screen.l1)
-        rules = screen.rules[found.features]
-        gaps, lacking = _kernels.duality_gaps(found.corrs, found.places, coefs, lams, rules, found.rss)
-        return found.whole, found.rss, gaps, lacking
-
-    def screen(self, coefs, lams, l1):
-        """Correlations with the residuals of some solutions, as far as a certificate needs them."""
-        if len(coefs) == 1 and self.design.by_columns:
-            return self._screen_one(coefs, lams[0], l1)
-        return self._all(*self.correlate(coefs))
-
-    def _all(self, corrs, rss):
-        return Screened(slice(None), self.features, corrs, rss, corrs)
+        corrs, rss = self.correlate(coefs)
+        gaps, lacking = _kernels.duality_gaps(corrs, self.features, coefs, lams, screen.rules, rss)
+        return corrs, rss, gaps, lacking
 
     def _is_short(self, used, count):
         """Whether `_from_products` takes less than half the work of passing over X for so many solutions."""

@@ -98,6 +98,9 @@ KNOWN, NEW = 4, 8
 # What they may leave of a residual, in units of the l1 penalty of an ordinary feature: the less, the more of
 # them; the more, the more features whose correlations are computed one by one.
 CLOSE = 0.2
+# On the way to a lambda that is wanted nothing need be certain: a rest of a residual is hardly ever along a
+# column, and counts for this share of its length.
+PLAUSIBLE = 0.25
 # The largest share of all features that are, since their columns are copied.
 MOST = 0.05
 # About so many numbers are in the residuals that are verified together, if there is no reason for fewer.
@@ -130,6 +133,7 @@ class Limits(NamedTuple):
     spare: int  # of these, beyond twice as many as are active
     fewest: int  # that are proposed at a time, if there are so many
     piece: int  # of so many lambdas, times the square of the number of features, are batches at most
+    stored: int  # entries that a pass over X reads
     spell: int  # after about so many multiplications whoever watches is told
 
 
@@ -1163,7 +1167,8 @@ def moments_by_rows(X, share, centred, height):
         first[:] = 0.0
         shift[:] = 0.0
         if centred:
-            first[:] = rows[top]
+            for j in range(len(first)):
+                first[j] = rows[top, j]
             for i in range(rows.shape[0]):
                 if part[i] > 0.0:
                     _add_apart(part[i] / weight, rows[i], first, shift)
@@ -1578,7 +1583,7 @@ def verify(data, screen, columns, features, directions, coefs, lams):
     corrs : ndarray of shape (b, k)
         These correlations.
     """
-    b, m, n, p = lams.shape[0], features.shape[0], columns.shape[1], screen.l1.shape[0]
+    b, n, p = lams.shape[0], columns.shape[1], screen.l1.shape[0]
     if directions.size[0] > KNOWN:
         _keep_last(directions)
     before, shares, limits = directions.size[0], np.empty((b, KNOWN + NEW)), np.empty(b)
@@ -1602,23 +1607,45 @@ def verify(data, screen, columns, features, directions, coefs, lams):
         few_correlations(data.X, rows, data.root, data.mean, data.norm, corrs)
         gaps, lacking = duality_gaps(corrs, features, coefs, lams, screen.rules, rss)
         return gaps, rss, lacking, shares, everyone, corrs
-    k = m + others.shape[0]
+    known = _one_after_another(features, others)
     taken = np.empty((others.shape[0], n))
     _take_lines(data.X, others, data.mean, data.norm, data.root, taken)
-    inside, outside = _inner_products(rows, columns), _inner_products(rows, taken)
-    corrs, known, rules = np.empty((b, k)), np.empty(k, dtype=np.int64), np.empty((k, 4))
-    places = np.empty(m, dtype=np.int64)
-    for i in range(m):
-        places[i] = i
-    for i in range(k):
-        known[i] = features[i] if i < m else others[i - m]
-        for c in range(4):
-            rules[i, c] = screen.rules[known[i], c]
-    for at in range(b):
-        for i in range(k):
-            corrs[at, i] = inside[at, i] if i < m else outside[at, i - m]
-    gaps, lacking = duality_gaps(corrs, places, coefs, lams, rules, rss)
+    corrs = _side_by_side(_inner_products(rows, columns), _inner_products(rows, taken))
+    gaps, lacking = _judge(corrs, known, coefs, lams, screen.rules, rss)
     return gaps, rss, lacking, shares, known, corrs
+
+
+@inner
+def _one_after_another(features, others):
+    """Two lists of features as one."""
+    m, k = features.shape[0], features.shape[0] + others.shape[0]
+    both = np.empty(k, dtype=np.int64)
+    for i in range(k):
+        both[i] = features[i] if i < m else others[i - m]
+    return both
+
+
+@inner
+def _side_by_side(left, right):
+    """Two matrices as one."""
+    b, m = left.shape
+    both = np.empty((b, m + right.shape[1]))
+    for at in range(b):
+        for i in range(both.shape[1]):
+            both[at, i] = left[at, i] if i < m else right[at, i - m]
+    return both
+
+
+@inner
+def _judge(corrs, known, coefs, lams, rules, rss):
+    """`duality_gaps` from correlations (b, k) of known features; `coefs`, (b, m), are those of the first."""
+    places, some = np.empty(coefs.shape[1], dtype=np.int64), np.empty((known.shape[0], 4))
+    for i in range(places.shape[0]):
+        places[i] = i
+    for i in range(known.shape[0]):
+        for c in range(4):
+            some[i, c] = rules[known[i], c]
+    return duality_gaps(corrs, places, coefs, lams, some, rss)
 
 
 @part
@@ -1696,6 +1723,89 @@ def moved(progress, lams, failed, lacking, ahead):
     return Progress(position + failed, look, 1 if failed > 0 else tries + 1, lams[failed], 0)
 
 
+class Gathered(NamedTuple):
+    """What is remembered of dense X from one batch to the next."""
+
+    columns: np.ndarray  # (capacity, n) the columns of Z in the working set, one per row
+    directions: Directions
+
+
+def take_in(data, memory, features, m):
+    """Gather the features from place m on; returns the last rows of the Gram matrix, those that are new.
+
+    As `inspect`, in the way of each storage.
+    """
+    return (_take_dense if isinstance(data, Dense) else _take_sparse)(data, memory, features, m)
+
+
+@overload(take_in)
+def _take_in(data, memory, features, m):
+    return _take_dense if data.instance_class is Dense else _take_sparse
+
+
+def _take_dense(data, memory, features, m):
+    columns, total = memory.columns, features.shape[0]
+    _take_lines(data.X, features[m:], data.mean, data.norm, data.root, columns[m:total])
+    return _inner_products(columns[m:total], columns[:total])
+
+
+def inspect(data, screen, memory, features, found, lams, judgement, corrs):
+    """How good the solutions of a batch are on all features, up to the first that is not good enough.
+
+    Parameters
+    ----------
+    data : Dense or Sparse
+    screen : Screen
+    memory : Gathered or Trail
+        Updated in place.
+    features : ndarray of shape (m,), int64
+        The working set.
+    found : ndarray of shape (b, m)
+        Its coefficients.
+    lams : ndarray of shape (b,)
+    judgement : Judgement
+    corrs : ndarray of shape (p,)
+        Correlations of all features with the residual before; replaced by those with that of the solution
+        which failed, or the last one. Those that were not needed may be off: they guide the working set, and
+        the solver computes its own before it relies on them.
+
+    Returns
+    -------
+    failed : int
+        As from `first_failure`.
+    gaps, rss, lacking : ndarray of shape (b,)
+        As far as the solution that failed.
+    """
+    way = _inspect_dense if isinstance(data, Dense) else _inspect_sparse
+    return way(data, screen, memory, features, found, lams, judgement, corrs)
+
+
+@overload(inspect)
+def _inspect(data, screen, memory, features, found, lams, judgement, corrs):
+    return _inspect_dense if data.instance_class is Dense else _inspect_sparse
+
+
+class Judgement(NamedTuple):
+    """What decides whether a solution failed; see `first_failure`."""
+
+    counts: np.ndarray  # (b,) int64
+    answers: np.ndarray  # (b,) int64
+    limits: Limits
+    tries: int
+
+
+def _inspect_dense(data, screen, memory, features, found, lams, judgement, corrs):
+    columns, directions = memory.columns[: features.shape[0]], memory.directions
+    counts, answers, limits, tries = judgement
+    gaps, rss, lacking, shares, known, exact = verify(
+        data, screen, columns, features, directions, found, lams
+    )
+    failed = first_failure(gaps, lacking, counts, answers, limits, tries)
+    last = min(failed, lams.shape[0] - 1)
+    assemble(directions, shares[last], known, exact[last], corrs)
+    return failed, gaps, rss, lacking
+
+
 @kernel
 def follow(
     data,
@@ -1705,8 +1815,7 @@ def follow(
     k,
     present,
     features,
-    columns,
-    directions,
+    memory,
     corrs,
     sequence,
     answers,
@@ -1721,7 +1830,7 @@ def follow(
 
     Parameters
     ----------
-    data : Dense
+    data : Dense or Sparse
     screen : Screen
     work : Working
         Updated in place, as are the next arrays up to `corrs`.
@@ -1731,9 +1840,7 @@ def follow(
         The lambda of ``work.rule``.
     features : ndarray of shape (capacity,), int64
         The first m are those of the working set.
-    columns : ndarray of shape (capacity, n)
-        Their columns of Z, one per row.
-    directions : Directions
+    memory : Gathered or Trail
     corrs : ndarray of shape (p,)
         Correlations of all features with the present residual.
     sequence, answers : ndarray of shape (n_steps,)
@@ -1753,7 +1860,7 @@ def follow(
     m, k : int
     present : float
     """
-    first, spent, n, p = progress.position, 0, columns.shape[1], corrs.shape[0]
+    first, spent, n, p = progress.position, 0, data.values.shape[0], corrs.shape[0]
     complete = True
     for j in range(p):
         complete &= screen.member[j]
@@ -1774,8 +1881,7 @@ def follow(
                 for i in range(m, total):
                     features[i] = new[i - m]
                     screen.member[features[i]] = True
-                _take_lines(data.X, new, data.mean, data.norm, data.root, columns[m:total])
-                cross = _inner_products(columns[m:total], columns[:total])
+                cross = take_in(data, memory, features[:total], m)
                 enter(work, cross, m, features[:total], screen.rules, present, data.start, corrs)
                 m = total
         found, counts = np.empty((b, m)), np.empty(b, dtype=np.int64)
@@ -1783,10 +1889,10 @@ def follow(
             work, m, k, data.square, lams, limits.max_rounds, found, np.empty(b), np.empty(b), counts
         )
         present = lams[b - 1]
-        certified, squares, lacking, shares, known, exact = verify(
-            data, screen, columns[:m], features[:m], directions, found, lams
+        judgement = Judgement(counts, answers[position:stop], limits, progress.tries)
+        failed, certified, squares, lacking = inspect(
+            data, screen, memory, features[:m], found, lams, judgement, corrs
         )
-        failed = first_failure(certified, lacking, counts, answers[position:stop], limits, progress.tries)
         last = min(failed, b - 1)
         for at in range(last + 1):
             rounds[position + at] += counts[at]
@@ -1795,10 +1901,9 @@ def follow(
             row = coefs[position + at - first]
             for i in range(row.shape[0]):
                 row[i] = found[at, i] if i < m else 0.0
-        assemble(directions, shares[last], known, exact[last], corrs)
         k = restart(work, m, k, found[last], corrs, features)
         progress = moved(progress, lams, failed, lacking[last], limits.ahead)
-        spent += b * m * m + n * p
+        spent += b * m * m + limits.stored
     position, look, tries, before, wanted = progress
     return position, look, tries, before, wanted, m, k, present
 
@@ -1831,6 +1936,29 @@ def outline(rules):
         elif l1 < smallest:
             smallest = l1
     return any_l1, any_l2, bounded, counted, weakest, smallest, curved, ends
+
+
+@kernel
+def survey(rules):
+    """What a path begins with, of a penalty (p, 4).
+
+    Returns
+    -------
+    l1 : ndarray of shape (p,)
+        The first column, apart.
+    excluded, loose : ndarray of shape (p,), bool
+        The features that are held at zero, and those that nothing holds there.
+    curved : bool
+        Whether all that are not excluded have a ridge penalty.
+    """
+    p, curved = rules.shape[0], True
+    l1, excluded, loose = np.empty(p), np.empty(p, dtype=np.bool_), np.empty(p, dtype=np.bool_)
+    for j in range(p):
+        l2, lower, upper = rules[j, 1], rules[j, 2], rules[j, 3]
+        l1[j], excluded[j] = rules[j, 0], lower == 0.0 and upper == 0.0
+        loose[j] = l1[j] == 0.0 and not excluded[j] and (l2 == 0.0 or (lower < 0.0 and upper > 0.0))
+        curved &= l2 > 0.0 or excluded[j]
+    return l1, excluded, loose, curved
 
 
 @inner
@@ -2384,19 +2512,24 @@ def _vector_product(matrix, x, result):
 
 @inner(fastmath={"contract"})
 def _products_of_columns(data, indices, indptr, rows, result):
-    width = rows.shape[1]
     for j in range(indptr.shape[0] - 1):
-        start, stop = indptr[j], indptr[j + 1]
-        full = stop - (stop - start) % 4
-        # Four entries at a time, so that the sums are fetched and put back only once for them.
-        for place in range(start, full, 4):
-            e, f, g, h = indices[place], indices[place + 1], indices[place + 2], indices[place + 3]
-            s, t, u, v = data[place], data[place + 1], data[place + 2], data[place + 3]
-            for c in range(width):
-                result[j, c] += (s * rows[e, c] + t * rows[f, c]) + (u * rows[g, c] + v * rows[h, c])
-        for place in range(full, stop):
-            for c in range(width):
-                result[j, c] += data[place] * rows[indices[place], c]
+        _add_entry_dots(data, indices, indptr[j], indptr[j + 1], rows, j, result)
+
+
+@part(fastmath={"contract"})
+def _add_entry_dots(data, indices, start, stop, rows, j, result):
+    """Add to row `j` of a result the products of some entries with the rows that they belong to."""
+    width = rows.shape[1]
+    full = stop - (stop - start) % 4
+    # Four entries at a time, so that the sums are fetched and put back only once for them.
+    for place in range(start, full, 4):
+        e, f, g, h = indices[place], indices[place + 1], indices[place + 2], indices[place + 3]
+        s, t, u, v = data[place], data[place + 1], data[place + 2], data[place + 3]
+        for c in range(width):
+            result[j, c] += (s * rows[e, c] + t * rows[f, c]) + (u * rows[g, c] + v * rows[h, c])
+    for place in range(full, stop):
+        for c in range(width):
+            result[j, c] += data[place] * rows[indices[place], c]
 
 
 @inner(fastmath={"contract"})
@@ -2588,7 +2721,8 @@ def column_gram(columns, share, scratch, result):
             while at < stop and indices[at] < bottom:
                 ends[indices[at] - before + TWO] += 1
                 at += 1
-        first[:] = ends[2:]
+        for i in range(height):
+            first[i] = ends[i + 2]
         for c in range(k, m):
             at, stop = place[c], indptr[places[c] + 1]
             while at < stop and indices[at] < bottom:
@@ -2636,21 +2770,28 @@ def complete_gram(products, shift):
 @kernel
 def combine_columns(columns, coefs, level, root):
     """Linear combinations of columns, coefs (m, b), less a level (b,), times `root`, (n,): shape (n, b)."""
-    data, indices, indptr, places, scale = columns
     n, width = root.shape[0], coefs.shape[1]
     result = np.empty((n, width))
-    result[:] = -level
+    _combine(columns, coefs, level, result)
+    for i in range(n):
+        for k in range(width):
+            result[i, k] = root[i] * result[i, k] if root[i] > 0.0 else 0.0  # where it may have overflowed
+    return result
+
+
+@inner
+def _combine(columns, coefs, level, result):
+    data, indices, indptr, places, scale = columns
+    for i in range(result.shape[0]):
+        for k in range(coefs.shape[1]):
+            result[i, k] = -level[k]
     for c in range(places.shape[0]):
         if not coefs[c].any():
             continue
         for at in range(indptr[places[c]], indptr[places[c] + 1]):
             i, value = indices[at], scale[c] * data[at]
-            for k in range(width):
+            for k in range(coefs.shape[1]):
                 result[i, k] += value * coefs[c, k]
-    for i in range(n):
-        for k in range(width):
-            result[i, k] = root[i] * result[i, k] if root[i] > 0.0 else 0.0  # where it may have overflowed
-    return result
 
 
 @kernel
@@ -2687,9 +2828,9 @@ def copy_columns(matrix, features, norm, root, whole, dense):
     return CSC(values, rows, ends)
 
 
-@kernel
-def residual_of(columns, coef, level, root, values, residual, weighted):
-    """The residual of a linear combination of columns, less a level, times `root`; all in as few passes.
+@inner
+def _residual(columns, coef, level, root, values, weighted):
+    """The residual of a linear combination of columns, less a level, in as few passes as can be.
 
     Parameters
     ----------
@@ -2698,15 +2839,13 @@ def residual_of(columns, coef, level, root, values, residual, weighted):
     level : float
     root : ndarray of shape (n,), or (1,) if all are alike
     values : ndarray of shape (n,)
-    residual : ndarray of shape (n,)
-        Another residual; replaced by this one, ``values - root * (columns @ coef - level)``.
     weighted : ndarray of shape (n,)
-        Filled with `root` times that.
+        Filled with `root` times the residual, which is ``values - root * (columns @ coef - level)``.
 
     Returns
     -------
     square, along, total : float
-        Its squared norm, its inner product with the other, and the sum of `weighted`.
+        Its squared norm, its inner product with `values`, and the sum of `weighted`.
     """
     data, indices, indptr, places, scale = columns
     weighted[:] = -level
@@ -2715,67 +2854,216 @@ def residual_of(columns, coef, level, root, values, residual, weighted):
         if share != 0.0:
             for at in range(indptr[places[c]], indptr[places[c] + 1]):
                 weighted[indices[at]] += share * data[at]
-    return _subtract_from(values, root, weighted, residual)
+    return _subtract(values, root, weighted)
 
 
 @leaf
-def _subtract_from(values, root, fitted, residual):
-    """Replace a residual by ``values - root * fitted``, and `fitted` by `root` times that."""
+def _subtract(values, root, fitted):
+    """Replace a fit by the residual, times `root`."""
     square = along = total = 0.0
     for i in range(len(values)):
         part = share_of(root, i)
         # Where there is no weight it may have overflowed.
         left = values[i] - (part * fitted[i] if part > 0.0 else 0.0)
         square += left * left
-        along += left * residual[i]
-        residual[i], fitted[i] = left, part * left
+        along += left * values[i]
+        fitted[i] = part * left
         total += fitted[i]
     return square, along, total
 
 
-@kernel
-def carry_over(matrix, weighted, total, mean, norm, share, rest, lam, l1, corrs, error):
-    """Correlations with a residual that is `share` times another one and a rest; exact where that matters.
+@leaf
+def _subtract_many(values, root, fitted, squares, along, totals):
+    """`_subtract` for several fits, (n, b), at once."""
+    for i in range(fitted.shape[0]):
+        part = share_of(root, i)
+        for k in range(fitted.shape[1]):
+            left = values[i] - (part * fitted[i, k] if part > 0.0 else 0.0)
+            squares[k] += left * left
+            along[k] += left * values[i]
+            fitted[i, k] = part * left
+            totals[k] += fitted[i, k]
 
-    Columns have unit length: the correlations are `share` times those with the other residual, up to the
-    length of the rest. Where this leaves a doubt whether one is within its threshold, its column is read.
-    An infinite error leaves no other way.
+
+class Sparse(NamedTuple):
+    """Sparse X, what makes its columns those of Z, and one target, as in `Dense`.
+
+    Where all rows weigh the same, their shares and roots have shape (1,).
+    """
+
+    X: CSC
+    mean: np.ndarray  # (p,)
+    norm: np.ndarray  # (p,)
+    share: np.ndarray  # (n,)
+    root: np.ndarray  # (n,)
+    values: np.ndarray  # (n,) the target
+    start: np.ndarray  # (p,) correlations of all columns of Z with it
+    square: float  # its squared norm
+
+
+class Trail(NamedTuple):
+    """What is remembered of sparse X from one batch to the next: the last solution."""
+
+    coef: np.ndarray  # (p,)
+    square: np.ndarray  # (1,) the squared norm of its residual
+    error: np.ndarray  # (p,) by how much the correlations with that may be wrong
+    rows: np.ndarray  # (LANES * n,) room for residuals that are looked at together
+
+
+@inner
+def _columns_of(data, features):
+    """Some columns of Z, but for the multiples of the roots that are still to be subtracted; and these."""
+    scale, shift = np.empty(features.shape[0]), np.empty(features.shape[0])
+    for c in range(features.shape[0]):
+        scale[c] = 1.0 / data.norm[features[c]]
+        shift[c] = data.mean[features[c]] / data.norm[features[c]]
+    X = data.X
+    return Columns(X.data, X.indices, X.indptr, features, scale), shift
+
+
+def _take_sparse(data, memory, features, m):
+    order, shift = _one_after_another(features[m:], features[:m]), _columns_of(data, features)[1]
+    products = np.zeros((features.shape[0] - m, features.shape[0]))
+    scratch = memory.rows[: data.values.shape[0]]
+    column_gram(_columns_of(data, order)[0], data.share, scratch, products)
+    return complete_gram(products, shift)
+
+
+def _inspect_sparse(data, screen, memory, features, found, lams, judgement, corrs):
+    """By the distance of every residual to the last one.
+
+    Columns have unit length: the correlations with a residual that is a multiple of another one and a rest
+    are the same multiple of the others, up to the length of the rest. Where this leaves a doubt whether one
+    is within its threshold, its column is read.
+    """
+    b, n = lams.shape[0], data.values.shape[0]
+    counts, answers, limits, tries = judgement
+    gaps, rss, lacking = np.empty(b), np.zeros(b), np.empty(b, dtype=np.int64)
+    columns, shift = _columns_of(data, features)
+    failed = top = 0
+    while failed == top < b:
+        stop = min(top + LANES, b)
+        some, coefs, squares, width = slice(top, stop), found[top:stop], rss[top:stop], stop - top
+        shares, rests, along, totals = np.empty(width), np.empty(width), np.zeros(width), np.zeros(width)
+        rows = memory.rows[: n * width].reshape(n, width)
+        _residuals(data, columns, shift, coefs, rows, squares, along, totals)
+        inside = _some_correlations(data, features, rows, totals)
+        for k in range(width):
+            shares[k], rests[k] = _distance(memory, features, inside[k], squares[k], along[k])
+        doubt = rests if answers[top] >= 0 else PLAUSIBLE * rests
+        others = _doubtful(corrs, memory.error, shares, doubt, lams[some], screen)
+        known = _one_after_another(features, others)
+        exact = _side_by_side(inside, _some_correlations(data, others, rows, totals))
+        certified, missing = _judge(exact, known, coefs, lams[some], screen.rules, squares)
+        for k in range(width):
+            gaps[top + k], lacking[top + k] = certified[k], missing[k]
+        failed = first_failure(gaps[:stop], lacking, counts, answers, limits, tries)
+        last = min(failed, stop - 1) - top
+        for i in range(features.shape[0]):
+            memory.coef[features[i]] = coefs[last, i]
+        memory.square[0] = squares[last]
+        _carry(corrs, memory.error, shares[last], rests[last])
+        for i in range(known.shape[0]):
+            corrs[known[i]], memory.error[known[i]] = exact[last, i], 0.0
+        top = stop
+    return failed, gaps, rss, lacking
+
+
+@inner
+def _residuals(data, columns, shift, coefs, rows, squares, along, totals):
+    """Residuals of several coefficients (b, m), as columns of `rows`, (n, b), as `_residual`."""
+    width, m = coefs.shape
+    level, across = np.empty(width), np.empty((m, width))
+    for k in range(width):
+        level[k] = dot(shift, coefs[k], m)
+        for c in range(m):
+            across[c, k] = coefs[k, c]
+    if width == 1:
+        squares[0], along[0], totals[0] = _residual(
+            columns, coefs[0], level[0], data.root, data.values, rows.reshape(rows.shape[0])
+        )
+    else:
+        _combine(columns, across, level, rows)
+        _subtract_many(data.values, data.root, rows, squares, along, totals)
+
+
+@inner
+def _distance(memory, features, corrs, square, along):
+    """The multiple of the last residual that is closest to another one, and the distance.
 
     Parameters
     ----------
-    matrix : CSC
-    weighted : ndarray of shape (n,)
-        The residual, times the root weights.
-    total : float
-        The sum of these.
-    mean, norm : ndarray of shape (p,)
-        Of the columns.
-    share, rest : float
-    lam : float
-    l1 : ndarray of shape (p,)
-        The l1 penalties for ``lambda = 1``.
-    corrs, error : ndarray of shape (p,)
-        Correlations with the other residual, and by how much they may be wrong; replaced by those with this
-        one.
+    memory : Trail
+    features : ndarray of shape (m,), int64
+        Of the working set.
+    corrs : ndarray of shape (m,)
+        Their correlations with the other residual.
+    square, along : float
+        Its squared norm, and its inner product with the target.
 
     Returns
     -------
-    found : ndarray of shape (k,), int64
-        The features that are not within their threshold, or whose error was infinite.
+    share, rest : float
     """
-    data, indices, indptr = matrix
-    found, count = np.empty(corrs.shape[0], dtype=np.int64), 0
-    for j in range(corrs.shape[0]):
-        corr = share * corrs[j]
-        doubt = abs(share) * error[j] + rest
-        if not abs(corr) + doubt < lam * l1[j]:  # NaN is in doubt
-            product = _entry_dot(data, indices, indptr[j], indptr[j + 1], weighted)
-            corr, doubt = (product - total * mean[j]) / norm[j], 0.0
-            if error[j] == np.inf or not abs(corr) < lam * l1[j]:
-                found[count] = j
-                count += 1
-        corrs[j], error[j] = corr, doubt
-    return found[:count]
+    length, size = memory.square[0], abs(along)
+    for i in range(features.shape[0]):
+        part = memory.coef[features[i]] * corrs[i]
+        along -= part
+        size += abs(part)
+    share = along / length if length > 0.0 else 0.0
+    noise = NOISE * (1.0 + square + abs(share) * size)
+    return share, np.sqrt(max(square - share * share * length, 0.0) + noise)
+
+
+@inner
+def _doubtful(corrs, error, shares, rests, lams, screen):
+    """The features that are no members and may exceed their threshold at zero."""
+    p = corrs.shape[0]
+    features, count, sure = np.empty(p, dtype=np.int64), 0, np.full(p, True)
+    for start in range(0, p, STRIP):
+        stop = min(start + STRIP, p)
+        for k in range(lams.shape[0]):
+            _keep_within(corrs, error, abs(shares[k]), rests[k], lams[k], screen.l1, sure, start, stop)
+        for j in range(start, stop):
+            features[count] = j  # stays if it counts: nobody could foresee a branch
+            count += (not sure[j]) & (not screen.member[j])
+    return features[:count]
+
+
+@leaf
+def _keep_within(corr, error, share, rest, lam, l1, sure, start, stop):
+    corr, error, l1, sure = corr[start:stop], error[start:stop], l1[start:stop], sure[start:stop]
+    for j in range(len(l1)):
+        sure[j] &= share * (abs(corr[j]) + error[j]) + rest < lam * l1[j]  # not NaN
+
+
+@inner(fastmath={"contract"})
+def _some_correlations(data, features, rows, totals):
+    """Correlations (b, k) of some features with residuals (n, b) times the roots, whose sums are known."""
+    X, (n, width) = data.X, rows.shape
+    products = np.zeros((features.shape[0], width))
+    if width == 1:
+        x = rows.reshape(n)
+        for i in range(features.shape[0]):
+            j = features[i]
+            products[i, 0] = _entry_dot(X.data, X.indices, X.indptr[j], X.indptr[j + 1], x)
+    else:
+        for i in range(features.shape[0]):
+            j = features[i]
+            _add_entry_dots(X.data, X.indices, X.indptr[j], X.indptr[j + 1], rows, i, products)
+    result = np.empty((width, features.shape[0]))
+    for k in range(width):
+        for i in range(features.shape[0]):
+            j = features[i]
+            result[k, i] = (products[i, k] - totals[k] * data.mean[j]) / data.norm[j]
+    return result
+
+
+@leaf
+def _carry(corr, error, share, rest):
+    for j in range(len(corr)):
+        corr[j] *= share
+        error[j] = abs(share) * error[j] + rest
 
 
 @leaf

@@ -80,6 +80,13 @@ def solve_sequence(work, m, free, square, lams, max_rounds, watch):
     return free, found
 
 
+def _ordinary(l1, excluded):
+    """The l1 penalty of an ordinary feature."""
+    some = slice(None, None, max(1, len(l1) // SAMPLE))
+    some = np.sort(l1[some][~excluded[some]])
+    return float(some[len(some) // 2]) if len(some) else 0.0
+
+
 def allocate(capacity, gram=None):
     """The arrays of a reduced problem, uninitialised."""
     return _kernels.Working(
@@ -124,10 +131,8 @@ class FeatureSet:
     Parameters
     ----------
     source : ColumnSource
-    rules : ndarray of shape (p, 4)
-        ``(l1, l2, lower, upper)`` of every feature, for ``lambda = 1``.
-    member : ndarray of shape (p,), bool
-        Features never to be proposed: those in the set, or held at zero. Updated in place.
+    screen : Screen
+        Penalties of all features. Members, those in the set or held at zero, are never proposed.
     """
 
     # Each kind has its own.
@@ -139,14 +144,9 @@ class FeatureSet:
     restart: Any
     solve: Any
 
-    def __init__(self, source, rules, member):
-        self.source = source
+    def __init__(self, source, screen):
+        self.source, self.screen = source, screen
         self.largest = LARGEST_FACTOR
-        l1 = np.ascontiguousarray(rules[:, 0])
-        some = slice(None, None, max(1, len(member) // SAMPLE))
-        some = np.sort(l1[some][~member[some]])
-        ordinary = float(some[len(some) // 2]) if len(some) else 0.0
-        self.screen = _kernels.Screen(rules, l1, ordinary, member)
 
     @property
     def member(self):
@@ -172,7 +172,8 @@ class FeatureSet:
 
     def limits(self, max_rounds):
         """Where a path stops and turns, for compiled code."""
-        return _kernels.Limits(self.goal, max_rounds, LOOK_AHEAD, self.largest, SPARE, FEWEST, PIECE, SPELL)
+        batches = LOOK_AHEAD, self.largest, SPARE, FEWEST, PIECE
+        return _kernels.Limits(self.goal, max_rounds, *batches, self.source.design.stored, SPELL)
 
     def advance(self, plan, corrs, progress):
         """Solve for the next batch of lambdas, and verify it.
@@ -235,21 +236,24 @@ class FactorSet(FeatureSet):
         self.lam = lam  # the present lambda: that of `work.rule`
         if source.left is None and len(source.features):
             source.keep(NO_FEATURES)  # of a path that was interrupted
-        features, self.work = source.left or (NO_FEATURES, allocate(0))
+        features, self.work, used = source.left or (NO_FEATURES, allocate(0), NO_FEATURES)
         source.left = None
         rules = penalty.rules
-        super().__init__(source, rules, penalty.excluded)
+        l1, excluded, self.loose, curved = _kernels.survey(rules)
+        super().__init__(source, _kernels.Screen(rules, l1, _ordinary(l1, excluded), excluded))
         self.size = len(features)
         self.inside = np.empty(len(self.work.coef), dtype=np.int64)  # the first `size` are the features
         self.inside[: self.size] = features
-        self.member[features] = True
+        if len(features):  # it is likely to need the same ones; others would only be in the way
+            self._keep(np.flatnonzero(np.isin(features, used)))
+        self.member[self.features] = True
         self.target, self.square = source.start, source.square
         self.work.held[:] = True
         n = source.design.n
-        self.dual = MANY * n <= LARGEST_FACTOR and bool((penalty.excluded | (penalty.l2 > 0.0)).all())
+        self.dual = MANY * n <= LARGEST_FACTOR and curved
         if self.dual:
             self.largest = max(SMALLEST, MANY * n)
-        _kernels.enter(self.work, NOTHING, 0, features, rules, lam, self.target, self.target)
+        _kernels.enter(self.work, NOTHING, 0, self.features, rules, lam, self.target, self.target)
 
     @cached_property
     def directions(self):
@@ -261,6 +265,23 @@ class FactorSet(FeatureSet):
             images=np.empty((capacity, self.source.design.p)),
             last=np.empty(capacity),
         )
+
+    @cached_property
+    def trail(self):
+        """The present solution, whose correlations are exact."""
+        source, p = self.source, self.source.design.p
+        coef, square = np.zeros(p), self.square
+        if self.coef.any():
+            coef[self.features] = self.coef
+            square = _square(source.values - source.block.combine(self.coef[None])[0])
+        rows = np.empty(_kernels.LANES * source.design.n)
+        return _kernels.Trail(coef, np.array([square]), np.zeros(p), rows)
+
+    def _memory(self):
+        """What compiled code remembers of X from batch to batch."""
+        if isinstance(self.source.described, _kernels.Sparse):
+            return self.trail
+        return _kernels.Gathered(self.source.block.reserve(len(self.inside)), self.directions)
 
     @property
     def features(self):
@@ -324,13 +345,8 @@ class FactorSet(FeatureSet):
         self.size = k
 
     def leave(self, used):
-        """Leave the Gram matrix of the features that were used to the next path on the same source.
-
-        Others would only be in its way: it is likely to need the same, and to take them for nothing.
-        """
-        self.free = 0
-        self._keep(np.flatnonzero(np.isin(self.features, used)))
-        self.source.left = self.features, self.work
+        """Leave the Gram matrix to the next path on the same source, with the features that were used."""
+        self.source.left = self.features, self.work, used
 
     def drop_stale(self):
         """Forget the features at zero: they come back if they are wanted."""
@@ -342,7 +358,7 @@ class FactorSet(FeatureSet):
     def without_factor(self, goal):
         """The same features, to be solved by descent up to a duality gap of `goal`."""
         kind, goal = (DualSet, self.goal) if self.dual else (DescentSet, goal)
-        return kind(self.source, self.rules, self.features, self.member, self.coef.copy(), goal)
+        return kind(self.source, self.screen, self.features, self.coef.copy(), goal)
 
     def solve(self, lams, max_rounds, on_the_way=False, watch=unwatched):
         """Solve the reduced problem for some lambdas; returns coefficients (b, m) and rounds (b,)."""
@@ -357,25 +373,23 @@ class FactorSet(FeatureSet):
         self.free = _kernels.restart(self.work, self.size, self.free, coef, corrs, self.inside)
 
     def advance(self, plan, corrs, progress):
-        """As in `FeatureSet`; where X is dense, many batches in one compiled call."""
+        """As in `FeatureSet`; many batches in one compiled call, where that can read X as it is."""
         source = self.source
-        if source.dense is None:
+        if not source.design.suits(min(LOOK_AHEAD, np.count_nonzero(plan.answers >= 0))):
             return super().advance(plan, corrs, progress)
         # The first time there are no arrays yet.
         self._reserve(progress.wanted if len(self.inside) else max(1, progress.wanted))
         position = progress.position
         coefs = np.empty((len(plan.sequence) - position, len(self.inside)))
-        columns = source.block.reserve(len(self.inside))
         *progress, self.size, self.free, self.lam = _kernels.follow(
-            source.dense,
+            source.described,
             self.screen,
             self.work,
             self.size,
             self.free,
             self.lam,
             self.inside,
-            columns,
-            self.directions,
+            self._memory(),
             corrs,
             plan.sequence,
             plan.answers,
@@ -397,7 +411,7 @@ class DescentSet(FeatureSet):
 
     Parameters
     ----------
-    source, rules, member
+    source, screen
         As in `FeatureSet`.
     features : ndarray of shape (m,), int64
         Those in the set, whose columns the source has gathered.
@@ -412,8 +426,8 @@ class DescentSet(FeatureSet):
         f"{LARGEST_FACTOR} features were in play"
     )
 
-    def __init__(self, source, rules, features, member, coef, goal):
-        super().__init__(source, rules, member)
+    def __init__(self, source, screen, features, coef, goal):
+        super().__init__(source, screen)
         self.features = features
         self.coef = coef
         self.goal = max(goal, _kernels.EXACT)

@@ -654,7 +654,8 @@ def test_a_failure_leaves_nothing_behind(fitted, n_jobs, error):
 ROUTES = {
     "moments": (_compiled, "solve_sequence", TALL, {}),
     "columns": (_compiled, "follow", (40, 300), {}),
-    "sparse": (_compiled, "solve_sequence", (40, 300), {"kind": sparse.csc_array}),
+    "sparse columns": (_compiled, "follow", (40, 300), {"kind": sparse.csc_array}),
+    "sparse rows": (_compiled, "solve_sequence", (40, 300), {"kind": sparse.csr_array}),
     "ratios": (_compiled, "solve_sequence", TALL, {"l1_ratio": [0.2, 0.5, 1.0]}),
     "refits on moments": (_solve, "_refit", TALL, {"relax": 1.0}),
     "refits on columns": (_solve, "_refit", (40, 300), {"relax": 1.0}),

@@ -204,30 +204,6 @@ class TestEveryStorage:
         np.testing.assert_allclose(found, coefs @ explicit.Z[:, new].T @ explicit.Z, rtol=0, atol=1e-13)
 
 
-@pytest.mark.parametrize("storage", ["csc", "csr"])
-@every_weight
-def test_correlations_within_their_limits(storage, weights):
-    """Correlations that may reach their limits are exact, others within them, whatever is known before."""
-    case = Explicit(storage, weights, True)
-    source = _design.ColumnSource(case.design, case.y)
-    features = np.array([3, 1])
-    source.extend(features)
-    sizes = 0.0
-    for step in (0.0, 1e-3, 1.0, 1e-3):
-        sizes = sizes + step * case.rng.standard_normal((1, 2))
-        exact, square = source.correlate(sizes)
-        for limit in (0.0, 0.3, 0.9, 2.0):
-            limits = np.full(P, limit) * np.linspace(0.5, 1.0, P)
-            found = source.screen(sizes, np.ones(1), limits)
-            np.testing.assert_allclose(found.rss, square, rtol=1e-13)
-            known = np.arange(P)[found.features]
-            np.testing.assert_array_equal(known[found.places], features)
-            np.testing.assert_allclose(found.corrs[0], exact[0, known], rtol=0, atol=1e-13)
-            same = np.abs(found.whole[0] - exact[0]) < 1e-13
-            assert same[known].all()
-            assert (same | ((np.abs(found.whole[0]) < limits) & (np.abs(exact[0]) < limits))).all()
-
-
 @pytest.mark.parametrize("storage", ["C", "F", "strided", "csc", "csr"])
 @every_weight
 @pytest.mark.parametrize("offset", [1e3, 1e6])
@@ -476,10 +452,19 @@ def assemble(directions, share, known, exact, corrs):
     _kernels.assemble(directions, share, known, exact, corrs)
 
 
-def no_directions(source):
-    """As a path begins."""
+@numba.njit
+def inspect(data, screen, memory, features, coefs, lams, judgement, corrs):
+    return _kernels.inspect(data, screen, memory, features, coefs, lams, judgement, corrs)
+
+
+def as_a_path_begins(source):
+    """A working set without features."""
     other = _design.ColumnSource(source.design, source.values)
-    return _working_sets.FactorSet(other, make_penalty(source.design.p, 1.0, 0.0), 1.0).directions
+    return _working_sets.FactorSet(other, make_penalty(source.design.p, 1.0, 0.0), 1.0)
+
+
+def no_directions(source):
+    return as_a_path_begins(source).directions
 
 
 @pytest.mark.parametrize("container", [np.asfortranarray, np.ascontiguousarray])
@@ -506,7 +491,7 @@ def test_screening_by_a_few_directions(container, loose):
         exact = source.design.correlate(residuals)
         lams = np.sort(np.abs(exact), axis=1)[:, -3]
         gaps, rss, lacking, shares, known, corrs = verify(
-            source.dense, screen, source.block.columns[:5], source.features, directions, coefs, lams
+            source.described, screen, source.block.columns[:5], source.features, directions, coefs, lams
         )
         np.testing.assert_allclose(rss, (residuals**2).sum(axis=1), rtol=1e-12)
         np.testing.assert_allclose(corrs, exact[:, known], rtol=0, atol=1e-14)
@@ -524,6 +509,52 @@ def test_screening_by_a_few_directions(container, loose):
         assert (len(known) < 2000) == (loose == 2)
 
 
+@every_weight
+@pytest.mark.parametrize("width", [1, 5, 20])
+@pytest.mark.parametrize("goal", [np.inf, 0.0])
+def test_screening_by_the_last_residual(weights, width, goal):
+    """The gaps of sparse X are those of all features, and correlations right, or within their threshold.
+
+    A solution that is not good enough is the last to be looked at, and all goes on from there.
+    """
+    p = 600
+    rng = np.random.default_rng(0)
+    X = sparse.csc_array(rng.standard_normal((N, p)) * (rng.random((N, p)) < 0.4))
+    source = _design.ColumnSource(_design.make_design(X, WEIGHTS[weights], True), rng.standard_normal(N))
+    source.extend(np.array([7, 3, 11]))
+    rules = np.tile([1.0, 0.0, -np.inf, np.inf], (p, 1))
+    rules[:, 0] = np.linspace(1.0, 1.5, p)
+    member = np.zeros(p, dtype=bool)
+    member[source.features] = True
+    screen = _kernels.Screen(rules, rules[:, 0].copy(), 1.0, member)
+    trail, corrs = as_a_path_begins(source).trail, source.start.copy()
+    counts, answers = np.ones(width, dtype=np.int64), np.zeros(width, dtype=np.int64)
+    limits = _kernels.Limits(goal, 9, 16, 99, 50, 30, 1, 1, 1)
+    coefs = np.zeros(3)
+    for step, level in ((0.0, 1.1), (1e-3, 0.9), (1.0, 0.5), (1e-3, 0.5), (1e-3, 1.1), (np.nan, 1.0)):
+        coefs = coefs + step * np.cumsum(rng.standard_normal((width, 3)), axis=0)
+        exact, square = source.correlate(coefs)
+        lams = level * np.abs(exact).max(axis=1) / rules[-1, 0]
+        judgement = _kernels.Judgement(counts, answers, limits, 0)
+        failed, gaps, rss, lacking = inspect(
+            source.described, screen, trail, source.features, coefs, lams, judgement, corrs
+        )
+        expected, missing = _kernels.duality_gaps(exact, source.features, coefs, lams, rules, square)
+        inexact = ~(expected <= goal) | (missing > 0)
+        assert failed == (np.argmax(inexact) if inexact.any() else width)
+        last = min(failed, width - 1)
+        known = slice(last + 1)
+        np.testing.assert_allclose(gaps[known], expected[known], rtol=1e-9, atol=1e-15)
+        np.testing.assert_allclose(rss[known], square[known], rtol=1e-12)
+        np.testing.assert_array_equal(lacking[known], missing[known])
+        wrong = np.abs(corrs - exact[last])
+        limit = lams[last] * rules[:, 0]
+        within = (np.abs(corrs) < limit) & (np.abs(exact[last]) < limit) & ~member
+        assert (within | ~(wrong > 1e-13)).all()
+        assert not (wrong > trail.error + 1e-13).any()
+        coefs = coefs[last]
+
+
 def test_screening_looks_at_all_features_of_residuals_that_are_no_numbers():
     """What nothing is known of is not ruled out."""
     design = _design.make_design(np.asfortranarray(oracles.numbers(10, 30)[0]), None, True)
@@ -532,7 +563,7 @@ def test_screening_looks_at_all_features_of_residuals_that_are_no_numbers():
     rules = np.tile([1.0, 0.0, -np.inf, np.inf], (30, 1))
     screen = _kernels.Screen(rules, np.ones(30), 1.0, np.arange(30) == 2)
     gaps, _, _, _, known, corrs = verify(
-        source.dense, screen, source.block.columns, source.features, no_directions(source),
+        source.described, screen, source.block.columns, source.features, no_directions(source),
         np.full((3, 1), np.nan), np.ones(3),
     )  # fmt: skip
     np.testing.assert_array_equal(known, np.arange(30))
@@ -555,7 +586,7 @@ def test_directions_of_batches_that_end_anywhere():
         coefs = 0.3 * rng.standard_normal((4, 30))
         coefs[-1] = exact if batch == 3 else coefs[-1]
         _, _, _, shares, _, _ = verify(
-            source.dense, screen, source.block.columns, everyone, directions, coefs, np.full(4, 0.5)
+            source.described, screen, source.block.columns, everyone, directions, coefs, np.full(4, 0.5)
         )
         residuals = source.values - source.block.combine(coefs)
         left = residuals - shares @ directions.basis[: shares.shape[1]]

@@ -57,7 +57,7 @@ def poisoned(monkeypatch):
 
 
 LIMITS = _kernels.Limits(
-    goal=1e-12, max_rounds=100, ahead=16, largest=1000, spare=50, fewest=30, piece=1 << 25, spell=1
+    goal=1e-12, max_rounds=100, ahead=16, largest=1000, spare=50, fewest=30, piece=1 << 25, stored=1, spell=1
 )
 
 
@@ -990,6 +990,12 @@ def test_gram_of_sparse_entries(monkeypatch, gathered):
             np.testing.assert_allclose(np.triu(found - 1.0), expected[:k], rtol=1e-12, atol=1e-9)
 
 
+@numba.njit
+def residual_of(columns, coef, level, root, values, weighted):
+    """A kernel that only other kernels call, as are the next."""
+    return _kernels._residual(columns, coef, level, root, values, weighted)
+
+
 @pytest.mark.parametrize("width", [1, 3])
 def test_some_sparse_columns(width):
     """Some scaled columns in another order: Gram matrix, linear combinations, inner products."""
@@ -1015,13 +1021,13 @@ def test_some_sparse_columns(width):
         atol=1e-13,
     )
     np.testing.assert_allclose(_kernels.column_products(columns, share), share @ taken, rtol=0, atol=1e-13)
-    values, other = rng.standard_normal(30), rng.standard_normal(30)
+    values = rng.standard_normal(30)
     for some in (root, np.array([0.3])):
-        residual, weighted = other.copy(), np.empty(30)
-        sums = _kernels.residual_of(columns, coefs[:, 0], 0.5, some, values, residual, weighted)
-        np.testing.assert_allclose(residual, values - some * (taken @ coefs[:, 0] - 0.5), rtol=0, atol=1e-13)
-        np.testing.assert_allclose(weighted, some * residual, rtol=0, atol=1e-15)
-        np.testing.assert_allclose(sums, (residual @ residual, residual @ other, weighted.sum()), rtol=1e-13)
+        weighted = np.empty(30)
+        sums = residual_of(columns, coefs[:, 0], 0.5, some, values, weighted)
+        residual = values - some * (taken @ coefs[:, 0] - 0.5)
+        np.testing.assert_allclose(weighted, some * residual, rtol=0, atol=1e-13)
+        np.testing.assert_allclose(sums, (residual @ residual, residual @ values, weighted.sum()), rtol=1e-12)
 
 
 def test_copies_of_sparse_columns():
@@ -1072,39 +1078,36 @@ def test_indices_that_increase(indices, indptr, expected):
     assert _kernels.are_increasing(matrix) == expected
 
 
+@numba.njit
+def doubtful(corrs, error, shares, rests, lams, screen):
+    return _kernels._doubtful(corrs, error, shares, rests, lams, screen)
+
+
+@numba.njit
+def carry(corrs, error, share, rest):
+    _kernels._carry(corrs, error, share, rest)
+
+
 def test_what_is_carried_over():
-    """The bound on a correlation is reached by a rest along its column, and grows with what was not known.
+    """The bound on a correlation is reached by a rest along its column, and grows with what was not known."""
 
-    Where it does not do, the column is read.
-    """
-    matrix = entries_of(sparse.csc_array(np.diag([1.0, 2.0, 3.0])))
-    mean, norm, weighted = np.array([0.0, 0.1, 0.2]), np.array([1.0, 2.0, 4.0]), np.array([0.5, 0.6, 0.7])
-    exact = (weighted * [1.0, 2.0, 3.0] - weighted.sum() * mean) / norm
+    def in_doubt(known, error, shares, rests, lams, l1=(1.0, 1.0, 1.0), member=(False, False, False)):
+        screen = _kernels.Screen(np.ones((3, 4)), np.array(l1), 1.0, np.array(member))
+        more = (np.array(part) for part in (known, error, shares, rests, lams))
+        return doubtful(*more, screen).tolist()
 
-    def carried(known, error, share, rest, lam, l1):
-        corrs, error = np.array(known), np.array(error)
-        scales = weighted.sum(), mean, norm, share, rest, lam, np.array(l1)
-        found = _kernels.carry_over(matrix, weighted, *scales, corrs, error)
-        read = error == 0.0
-        np.testing.assert_allclose(corrs[read], exact[read], rtol=0, atol=1e-15)
-        beyond = read & (np.abs(exact) >= lam * np.array(l1))
-        assert set(np.flatnonzero(beyond)) <= set(found) <= set(np.flatnonzero(read))
-        return corrs, error, np.flatnonzero(read).tolist(), found.tolist()
-
-    known, nothing, even = [0.5, -0.5, 0.0], np.zeros(3), np.ones(3)
-    corrs, error, read, found = carried(known, nothing, 0.5, 0.2, 0.5, even)
-    np.testing.assert_array_equal(corrs, [0.25, -0.25, 0.0])
-    assert read == found == []
-    np.testing.assert_allclose(error, 0.2)
-    _, error, read, found = carried(known, [0.0, 0.2, 0.2], -0.5, 0.2, 0.5, even)
-    assert read == found == [1]
-    np.testing.assert_allclose(error[[0, 2]], [0.2, 0.3])
-    *_, found = carried(known, [0.0, 0.2, 0.2], -0.5, 0.2, 0.25, even)
-    assert found == [0, 1, 2]
-    *_, read, found = carried([np.nan, 0.0, 0.0], nothing, 1.0, 0.1, 0.1, [10.0, 1.0, 2.0])
-    assert (read, found) == ([0, 1], [1])
-    *_, read, found = carried([0.5, -0.5, 0.1], [np.inf, 0.0, 0.0], 0.0, 0.1, 0.5, even)
-    assert read == found == [0]  # of which nothing was known
+    known, nothing = [0.5, -0.5, 0.0], np.zeros(3)
+    assert in_doubt(known, nothing, [0.5], [0.2], [0.5]) == []
+    assert in_doubt(known, [0.0, 0.2, 0.2], [-0.5], [0.2], [0.5]) == [1]
+    assert in_doubt(known, [0.0, 0.2, 0.2], [-0.5], [0.2], [0.25]) == [0, 1, 2]
+    assert in_doubt(known, [0.0, 0.2, 0.2], [-0.5], [0.2], [0.25], member=(True, False, False)) == [1, 2]
+    assert in_doubt(known, nothing, [0.5, 0.5], [0.2, 0.2], [0.5, 0.4]) == [0, 1]  # for any of several
+    assert in_doubt([np.nan, 0.0, 0.0], nothing, [1.0], [0.1], [0.1], [10.0, 1.0, 2.0]) == [0, 1]
+    assert in_doubt(known, nothing, [0.5], [0.2], [0.5], [np.inf, np.inf, 0.0]) == [2]
+    corrs, error = np.array(known), np.array([0.0, 0.2, 0.4])
+    carry(corrs, error, -0.5, 0.2)
+    np.testing.assert_array_equal(corrs, [-0.25, 0.25, 0.0])
+    np.testing.assert_allclose(error, [0.2, 0.3, 0.4])
 
 
 @pytest.mark.parametrize("width", [1, 7, 8, 9])
