@@ -22,7 +22,7 @@ from sparse_linear._design import NO_FEATURES, room
 # Features that get a Gram matrix and a factor: at most 2 x 512 MB, of what is used.
 LARGEST_FACTOR = 8192
 # More than so many times as many features as rows, all with a ridge penalty, are solved for on the rows.
-MANY = 4
+MANY = 3
 # A Gram matrix has room for so many from the start: 2 x 1.2 MB.
 SMALLEST = 384
 # How many lambdas are verified in one pass over X.
@@ -572,5 +572,7 @@ def with_room(working, count, goal):
     """The working set, without its factor if it would be too large for one with `count` more features."""
     if working.has_room(count):
         return working
-    working.drop_stale()
+    # Where equations between the rows come next, features at zero need not leave first, to come back again.
+    if not (working.dual and np.count_nonzero(working.coef) > working.source.design.n):
+        working.drop_stale()
     return working if working.has_room(count) else working.without_factor(goal)
