@@ -107,7 +107,7 @@ MUCH = 1 << 23
 # How many columns are appended to the factor in one pass over it.
 BLOCK = 32
 # A factor of more features than this serves the next lambdas, too, down to a share 1 / STALE of its own.
-QUICK = 100
+QUICK = 30
 STALE = 1.5
 # With such a factor, a step is the last one if it lowers the objective by no more than half of this, in units
 # of the squared norm of y.
@@ -1050,7 +1050,7 @@ def _gap(corr, touched, count, coef, lam, rules, rss):
             if _ridge_part(lam, rules[j]) == 0.0 and abs(end) == np.inf:
                 finite = min(finite, bound / size)
     gap = _gap_at(finite, corr, touched, count, coef, lam, rules, rss)
-    if within < finite:
+    if within < finite and gap > EPS:  # else it is as good as none
         gap = min(gap, _gap_at(within, corr, touched, count, coef, lam, rules, rss))
     return gap
 
