@@ -12,7 +12,7 @@ from scipy import sparse
 from sparse_linear import _compiled as _kernels
 from sparse_linear import _working_sets
 from sparse_linear._estimators import Lasso, Ridge
-from sparse_linear._path import alpha_grid, lasso_path
+from sparse_linear._path import alpha_grid, enet_path, lasso_path
 from sparse_linear._ridge_cv import RidgeCV
 
 if TYPE_CHECKING:
@@ -84,3 +84,9 @@ def _fit_everything(hold):
         lasso_path(hold(wide), y[:20], tol=0.1)
     finally:
         _working_sets.LARGEST_FACTOR = largest
+    smallest, many = _working_sets.SMALLEST, _working_sets.MANY
+    _working_sets.SMALLEST, _working_sets.MANY = 5, 0  # as if there were few rows for the features
+    try:
+        enet_path(hold(wide), y[:20], n_alphas=5)
+    finally:
+        _working_sets.SMALLEST, _working_sets.MANY = smallest, many

@@ -7,25 +7,22 @@ descent on the columns themselves, extrapolated every few epochs (Anderson accel
 same certificate as everywhere.
 
 Where all features have a ridge penalty many more of them may be active than there are rows.  Then `DualSet`
-takes over before: as many equations as rows give the exact minimiser of a face, and no Gram matrix is needed.
+takes over before: it solves as many equations as rows, exactly, and no Gram matrix is needed.
 """
 
-import contextlib
 from collections.abc import Callable
 from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
-from scipy import linalg
 
 from sparse_linear import _compiled as _kernels
-from sparse_linear._design import NO_FEATURES, columns_of, room
-from sparse_linear._threads import one_thread
+from sparse_linear._design import NO_FEATURES, room
 
 # Features that get a Gram matrix and a factor: at most 2 x 512 MB, of what is used.
 LARGEST_FACTOR = 8192
 # More than so many times as many features as rows, all with a ridge penalty, are solved for on the rows.
-MANY = 4
+MANY = 3
 # A Gram matrix has room for so many from the start: 2 x 1.2 MB.
 SMALLEST = 384
 # How many lambdas are verified in one pass over X.
@@ -35,10 +32,6 @@ LOOK_AHEAD = 16
 SPARE, FEWEST = 50, 30
 # An ordinary l1 penalty is the median of about so many.
 SAMPLE = 101
-# A step beyond the end of a face is halved so many times at most.
-HALVINGS = 4
-# Products with columns of at most so many rows are too small for several threads of BLAS.
-SHORT = 384
 # Epochs of descent between two extrapolations.
 EPOCHS = 5
 # Descent solves the reduced problem to this share of the gap that is asked for on all features.
@@ -545,94 +538,43 @@ class DescentSet(FeatureSet):
 class DualSet(DescentSet):
     """Features that all have a ridge penalty, more of them than rows: solved by equations between the rows.
 
-    On a face the objective is quadratic, with the matrix ``H = Z'Z + D`` for its free features, where D is
-    diagonal. The step ``d`` to its minimiser solves ``H d = f`` with minus the gradient f, and n equations
-    are enough (Woodbury's identity): ``d = D^-1 (f - Z' v)`` with ``(I + Z D^-1 Z') v = Z D^-1 f``. A sweep
-    of coordinate descent looks for a better face; where it finds none, this is the solution.
+    The residual says what the coefficients are, and the other way round: see `_kernels.solve_between_rows`.
     """
 
     manner = f"equations between the rows from where more than {MANY} times as many features were in play"
 
     def __init__(self, *args):
         super().__init__(*args)
-        n = self.source.design.n
-        self.outer = np.zeros((n, n))  # Z diag(1 / l2) Z' of the features that follow, l2 for lambda = 1
-        self.among = np.zeros(len(self.features), dtype=np.bool_)
+        design = self.source.design
+        self.equations = _kernels.Equations(
+            target=self.source.values,
+            root=design.root,
+            outer=np.zeros((design.n, design.n)),
+            right=self.source.values.copy(),
+            free=np.zeros(len(self.features), dtype=np.bool_),
+            lean=np.zeros(len(self.features)),
+        )
+
+    def extend(self, features, corrs, coef=None):
+        """As in `DescentSet`; newcomers are held at zero, as far as the equations are concerned."""
+        super().extend(features, corrs, coef)
+        free, lean = self.equations.free, self.equations.lean
+        free = np.concatenate([free, np.zeros(len(features), dtype=np.bool_)])
+        lean = np.concatenate([lean, np.zeros(len(features))])
+        self.equations = self.equations._replace(free=free, lean=lean)
 
     def solve(self, lams, max_rounds, on_the_way=False, watch=unwatched):
-        """As in `DescentSet`, exactly; returns coefficients (b, m) and sweeps (b,)."""
-        with one_thread() if self.source.design.n <= SHORT else contextlib.nullcontext():
-            return super().solve(lams, max_rounds, on_the_way, watch)
-
-    def _solve_one(self, lam, max_epochs, goal, watch):
-        """Solve for one lambda in place; returns the number of sweeps."""
-        columns, rules = self.source.block.compiled(), self.rules[self.features]
-        everyone, sweep = np.arange(len(self.features)), np.empty((1, len(self.features)))
-        residual, offset = self._residual(self.coef)
-        for epoch in range(1, max_epochs + 1):
-            arrived = False
-            while not arrived:  # every time on a smaller face
-                watch(0)
-                residual, offset, arrived = self._newton(lam, rules, residual, offset)
-            before = self._face(rules)
-            offset = _kernels.descend(columns, everyone, rules, lam, self.coef, residual, offset, sweep)
-            # Once more in any case: the first step is long, and so is its rounding.
-            if epoch > 1 and np.array_equal(before, self._face(rules)):
-                return epoch
-            # Where rounding moves features on and off zero, faces could go on for ever.
-            if epoch > EPOCHS and self._gap(lam, rules, residual, offset) <= goal:
-                return epoch
-        return max_epochs
-
-    def _face(self, rules):
-        """Where the coefficients are: below, at or above zero, and at which end of their bounds; (3, m)."""
-        return np.array([np.sign(self.coef), self.coef <= rules[:, 2], self.coef >= rules[:, 3]])
-
-    def _newton(self, lam, rules, residual, offset):
-        """Go to the minimiser of the face, unless its end is in the way; returns also whether it was reached.
-
-        Coordinates that reach the end of their face stay there. The step is halved until the objective is
-        lower.
-        """
-        block, coef = self.source.block, self.coef
-        l1, l2, lower, upper = rules.T
-        free = (coef > lower) & (coef < upper) & ((coef != 0.0) | (l1 == 0.0)) & (lam * l2 < np.inf)
-        some = np.flatnonzero(free)
-        before, curved = coef[some], lam * l2[some]
-        side = np.sign(before) * (l1[some] > 0.0)
-        force = block.products(residual, offset)[some] - curved * before - side * lam * l1[some]
-        whole = np.zeros(len(coef))
-        whole[some] = force / curved
-        dual = linalg.cho_solve(self._factor(lam, free, l2), block.combine(whole[None])[0])
-        step = (force - block.products(dual)[some]) / curved
-        low, high = np.where(side > 0.0, 0.0, lower[some]), np.where(side < 0.0, 0.0, upper[some])
-        end = np.where(step > 0.0, high, low)
-        with np.errstate(over="ignore"):  # a step so short that its end is at infinity
-            reach = np.divide(end - before, step, out=np.full(len(some), np.inf), where=step != 0.0)
-        first = np.fmin(1.0, reach.min(initial=np.inf))  # also where it is NaN
-        farther = [half for half in 0.5 ** np.arange(HALVINGS) if half > first]
-        now = self._objective(lam, rules, coef, residual, offset) if farther else 0.0
-        # As far as the first corner the objective falls for certain.
-        for share in (*farther, first):
-            coef[some] = np.where(reach <= share * (1.0 + _kernels.NOISE), end, before + share * step)
-            residual, offset = self._residual(coef)
-            if share <= first or self._objective(lam, rules, coef, residual, offset) < now:
-                break
-        return residual, offset, first == 1.0
-
-    def _factor(self, lam, free, l2):
-        """Cholesky factor of ``I + Z D^-1 Z'`` for the free features."""
-        self.among = np.concatenate([self.among, np.zeros(len(free) - len(self.among), dtype=np.bool_)])
-        for places, sign in ((free & ~self.among, 1.0), (self.among & ~free, -1.0)):
-            places = np.flatnonzero(places)
-            if len(places):
-                rows = columns_of(self.source.design, self.features[places])
-                self.outer += (rows.T * (sign / l2[places])) @ rows
-        self.among = free
-        whole = self.outer / lam
-        # With what rounding may have taken from a sum of squares.
-        whole[np.diag_indices_from(whole)] += 1.0 + _kernels.NOISE * whole.diagonal().max()
-        return linalg.cho_factor(whole, overwrite_a=True, check_finite=False)
+        """As in `DescentSet`, exactly; returns coefficients (b, m) and rounds (b,)."""
+        m, columns, rules = len(self.features), self.source.block.compiled(), self.rules[self.features]
+        coefs, rounds = np.empty((len(lams), m)), np.full(len(lams), max_rounds)
+        step = max(1, PIECE // (m * self.source.design.n))
+        for first in range(0, len(lams), step):
+            some = slice(first, first + step)
+            _kernels.solve_between_rows(
+                columns, rules, self.equations, lams[some], self.inner, self.coef, coefs[some], rounds[some]
+            )
+            watch(0)
+        return coefs, rounds
 
 
 def _square(x):
@@ -644,5 +586,7 @@ def with_room(working, count, goal):
     """The working set, without its factor if it would be too large for one with `count` more features."""
     if working.has_room(count):
         return working
-    working.drop_stale()
+    # Where equations between the rows come next, features at zero need not leave first, to come back again.
+    if not (working.dual and np.count_nonzero(working.coef) > working.source.design.n):
+        working.drop_stale()
     return working if working.has_room(count) else working.without_factor(goal)

@@ -364,13 +364,13 @@ def test_hundreds_of_active_features_for_a_few_rows(correlation, monkeypatch):
 @pytest.mark.parametrize("shape", [(15, 60), (30, 200), (70, 600)])
 @pytest.mark.parametrize("correlation", [1.0, 4.0, 20.0])
 @pytest.mark.parametrize("l1_ratio", [0.5, 0.9, 0.999])
-def test_few_sweeps_are_enough_for_far_steps(shape, correlation, l1_ratio):
-    """Steps that were only cut off where coefficients cross zero would go round in circles here."""
+def test_few_steps_are_enough_for_far_lambdas(shape, correlation, l1_ratio):
+    """Newton's steps, uncut, would go round in circles here; a weak ridge penalty needs most of them."""
     X, y = oracles.numbers(*shape, seed=3, correlation=correlation)
     case = Case(X, y, make_penalty(shape[1], l1_ratio, 1.0 - l1_ratio))
     _, found = case.solve(np.array([0.3, 0.01, 0.0003]) * case.first_lambda())
     assert (found.gaps <= 1e-12).all()
-    assert found.rounds.max() < 60
+    assert found.rounds.max() < (40 if l1_ratio < 0.99 else 200)
 
 
 @pytest.mark.parametrize("container", [np.asarray, sparse.csc_array])

@@ -92,6 +92,11 @@ sparse_linear._working_sets.LARGEST_FACTOR = 5
 for container in (np.asarray, sparse.csc_array):
     timed("descent", lambda: lasso_path(container(wide), y[:20], tol=0.1))
 sparse_linear._working_sets.LARGEST_FACTOR = 8192
+usual = sparse_linear._working_sets.SMALLEST, sparse_linear._working_sets.MANY
+sparse_linear._working_sets.SMALLEST, sparse_linear._working_sets.MANY = 5, 0
+for container in (np.asarray, sparse.csc_array, sparse.csr_array):
+    timed("equations between the rows", lambda: enet_path(container(wide), y[:20], n_alphas=5))
+sparse_linear._working_sets.SMALLEST, sparse_linear._working_sets.MANY = usual
 timed("path, warm start", lambda: enet_path(X, y, alphas=[0.5, 0.1], coef_init=np.ones(6)))
 timed("grid", lambda: alpha_grid(sparse.csc_array(spread), y))
 for hold in (np.asarray, sparse.csc_array, sparse.csr_array):

@@ -38,6 +38,18 @@ def by_descent(fit):
         _working_sets.LARGEST_FACTOR = largest
 
 
+def on_the_rows(fit):
+    """Fit as if hardly a feature were not far more than there are rows."""
+    from sparse_linear import _working_sets
+
+    smallest, many = _working_sets.SMALLEST, _working_sets.MANY
+    _working_sets.SMALLEST, _working_sets.MANY = 5, 0
+    try:
+        return fit()
+    finally:
+        _working_sets.SMALLEST, _working_sets.MANY = smallest, many
+
+
 def by_blas(fit):
     """Fit as if no product were small; compiled code has made up its mind about that."""
     import numba
@@ -103,6 +115,15 @@ def problems():
         yield (
             f"descent, {name}",
             lambda Z=Z: by_descent(lambda: enet_path(Z, target, l1_ratio=0.5, alphas=[1.0, 0.3], tol=0.0)),
+        )
+
+        yield (
+            f"equations between the rows, {name}",
+            lambda Z=Z: on_the_rows(
+                lambda: enet_path(
+                    Z, target, l1_ratio=0.9, alphas=[0.5, 0.4, 0.001], sample_weight=weights[:20]
+                )
+            ),
         )
 
     yield "long path", lambda: lasso_path(broad, target, n_alphas=100, eps=1e-3)
