@@ -21,7 +21,7 @@ import numpy as np
 from scipy import linalg, sparse
 
 from sparse_linear import _compiled as _kernels
-from sparse_linear._threads import available, in_order
+from sparse_linear._threads import available, in_order, listen
 
 # Elements of X that are copied to float64, or centred, at a time: 2 MB, which stays in the cache of one core.
 TILE = 1 << 18
@@ -472,6 +472,7 @@ class DenseDesign(_Design):
         def work(some):
             result = np.zeros((self.n, self.n))
             for left in range(some.start, some.stop, width):
+                listen()
                 columns = slice(left, min(left + width, some.stop))
                 tile = self.X[:, columns] - mean[columns]
                 if not self.even:

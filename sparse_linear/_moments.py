@@ -14,7 +14,7 @@ from scipy import sparse
 
 from sparse_linear import _compiled as _kernels
 from sparse_linear import _design
-from sparse_linear._threads import in_order
+from sparse_linear._threads import in_order, listen
 
 # A difference this much smaller than its terms has lost half of its digits.
 HALF = 1e-8
@@ -32,6 +32,8 @@ PIECE = 4 * _design.TILE
 FEW = 128
 # So many rows are copied to columns at a time.
 COPIED = 4096
+# Multiplications in one product of rows, a fraction of a second's, after which a thread listens.
+SPELL = 1 << 33
 
 
 def _plus(a, b, x, y):
@@ -325,6 +327,7 @@ class Sums(NamedTuple):
         xx, cross, yy = np.zeros((p, p)), np.zeros((1 + q, p)), np.zeros(q)
         level, weight = np.zeros(q), 0.0
         for x, y, root in _tiles(X, Y, weights, even, centre_x, centre_y):
+            listen()
             xx = _design.plus_square(xx, x.T)
             cross += np.vstack([root, y.T]) @ x  # in one pass
             yy += np.einsum("ij,ij->j", y, y)
@@ -355,7 +358,8 @@ class Sums(NamedTuple):
         left = np.vstack([np.full(n, 1.0 / n), y])
         xx: Any = None
         cross = np.zeros((len(left), p))
-        for rows in _slices(0, n, max(_tile_height(p), 4 * p)):
+        for rows in _slices(0, n, max(_tile_height(p), min(4 * p, SPELL // (p * p)))):
+            listen()
             xx = _plus_gram(xx, X[rows])
             cross += left[:, rows] @ X[rows]  # in one pass, and while they are at hand
         mean_x, *xy = cross

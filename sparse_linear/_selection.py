@@ -16,7 +16,7 @@ from sklearn import config_context, get_config
 from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.model_selection import check_cv
 
-from sparse_linear import _validation
+from sparse_linear import _threads, _validation
 from sparse_linear._moments import as_slice
 
 CRITERIA = ("min", "1se")
@@ -349,10 +349,6 @@ def check_criterion(criterion):
 # ---------------------------------------------------------------------------------------------
 
 
-class Stopped(BaseException):
-    """Raised inside a thread whose work is no longer wanted."""
-
-
 class Watch:
     """Counts what is done, says so if it is asked to, and stops threads whose work is no longer wanted.
 
@@ -379,7 +375,7 @@ class Watch:
     def __call__(self, count):
         """Report that `count` more units are done."""
         if self.stopped.is_set():
-            raise Stopped
+            raise _threads.Stopped
         if not self.verbose:
             return
         with self.lock:

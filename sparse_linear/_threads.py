@@ -22,6 +22,13 @@ MOST = 8
 # Sizes of matrices that are factored by one thread of BLAS; it has no more for smaller ones.
 SMALLEST, LARGEST = 128, 1024
 
+# What the present thread works for: `stopped` are the events that say it is no longer wanted.
+task = threading.local()
+
+
+class Stopped(BaseException):
+    """Raised inside a thread whose work is no longer wanted."""
+
 
 class BlasLimit:
     """A limit of BLAS threads that any number of callers may hold at a time.
@@ -117,6 +124,7 @@ def in_threads(work, items, n_threads, watch):
 
     def run(limit):
         limit()
+        task.stopped = [watch.stopped]
         for at in places:
             if watch.stopped.is_set():
                 break
@@ -175,22 +183,39 @@ def side_by_side(n_threads):
         yield threads.map
 
 
+def listen():
+    """Raise `Stopped` if the work of this thread is no longer wanted; for loops that take long."""
+    if any(event.is_set() for event in getattr(task, "stopped", ())):
+        raise Stopped
+
+
 def in_order(work, items):
     """Yield what `work` returns for every item, in order, several items ahead.
 
     BLAS gets one thread meanwhile: many small products are faster in threads of ours, and its own, waiting
-    for work, would take the core of a thread that reads.
+    for work, would take the core of a thread that reads. If that comes to an end before the last item, the
+    others are stopped where they `listen`.
     """
     n_threads = available()
     with blas_limit(1) as limit, limit():
         if n_threads == 1:
             yield from map(work, items)
             return
-        with ThreadPoolExecutor(n_threads, initializer=limit) as threads:
+        over = threading.Event()
+        stopped = [*getattr(task, "stopped", ()), over]
+
+        def begin():
+            limit()
+            task.stopped = stopped
+
+        with ThreadPoolExecutor(n_threads, initializer=begin) as threads:
             begun: collections.deque[Future[Any]] = collections.deque()
-            for item in items:
-                begun.append(threads.submit(work, item))
-                if len(begun) > n_threads:
+            try:
+                for item in items:
+                    begun.append(threads.submit(work, item))
+                    if len(begun) > n_threads:
+                        yield begun.popleft().result()
+                while begun:
                     yield begun.popleft().result()
-            while begun:
-                yield begun.popleft().result()
+            finally:
+                over.set()

@@ -13,6 +13,7 @@ import subprocess
 import sys
 import textwrap
 import threading
+import time
 import warnings
 from pathlib import Path
 
@@ -32,11 +33,12 @@ from sparse_linear import (
     Moments,
     Ridge,
     RidgeCV,
+    _threads,
     lasso_path,
     ridge_path,
 )
 from sparse_linear._selection import Watch
-from sparse_linear._threads import in_threads
+from sparse_linear._threads import in_order, in_threads, listen
 from tests import oracles
 from tests.waiting import settled
 
@@ -164,6 +166,39 @@ def test_threads_that_fail_before_they_begin(error):
     """Neither ours nor the one that keeps BLAS to one thread are waited for in vain."""
     faults = sweep(lambda: in_threads(abs, range(3), 2, Watch(3, "", False)), error, lambda: None, 1)
     assert faults > 5
+
+
+def listening(_):
+    """Work that takes long, and then some."""
+    for _ in range(10_000):
+        listen()
+        time.sleep(0.01)
+
+
+def test_threads_whose_work_is_not_wanted_any_more(monkeypatch):
+    """The rest of an order, once nobody waits for it; and all of it, if what has ordered it was stopped."""
+    monkeypatch.setattr(_threads, "available", lambda: 2)
+    before, begun = threading.active_count(), threading.Event()
+
+    def work(number):
+        return listening(number) if number else "soon"
+
+    order = in_order(work, range(6))
+    assert next(order) == "soon"
+    order.close()
+    assert threading.active_count() == before
+
+    def fold(number):
+        if number:
+            begun.wait(10.0)
+            raise ValueError("number 1")
+        begun.set()
+        return list(in_order(listening, range(6)))
+
+    with pytest.raises(ValueError, match="number 1"):
+        in_threads(fold, range(2), 2, Watch(2, "", False))
+    assert threading.active_count() == before
+    assert list(in_order(abs, [-1, 2, -3, 4])) == [1, 2, 3, 4]
 
 
 @pytest.mark.slow
