@@ -18,7 +18,7 @@ from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
-from scipy import linalg, sparse
+from scipy import sparse
 
 from sparse_linear import _compiled as _kernels
 from sparse_linear._threads import available, in_order, listen
@@ -145,16 +145,6 @@ def tiles(shape, strides):
     for left in range(0, p, width):
         for top in range(0, n, height):
             yield slice(top, min(top + height, n)), slice(left, min(left + width, p))
-
-
-def plus_square(total, tile):
-    """Add ``tile tile^T`` to the lower triangle of a matrix, in place; returns it.
-
-    Where columns of the tile are few, to add their product to a sum would take as long as to compute it.
-    """
-    along = tile.flags.c_contiguous  # BLAS wants columns along memory: of the transposed matrices, if need be
-    part = tile.T if along else tile
-    return linalg.blas.dsyrk(1.0, part, trans=int(along), beta=1.0, c=total.T, overwrite_c=1).T
 
 
 class _Design:
@@ -478,7 +468,7 @@ class DenseDesign(_Design):
                 if not self.even:
                     tile *= self.root[:, None]  # first, for the sake of rows without weight
                 tile *= factor[columns]
-                result = plus_square(result, tile)
+                result += tile @ tile.T  # not SciPy's dsyrk, which holds the interpreter's lock
             return result
 
         # A share of the columns for each thread of ours: those of BLAS would wait for one another at every
@@ -486,10 +476,7 @@ class DenseDesign(_Design):
         count = available() if self.X.size > 2 * TILE else 1
         ends = np.linspace(0, self.p, count + 1).astype(int).tolist()
         shares = [slice(*pair) for pair in itertools.pairwise(ends)]
-        lower = functools.reduce(np.add, in_order(work, shares) if count > 1 else map(work, shares))
-        result = lower + lower.T
-        np.fill_diagonal(result, lower.diagonal())
-        return result
+        return functools.reduce(np.add, in_order(work, shares) if count > 1 else map(work, shares))
 
 
 class _DenseBlock:

@@ -50,15 +50,6 @@ def _plus_gram(total, x):
     return product if total is None else np.add(total, product, out=total)
 
 
-def _mirrored(a):
-    """A symmetric matrix of which the lower triangle is known, in place."""
-    for rows in _slices(0, len(a), _tile_height(len(a))):
-        a[rows, rows.stop :] = a[rows.stop :, rows].T
-        corner = np.tril(a[rows, rows])
-        a[rows, rows] = corner + np.tril(corner, -1).T
-    return a
-
-
 def _less(a, x, y):
     """``a - x y^T``, in place, a few rows at a time."""
     for rows in _slices(0, len(a), _tile_height(len(y))):
@@ -324,16 +315,16 @@ class Sums(NamedTuple):
         found = cls._uncentred(X, Y, weights) if even and plain and near else None
         if found is not None:
             return found
-        xx, cross, yy = np.zeros((p, p)), np.zeros((1 + q, p)), np.zeros(q)
-        level, weight = np.zeros(q), 0.0
+        xx: Any = None
+        cross, yy, weight = np.zeros((1 + q, p)), np.zeros(q), 0.0
+        level = np.zeros(q)
         for x, y, root in _tiles(X, Y, weights, even, centre_x, centre_y):
             listen()
-            xx = _design.plus_square(xx, x.T)
+            xx = _plus_gram(xx, x)
             cross += np.vstack([root, y.T]) @ x  # in one pass
             yy += np.einsum("ij,ij->j", y, y)
             level += root @ y
             weight += root @ root
-        _mirrored(xx)
         scale = float(weights[0]) if even else 1.0
         for part in (xx, cross, yy, level):
             _times(part, scale)

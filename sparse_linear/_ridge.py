@@ -250,14 +250,12 @@ class EigenInverse:
 def eigen(matrix):
     """Eigenvalues (not negative) and eigenvectors of a symmetric positive semidefinite matrix.
 
-    The eigenvectors take the place of a matrix in C order.
+    By NumPy, since SciPy's wrappers of LAPACK hold the interpreter's lock, for which other folds would wait.
     """
     if not np.isfinite(matrix).all():
         raise SingularError
     with one_by_one(len(matrix)):
-        values, vectors, failed = linalg.lapack.dsyevd(matrix.T, overwrite_a=1)
-    if failed:
-        raise SingularError
+        values, vectors = np.linalg.eigh(matrix)
     return np.maximum(values, 0.0), vectors
 
 

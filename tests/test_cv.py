@@ -964,7 +964,7 @@ def test_matrices_that_are_held_at_a_time():
     [
         (200_000, 100, "options = {'n_jobs': 2}"),
         (200_000, 100, "options = {'cv': ShuffleSplit(8, train_size=0.5, random_state=0)}"),
-        (20_000, 1000, "options = {}"),
+        (25_000, 1000, "options = {}"),
         (40_000, 900, "options = {'n_jobs': 2}"),
         (2_000, 20_000, "options = {'eps': 0.1, 'n_jobs': 2}"),
     ],
