@@ -204,15 +204,15 @@ def in_order(work, items):
         over = threading.Event()
         stopped = [*getattr(task, "stopped", ()), over]
 
-        def begin():
-            limit()
+        def heard(item):
             task.stopped = stopped
+            return work(item)
 
-        with ThreadPoolExecutor(n_threads, initializer=begin) as threads:
+        with ThreadPoolExecutor(n_threads, initializer=limit) as threads:
             begun: collections.deque[Future[Any]] = collections.deque()
             try:
                 for item in items:
-                    begun.append(threads.submit(work, item))
+                    begun.append(threads.submit(heard, item))
                     if len(begun) > n_threads:
                         yield begun.popleft().result()
                 while begun:
