@@ -1,6 +1,6 @@
 """The exact solver: working sets, batches of lambdas, verification on all features.
 
-One path is solved like this (the compiled part, and why it ends, is derived in `_kernels`):
+One path is solved like this (the compiled part, and why it ends, is derived in `_kernels.rounds`):
 
 1. The *working set* (`_working_sets`) holds the features that may become active soon.  The sequential
    strong rule (Tibshirani et al. 2012, J. R. Stat. Soc. B 74, eq. 7) picks them with look-ahead: those whose

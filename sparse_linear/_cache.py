@@ -3,11 +3,17 @@
 Numba looks for a place when a function is decorated: the folder that ``NUMBA_CACHE_DIR`` names, else
 ``__pycache__`` beside the source, else one in the home of the user. Where none of them can be written it
 refuses to decorate; errors of reading and writing it lets through to whoever calls the function.
+
+It takes kept code for fresh as long as the file of that function is what it was. But a compiled function
+contains those that it calls, and theirs may be other files: here kept code is fresh as long as all files of
+its package are.
 """
 
+import hashlib
+import sys
 import warnings
 
-from numba.core.caching import FunctionCache
+from numba.core.caching import FunctionCache, IndexDataCacheFile
 from numba.core.dispatcher import Dispatcher
 
 REMEDY = (
@@ -16,22 +22,41 @@ REMEDY = (
 )
 
 
-def keep(values):
+def keep(package):
     """Keep the code of compiled functions from one process to the next, if there is a place for it.
 
     Parameters
     ----------
-    values : iterable
-        All that a module holds; what is no function for Numba to compile is left alone.
+    package : str
+        Its modules must have been imported: all code that the functions in them contain is there.
     """
-    for function in values:
-        if not isinstance(function, Dispatcher):
-            continue
+    modules = [sys.modules[name] for name in sorted(sys.modules) if f"{name}.".startswith(f"{package}.")]
+    stamp = stamp_of(modules)
+    for module in modules:
+        for function in vars(module).values():
+            if not isinstance(function, Dispatcher) or function.py_func.__module__ != module.__name__:
+                continue
+            try:
+                function._cache = Cache(function.py_func, stamp)  # type: ignore[attr-defined]
+            except RuntimeError as error:  # no folder: the same for all, since all are in one package
+                warn(error)
+                return
+
+
+def stamp_of(modules):
+    """A hash of the source of some modules, which differs as soon as one of them is edited.
+
+    Their loaders read it, so that a package in an archive will do. Where there is none, in a program that is
+    frozen into one file, Numba's own stamp is of that file.
+    """
+    digest = hashlib.sha256()
+    for module in modules:
         try:
-            function._cache = Cache(function.py_func)  # type: ignore[attr-defined]
-        except RuntimeError as error:  # no folder: the same for all, since all are in one file
-            warn(error)
-            return
+            source = module.__spec__.loader.get_data(module.__file__)
+        except OSError:
+            source = b""
+        digest.update(hashlib.sha256(source).digest())
+    return digest.digest()
 
 
 def warn(error):
@@ -40,7 +65,19 @@ def warn(error):
 
 
 class Cache(FunctionCache):
-    """The compiled code of one function, for all types of its arguments."""
+    """The compiled code of one function, for all types of its arguments.
+
+    Parameters
+    ----------
+    py_func : function
+    stamp : bytes
+        Of all the source that its code may come from. It is kept with the code, and other code is not fresh.
+    """
+
+    def __init__(self, py_func, stamp):
+        super().__init__(py_func)
+        both = self._impl.locator.get_source_stamp(), stamp
+        self._cache_file = IndexDataCacheFile(self.cache_path, self._impl.filename_base, both)
 
     def load_overload(self, sig, target_context):
         """The code for some types of arguments, or None where there is none that can be used."""

@@ -58,15 +58,17 @@ def _imported():
     if hasattr(serialize, "_numba_unpickle"):
         serialize._numba_unpickle = functools.cache(serialize._numba_unpickle)
 
+    rooms = f"{_kernels.__name__}."
+
     class Listener(event.Listener):
         """Hears of every function that is compiled, and not of those that are loaded from the cache."""
 
         def on_start(self, happening):
-            if happening.data["dispatcher"].py_func.__module__ == _kernels.__name__:
+            if happening.data["dispatcher"].py_func.__module__.startswith(rooms):
                 stopwatch.start()
 
         def on_end(self, happening):
-            if happening.data["dispatcher"].py_func.__module__ == _kernels.__name__:
+            if happening.data["dispatcher"].py_func.__module__.startswith(rooms):
                 stopwatch.stop()
 
     stopwatch = _Stopwatch()

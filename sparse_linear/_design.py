@@ -34,8 +34,8 @@ ALL_AT_ONCE = 256
 # A column whose spread is below this share of its mean is constant up to rounding.
 CONSTANT = 1e-13
 # The same for sparse columns, whose centring is a subtraction from their Gram matrix: the square of this
-# times the rounding unit is lost, and must stay far below `_kernels.PIVOT`, or dependent columns would look
-# independent.
+# times the rounding unit is lost, and must stay far below `_kernels.factor.PIVOT`, or dependent columns would
+# look independent.
 FAR = 30.0
 # The share of the rows without a stored entry is added up, and not taken for the rest of the others, below
 # this: that difference has lost digits to rounding.

@@ -1,7 +1,7 @@
 """Working sets: the features that may become active soon, and how their reduced problem is solved.
 
-`FactorSet` solves it exactly, on a Gram matrix with a Cholesky factor (derived in `_kernels`).  Past a few
-thousand features these take more memory and time than they save, and `DescentSet` takes over: coordinate
+`FactorSet` solves it exactly, on a Gram matrix with a Cholesky factor (derived in `_kernels.rounds`).  Past a
+few thousand features these take more memory and time than they save, and `DescentSet` takes over: coordinate
 descent on the columns themselves, extrapolated every few epochs (Anderson acceleration: Bertrand and Massias
 2021, AISTATS, algorithm 2).  Descent converges, rather than ends; there `tol` decides when to stop, by the
 same certificate as everywhere.

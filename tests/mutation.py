@@ -26,14 +26,14 @@ def mutants(part, operators):
     from cosmic_ray.work_db import WorkDB, use_db
 
     with tempfile.TemporaryDirectory() as folder, use_db(f"{folder}/session", WorkDB.Mode.create) as session:
-        init([part["module"]], session, {})
+        init(part["modules"], session, {})
         found = [mutation for item in session.work_items for mutation in item.mutations]
     wanted = set(part["functions"])
     missing = wanted - {mutation.definition_name for mutation in found}
     if missing:
-        raise SystemExit(f"tests/mutation.toml: there is nothing to change in {part['module']}: {missing}")
+        raise SystemExit(f"tests/mutation.toml: there is nothing to change in {part['modules']}: {missing}")
     some = [m for m in found if m.definition_name in wanted and re.fullmatch(operators, m.operator_name)]
-    return sorted(some, key=lambda m: (m.start_pos, m.operator_name, m.occurrence))
+    return sorted(some, key=lambda m: (str(m.module_path), m.start_pos, m.operator_name, m.occurrence))
 
 
 def changed_lines(diff):
@@ -87,7 +87,7 @@ def main(arguments):
                     continue
                 survivors.append(name)
                 line = mutation.start_pos[0]
-                print(f"{number}: {part['module']}:{line} {mutation.definition_name}", flush=True)
+                print(f"{number}: {mutation.module_path}:{line} {mutation.definition_name}", flush=True)
                 print(f"  was     {was}\n  becomes {becomes}", flush=True)
             print(
                 f"{name}: {killed} of {len(chosen)} noticed, {same} make no difference, "

@@ -1,9 +1,11 @@
 """Compiled code is kept on disk: after a warm-up, a process finds every kernel there and compiles nothing."""
 
+import inspect
 import itertools
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -28,11 +30,12 @@ seconds = {"import": time.perf_counter() - start}
 
 def dispatchers():
     found = {}
-    for name, value in vars(_kernels).items():
-        if not isinstance(value, numba.core.dispatcher.Dispatcher):
-            continue
-        if value.targetoptions.get("inline") != "always":  # those are compiled inside their callers
-            found[name] = value
+    for room in [room for room in vars(_kernels).values() if hasattr(room, "__file__")]:
+        for name, value in vars(room).items():
+            if not isinstance(value, numba.core.dispatcher.Dispatcher):
+                continue
+            if value.targetoptions.get("inline") != "always":  # those are compiled inside their callers
+                found[name] = value
     return found
 
 def timed(name, work):
@@ -154,17 +157,37 @@ print("done")
 """
 
 
-def environment(cache):
+# A step of descent, (3 - l1) / 1, and a bound of 1 in units of 5, which a constant cuts off: the code of each
+# is in two rooms.
+STEPS = """
+import json, sys
+import numpy as np
+from sparse_linear import _kernels
+
+rules, history = np.array([[1.0, 0.0, -1.0, 1.0]]), np.empty((1, 1))
+columns, wide = _kernels.Rows(np.ones((1, 1))), rules * [1.0, 1.0, np.inf, np.inf]
+_kernels.descend(columns, np.arange(1), wide, 1.0, np.zeros(1), np.full(1, 3.0), 0.0, history)
+found = _kernels.penalty_in_units(rules, np.full(1, 5.0), np.zeros(1, bool), 1.0, False)
+misses = [sum(f.stats.cache_misses.values()) for f in (_kernels.descend, _kernels.penalty_in_units)]
+json.dump({"answers": [history[0, 0], found[0, 3]], "compiled": sum(misses)}, sys.stdout)
+"""
+
+
+ROOT = Path(sparse_linear.__file__).parents[1]
+
+
+def environment(cache, folder=ROOT):
     """That of this process, for others that keep their compiled code in `cache`."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("NUMBA_")}
-    return kept | {"NUMBA_CACHE_DIR": str(cache), "PYTHONPATH": str(Path(sparse_linear.__file__).parents[1])}
+    return kept | {"NUMBA_CACHE_DIR": str(cache), "PYTHONPATH": str(folder)}
 
 
-def run(code, cache):
+def run(code, cache, folder=ROOT):
     """Run code in a new process that keeps its compiled code in `cache`; returns what it prints."""
     done = subprocess.run(
         [sys.executable, "-W", "error", "-c", code],
-        env=environment(cache),
+        cwd=folder,
+        env=environment(cache, folder),
         capture_output=True,
         text=True,
         timeout=600,
@@ -189,7 +212,8 @@ def test_the_first_process_compiles_every_kernel(processes):
     assert first["compiled"] > 0
     assert files
     # Under NUMBA_DISABLE_JIT the kernels are plain functions here; the processes always compile.
-    found = {name: value for name, value in vars(_kernels).items() if hasattr(value, "py_func")}
+    rooms = [room for room in vars(_kernels).values() if inspect.ismodule(room)]
+    found = {name: value for room in rooms for name, value in vars(room).items() if hasattr(value, "py_func")}
     names = {name for name, value in found.items() if value.targetoptions.get("inline") != "always"}
     assert names <= set(first["misses"])
     assert {name for name, count in first["misses"].items() if count == 0} == set()
@@ -210,6 +234,29 @@ def test_the_second_process_compiles_nothing(processes):
     sys.stdout.write(f"\nwarm-up {first['seconds']['warm-up']:.3f} s; then:\n")
     for name, seconds in second["seconds"].items():
         sys.stdout.write(f"{name:32}{seconds:16.3f}\n")
+
+
+def test_an_edit_in_one_room_is_noticed_in_all(tmp_path):
+    """A compiled function contains those that it calls: kept, it would go on giving the answers of old."""
+    package, cache = tmp_path / "sparse_linear", tmp_path / "cache"
+    shutil.copytree(ROOT / "sparse_linear", package, ignore=shutil.ignore_patterns("__pycache__"))
+
+    def found():
+        return json.loads(run(STEPS, cache, tmp_path))
+
+    def edit(room, was, becomes):
+        path = package / "_kernels" / room
+        source = path.read_text(encoding="utf-8")
+        assert source.count(was) == 1
+        path.write_text(source.replace(was, becomes), encoding="utf-8")
+
+    assert found() == {"answers": [2.0, 5.0], "compiled": 2}
+    assert found() == {"answers": [2.0, 5.0], "compiled": 0}
+    edit("optimality.py", "new = (z - l1) / (curvature + l2)", "new = (z - 2.0 * l1) / (curvature + l2)")
+    assert found() == {"answers": [1.0, 5.0], "compiled": 2}
+    edit("leaves.py", "LARGEST = np.finfo(np.float64).max", "LARGEST = 4.0")
+    assert found() == {"answers": [1.0, 4.0], "compiled": 2}
+    assert found() == {"answers": [1.0, 4.0], "compiled": 0}
 
 
 @pytest.mark.skipif(numba.config.DISABLE_JIT, reason="nothing is compiled")

@@ -7,6 +7,7 @@ import inspect
 import io
 import pickle
 import pkgutil
+import re
 import warnings
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -742,10 +743,24 @@ def test_imports_keep_to_public_names(path):
             known = {"_cache.py": ("caching", "dispatcher"), "_compiled.py": ("event", "serialize")}.get(
                 path.name, ()
             )
-            allowed = path.name == "_kernels.py" or name.startswith(
+            allowed = path.parent.name == "_kernels" or name.startswith(
                 tuple(f"numba.core.{part}" for part in known)
             )
-            assert allowed, f"{where}: all compiled code is in one file"
+            assert allowed, f"{where}: all compiled code is in one folder"
+
+
+def test_rooms_need_only_those_above_them():
+    """Compiled code is read in the order of the overview, which leaves out no room."""
+    folder = Path(sparse_linear.__file__).parent / "_kernels"
+    overview = ast.get_docstring(ast.parse((folder / "__init__.py").read_text(encoding="utf-8")))
+    order = re.findall(r"``(\w+)``", "".join(line for line in overview.splitlines() if line.startswith("``")))
+    assert {*order, "__init__"} == {path.stem for path in folder.glob("*.py")}
+    for room in order:
+        for name, line in imports(ast.parse((folder / f"{room}.py").read_text(encoding="utf-8"))):
+            if name.startswith("sparse_linear."):
+                _, package, other, _ = name.split(".")
+                assert package == "_kernels", f"{room}.py:{line} imports {name}"
+                assert order.index(other) < order.index(room), f"{room}.py:{line} imports {name}"
 
 
 def test_imports_are_found():
@@ -758,7 +773,7 @@ def test_imports_are_found():
         "sklearn.utils.check_array",
     ]
     names = {path.name for path in SOURCES}
-    assert {"_validation.py", "_kernels.py", "_estimators.py", "__init__.py"} <= names
+    assert {"_validation.py", "rounds.py", "_estimators.py", "__init__.py"} <= names
     for module in pkgutil.iter_modules(sparse_linear.__path__):
         assert f"{module.name}.py" in names or module.ispkg
 
@@ -770,18 +785,16 @@ def test_attributes_and_bases_keep_to_public_names(path):
     for node in ast.walk(tree):
         if isinstance(node, ast.Attribute):
             text = ast.unparse(node)
-            assert path.name == "_kernels.py" or text not in ("numba.jit", "numba.njit", "numba.vectorize"), (
-                text
-            )
+            compiles = text in ("numba.jit", "numba.njit", "numba.vectorize")
+            assert path.parent.name == "_kernels" or not compiles, text
             if text.startswith("sklearn."):
                 assert not any(
                     part.startswith("_") for part in text.removesuffix(".__version__").split(".")
                 ), text
     if path.name in ("__main__.py",):
         return
-    module = importlib.import_module(
-        f"sparse_linear.{path.stem}" if path.stem != "__init__" else "sparse_linear"
-    )
+    parts = path.relative_to(Path(sparse_linear.__file__).parents[1]).with_suffix("").parts
+    module = importlib.import_module(".".join(parts).removesuffix(".__init__"))
     for value in vars(module).values():
         if inspect.isclass(value) and value.__module__.startswith("sparse_linear"):
             for base in value.__bases__:

@@ -1,5 +1,6 @@
 """The compiled code against brute force: every kernel on small explicit problems."""
 
+import inspect
 import itertools
 from dataclasses import replace
 
@@ -21,22 +22,22 @@ INF = np.inf
 @numba.njit
 def append(work, k, j, column):
     """`_append`, which has no wrapper for Python; so have none of the next three."""
-    return _kernels._append(work, k, j, column)
+    return _kernels.factor._append(work, k, j, column)
 
 
 @numba.njit
 def remove(work, k, position):
-    return _kernels._remove(work, k, position)
+    return _kernels.factor._remove(work, k, position)
 
 
 @numba.njit
 def back_substitute(factor, k, x):
-    _kernels._back_substitute(factor, k, x)
+    _kernels.factor._back_substitute(factor, k, x)
 
 
 @numba.njit
 def forward_substitute(factor, k, x):
-    _kernels._forward_substitute(factor, k, x)
+    _kernels.factor._forward_substitute(factor, k, x)
 
 
 class Poisoned:
@@ -53,7 +54,9 @@ class Poisoned:
 def poisoned(monkeypatch):
     """Interpreted kernels do not read what they have not written; compiled ones cannot be asked."""
     if numba.config.DISABLE_JIT:
-        monkeypatch.setattr(_kernels, "np", Poisoned())
+        for room in vars(_kernels).values():
+            if inspect.ismodule(room):
+                monkeypatch.setattr(room, "np", Poisoned())
 
 
 LIMITS = _kernels.Limits(
@@ -443,7 +446,7 @@ def one_round(gram, corr, rule, coef, inside):
 # In 60 to 176 the minimum along a broken line lies just at a corner; in 267 rounding is left of a step there.
 @pytest.mark.parametrize("seed", [*range(40), 60, 82, 131, 152, 176, 267])
 def test_rounds_by_hand(seed, dependent):
-    """Joined along null directions, followed along broken lines, admitted: just as `_kernels` derives it."""
+    """Joined along null directions, followed along broken lines, admitted: see `_kernels.rounds`."""
     rng, m = np.random.default_rng(seed), 8
     Z, y = unit_columns(12, m, seed)
     if dependent:
@@ -974,7 +977,7 @@ def test_moments_of_sparse_columns(kind, storage, centred):
 def test_gram_of_sparse_entries(monkeypatch, gathered):
     """``X^T diag(share) X`` from either storage, an empty row and an empty column among them."""
     if numba.config.DISABLE_JIT:  # compiled, it would go into the cache, and be slow for whoever fits next
-        monkeypatch.setattr(_kernels, "GATHERED", gathered)
+        monkeypatch.setattr(_kernels.sparse, "GATHERED", gathered)
     for n, p in ((9, 5), (3000, 5), (3000, 11)):
         dense = oracles.holes(n, p)[0]
         dense[3] = dense[:, 1] = 0.0
@@ -993,7 +996,7 @@ def test_gram_of_sparse_entries(monkeypatch, gathered):
 @numba.njit
 def residual_of(columns, coef, level, root, values, weighted):
     """A kernel that only other kernels call, as are the next."""
-    return _kernels._residual(columns, coef, level, root, values, weighted)
+    return _kernels.screening._residual(columns, coef, level, root, values, weighted)
 
 
 @pytest.mark.parametrize("width", [1, 3])
@@ -1080,12 +1083,12 @@ def test_indices_that_increase(indices, indptr, expected):
 
 @numba.njit
 def doubtful(corrs, error, shares, rests, lams, screen):
-    return _kernels._doubtful(corrs, error, shares, rests, lams, screen)
+    return _kernels.screening._doubtful(corrs, error, shares, rests, lams, screen)
 
 
 @numba.njit
 def carry(corrs, error, share, rest):
-    _kernels._carry(corrs, error, share, rest)
+    _kernels.screening._carry(corrs, error, share, rest)
 
 
 def test_what_is_carried_over():
@@ -1181,8 +1184,8 @@ def test_few_correlations(k, n, dtype, order):
 
 
 # For kernels that only other kernels call.
-span = numba.njit(lambda *args: _kernels._span(*args))
-undecided = numba.njit(lambda *args: _kernels._undecided(*args))
+span = numba.njit(lambda *args: _kernels.screening._span(*args))
+undecided = numba.njit(lambda *args: _kernels.screening._undecided(*args))
 
 
 @pytest.mark.parametrize("limit", [0.0, 0.05, 0.5])
