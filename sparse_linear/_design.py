@@ -554,8 +554,8 @@ class SparseDesign(_Design):
 
     @property
     def plain(self):
-        """Whether columns of Z can be read where X stores them."""
-        return self.X.format == "csc" and len(self.far) == 0
+        """Whether columns can be read where X stores them."""
+        return self.X.format == "csc"
 
     def suits(self, count):
         """Whether compiled code can verify solutions on X itself, `count` of them together.
@@ -567,20 +567,37 @@ class SparseDesign(_Design):
     def described(self, values, start, square):
         """As in `DenseDesign`."""
         mean, norm, _ = self.units
-        rows = self.shares, self.roots
-        return _kernels.Sparse(self.entries, mean, norm, *rows, values, start, square)
+        columns, rows = (mean, norm, self.far, self.far_columns), (self.shares, self.roots)
+        return _kernels.Sparse(self.entries, *columns, *rows, values, start, square)
 
     @cached_property
     def far_columns(self):
-        """These columns of Z, one per row, dense."""
+        """These columns of Z, one per row, dense, but for the roots of the rows."""
+        if len(self.far) == 0:  # as mostly: slicing is slow
+            return np.empty((0, self.n))
         mean, norm, _ = self.units
         columns = self.X[:, self.far].toarray().T.astype(np.float64)
         columns[:, self.share == 0.0] = 0.0
         if self.fit_intercept:
             columns -= mean[self.far, None]
             columns -= (columns @ self.share)[:, None]  # the mean was rounded
+            columns[:, self.share == 0.0] = 0.0
         columns /= norm[self.far, None]
-        return np.ascontiguousarray(columns * self.root)
+        return np.ascontiguousarray(columns)
+
+    def whole(self, features):
+        """Which of `far_columns` each feature is, or -1: (k,) int64."""
+        whole = np.full(len(features), -1)
+        if len(self.far):
+            at = np.searchsorted(self.far[:-1], features)
+            is_far = self.far[at] == features
+            whole[is_far] = at[is_far]
+        return whole
+
+    def shift(self, features):
+        """The multiples of `root` that make columns of X over their norms those of Z."""
+        mean, norm, _ = self.units
+        return np.where(self.whole(features) < 0, mean[features] / norm[features], 0.0)
 
     @cached_property
     def units(self):
@@ -602,7 +619,7 @@ class SparseDesign(_Design):
             rows, root = (residuals[some], self.roots[0]) if self.even else (residuals[some] * self.root, 1.0)
             _kernels.correlations(self.entries, np.ascontiguousarray(rows.T), root, mean, norm, result[some])
         if len(self.far):
-            result[:, self.far] = residuals @ self.far_columns.T
+            result[:, self.far] = (residuals * self.root) @ self.far_columns.T
         return result
 
     @np.errstate(over="ignore", invalid="ignore")  # in rows without weight
@@ -613,7 +630,8 @@ class SparseDesign(_Design):
         scaled[:, self.far] = 0.0
         result = _kernels.entry_combination(self.entries, np.ascontiguousarray(scaled.T), self.n).T
         result -= (scaled @ mean)[:, None]
-        return self.rooted(result) + coefs[:, self.far] @ self.far_columns
+        result += coefs[:, self.far] @ self.far_columns
+        return self.rooted(result)
 
     @property
     def no_columns(self):
@@ -623,17 +641,11 @@ class SparseDesign(_Design):
 
     def copied(self, features):
         """Columns of Z as `_kernels.CSC`, (n, k), and the multiples of `root` still to be subtracted."""
-        mean, norm, _ = self.units
-        norm = norm[features]
-        shift, whole, dense = mean[features] / norm, np.full(len(features), -1), np.empty((0, self.n))
-        if len(self.far):
-            at = np.searchsorted(self.far[:-1], features)
-            is_far = self.far[at] == features
-            whole[is_far], shift[is_far], dense = at[is_far], 0.0, self.far_columns
+        whole, shift, norm = self.whole(features), self.shift(features), self.units.norm[features]
         stored = self.entries
         if self.X.format == "csr":
             stored, features = entries_of(sparse.csc_array(self.X[:, features])), np.arange(len(features))
-        found = _kernels.copy_columns(stored, features, norm, self.root, whole, dense)
+        found = _kernels.copy_columns(stored, features, norm, self.root, whole, self.far_columns)
         return _kernels.CSC(*map(read_only, found)), shift
 
     def take(self, features):
@@ -660,13 +672,14 @@ class SparseDesign(_Design):
         cross = np.outer(scaled @ shift, self.root)
         result -= cross + cross.T
         result += np.outer(self.root, self.root) * (shift @ shift)
-        return result + (self.far_columns.T * scale[self.far]) @ self.far_columns
+        columns = self.far_columns * self.root
+        return result + (columns.T * scale[self.far]) @ columns
 
 
 class _SparseBlock:
     """Columns of Z that have been gathered, with their centring kept apart.
 
-    Those of a CSC container are read where they are; those of a CSR container, or far from zero, from a copy.
+    Those of a CSC container are read where they are; those of a CSR container from a copy.
     """
 
     def __init__(self, design):
@@ -688,10 +701,10 @@ class _SparseBlock:
     def columns(self, places=slice(None)):
         """Some of the columns as they are stored, for compiled code: without their weights, if not a copy."""
         if self.copy is None:
-            features = self.features[places]
-            return _kernels.Columns(*self.design.entries, features, 1.0 / self.design.units.norm[features])
-        every = np.arange(self.size)[places]
-        return _kernels.Columns(*self.copy, every, np.ones(len(every)))
+            design, features = self.design, self.features[places]
+            norm, dense = design.units.norm[features], (design.whole(features), design.far_columns)
+            return _kernels.Columns(*design.entries, features, 1.0 / norm, *dense)
+        return columns_of_entries(self.copy, np.arange(self.size)[places], self.design.n)
 
     def extend(self, features):
         """Gather more columns; returns the Gram matrix of all columns with the new ones, (m, k)."""
@@ -705,8 +718,7 @@ class _SparseBlock:
 
     def adopt(self, features):
         """Take over features whose columns are read where they are."""
-        mean, norm, _ = self.design.units
-        self.features, self.shift = features, mean[features] / norm[features]
+        self.features, self.shift = features, self.design.shift(features)
 
     def keep(self, places):
         """Forget all columns but some, given by their places."""
@@ -917,6 +929,12 @@ def columns_of(design, features):
         return design.take(features)
     stored, shift = design.take(features)
     return stored.toarray().T - np.outer(shift, design.root)
+
+
+def columns_of_entries(entries, places, n):
+    """Some columns of n rows for compiled code, as `_kernels.CSC` holds them."""
+    k = len(places)
+    return _kernels.Columns(*entries, places, np.ones(k), np.full(k, -1), np.empty((0, n)))
 
 
 def make_design(X, sample_weight, fit_intercept):

@@ -250,7 +250,7 @@ class Sums(NamedTuple):
         if X.format == "csr":
             _kernels.row_gram(entries, weights, xx)
         else:
-            columns = _kernels.Columns(*entries, np.arange(p), np.ones(p))
+            columns = _design.columns_of_entries(entries, np.arange(p), len(weights))
             _kernels.column_gram(columns, weights, np.empty(len(weights)), xx)
         xx -= np.triu(weight * np.outer(mean_x, mean_x))
         xx += np.triu(xx, 1).T

@@ -13,7 +13,7 @@ from numpy.testing import assert_allclose
 from scipy import sparse
 
 from sparse_linear import _kernels
-from sparse_linear._design import entries_of
+from sparse_linear._design import columns_of_entries, entries_of
 from tests import oracles
 
 INF = np.inf
@@ -602,14 +602,34 @@ def jumps(pulls, effects, size):
     return working(gram, np.asarray(pulls), rules(m, 0.0, 0.0, 0.0, size))
 
 
-def test_rounds_that_would_go_on_for_ever():
-    """Two features chase each other: after 40 rounds the tolerance for a pull doubles every eight."""
-    pull = 7.9 * _kernels.NOISE
-    for limit, expected in ((1000, 40 + 8 * 3 + 1), (50, 50)):
-        work = jumps([pull, -pull], [[0.0, 2.0 * pull], [-2.0 * pull, 0.0]], 1e-17)
-        coefs, rounds = np.empty((1, 2)), np.zeros(1, dtype=np.int64)
+def chase(pull, size, bystander=0.0):
+    """Rounds that two features chase each other, both by pulls of rounding; the gap is ``pull * size``."""
+    effects = np.zeros((3, 3))
+    effects[0, 1], effects[1, 0] = 2.0 * pull, -2.0 * pull
+    work = jumps([pull, -pull, 0.0], effects, size)
+    work.base[2, 3] = work.rule[2, 3] = work.coef[2] = bystander  # for whose size pulls are rounding
+    coefs, rounds = np.empty((1, 3)), np.zeros(1, dtype=np.int64)
+
+    def up_to(limit):
         sequence(work, 0, [1.0], coefs, rounds, limit)
-        assert rounds[0] == expected
+        return rounds[0]
+
+    return up_to
+
+
+def test_rounds_that_only_rounding_asks_for():
+    """Two features chase each other: after four rounds without gain a gap that counts as exact will do."""
+    pull = 7.9 * _kernels.NOISE
+    assert chase(pull, 1e-18)(1000) == 1 + 4
+    assert chase(pull, 1e-18)(3) == 3
+
+
+def test_rounds_that_would_go_on_for_ever():
+    """Where the gap is larger, after 40 rounds the tolerance for a pull doubles every eight."""
+    pull = 7.5 * 31.5 * _kernels.NOISE
+    assert pull > _kernels.EXACT
+    assert chase(pull, 1.0, 30.0)(1000) == 40 + 8 * 3 + 1 + _kernels.REFINEMENTS
+    assert chase(pull, 1.0, 30.0)(50) == 50
 
 
 def test_an_objective_that_creeps_up_is_taken_back():
@@ -986,11 +1006,23 @@ def test_gram_of_sparse_entries(monkeypatch, gathered):
         found = np.ones((p, p))
         _kernels.row_gram(entries_of(sparse.csr_array(dense)), share, found)
         np.testing.assert_allclose(np.triu(found - 1.0), expected, rtol=1e-12, atol=1e-9)
-        columns = _kernels.Columns(*entries_of(sparse.csc_array(dense)), np.arange(p), np.ones(p))
+        columns = columns_of_entries(entries_of(sparse.csc_array(dense)), np.arange(p), n)
         for k in {1, 4, min(7, p), p}:
-            found = np.ones((k, p))
-            _kernels.column_gram(columns, share, np.empty(n), found)
-            np.testing.assert_allclose(np.triu(found - 1.0), expected[:k], rtol=1e-12, atol=1e-9)
+            for some in (columns, some_dense(columns, dense)):
+                found = np.ones((k, p))
+                _kernels.column_gram(some, share, np.empty(n), found)
+                np.testing.assert_allclose(np.triu(found - 1.0), expected[:k], rtol=1e-12, atol=1e-9)
+
+
+def some_dense(columns, taken):
+    """The same columns, every third of them as a dense one; what is stored for it must not matter."""
+    every = np.arange(taken.shape[1])
+    whole = np.where(every % 3 == 1, every[::-1], -1)
+    return columns._replace(
+        scale=np.where(whole < 0, columns.scale, np.nan),
+        whole=whole,
+        dense=np.ascontiguousarray(taken.T[::-1]),
+    )
 
 
 @numba.njit
@@ -999,14 +1031,17 @@ def residual_of(columns, coef, level, root, values, weighted):
     return _kernels.screening._residual(columns, coef, level, root, values, weighted)
 
 
+@pytest.mark.parametrize("are_dense", [False, True])
 @pytest.mark.parametrize("width", [1, 3])
-def test_some_sparse_columns(width):
+def test_some_sparse_columns(width, are_dense):
     """Some scaled columns in another order: Gram matrix, linear combinations, inner products."""
     rng = np.random.default_rng(0)
     dense = oracles.holes(30, 12)[0]
     places, scale = np.array([7, 2, 11, 0]), np.array([1.0, -2.0, 0.5, 3.0])
-    columns = _kernels.Columns(*entries_of(sparse.csc_array(dense)), places, scale)
+    columns = columns_of_entries(entries_of(sparse.csc_array(dense)), places, 30)._replace(scale=scale)
     taken, share = dense[:, places] * scale, rng.uniform(size=30)
+    if are_dense:
+        columns = some_dense(columns, taken)
     found = np.zeros((2, 4))
     _kernels.column_gram(columns, share, np.empty(30), found)
     expected = taken[:, :2].T @ (share[:, None] * taken)
@@ -1034,7 +1069,7 @@ def test_some_sparse_columns(width):
 
 
 def test_copies_of_sparse_columns():
-    """Times the roots, over their norms; or, of a dense column, as it is."""
+    """Times the roots, and over their norms, unless they are dense."""
     rng = np.random.default_rng(0)
     X = oracles.holes(30, 12)[0]
     features, norm, whole = np.array([7, 2, 2]), np.array([2.0, 3.0, 1.0]), np.array([-1, -1, 1])
@@ -1044,7 +1079,7 @@ def test_copies_of_sparse_columns():
     )
     found = sparse.csc_array((data, indices.astype(int), indptr), shape=(30, 3)).toarray()
     expected = root[:, None] * X[:, features] / norm
-    expected[:, 2] = dense[1]
+    expected[:, 2] = root * dense[1]
     np.testing.assert_allclose(found, expected, rtol=1e-15)
 
 

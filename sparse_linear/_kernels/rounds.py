@@ -63,6 +63,9 @@ from sparse_linear._kernels.optimality import (
 
 # After this many rounds at one lambda the tolerance doubles every eight rounds.
 PATIENCE = 40.0
+# After so many rounds that have lowered the objective by no more than rounding, a gap that counts as exact
+# will do.
+IDLE = 4
 # Curvature along a null direction up to this is rounding of the pivot, and counts as none.
 FLAT = 1e-13
 # With such a factor, a step is the last one if it lowers the objective by no more than half of this, in units
@@ -315,6 +318,7 @@ def solve_sequence(work, m, k, square, lams, max_rounds, coefs, gaps, rss, round
         k = _set_lambda(work, m, k, lams[index])
         refinements = 0
         ceiling = np.inf
+        idle = 0
         for j in range(m):
             best[j] = work.coef[j]
         for round in range(max_rounds):
@@ -330,10 +334,16 @@ def solve_sequence(work, m, k, square, lams, max_rounds, coefs, gaps, rss, round
                 k = _remove_held(work, k)
                 rss[index], gaps[index] = _gap_of_state(work, m, square, lams[index], features)
                 break
+            idle += 1
             if value + noise < ceiling:
-                ceiling = value + noise
+                ceiling, idle = value + noise, 0
                 for j in range(m):
                     best[j] = work.coef[j]
+            elif idle >= IDLE:
+                # Dependent columns take turns, as rounding decides: dummies of one category, say.
+                rss[index], gaps[index] = _gap_of_state(work, m, square, lams[index], features)
+                if gaps[index] <= EXACT:
+                    break
             # Where ties of a degenerate problem are decided by rounding, rounds could go on for ever.
             slack = 2.0 ** max(0.0, (round - PATIENCE) / 8.0)
             if not _admit(work, m, slack, features):

@@ -442,11 +442,13 @@ def _residual(columns, coef, level, root, values, weighted):
     square, along, total : float
         Its squared norm, its inner product with `values`, and the sum of `weighted`.
     """
-    data, indices, indptr, places, scale = columns
+    data, indices, indptr, places, scale, whole, dense = columns
     weighted[:] = -level
     for c in range(places.shape[0]):
         share = scale[c] * coef[c]
-        if share != 0.0:
+        if share != 0.0 and whole[c] >= 0:
+            add(coef[c], dense[whole[c]], weighted, weighted.shape[0])
+        elif share != 0.0:
             for at in range(indptr[places[c]], indptr[places[c] + 1]):
                 weighted[indices[at]] += share * data[at]
     return _subtract(values, root, weighted)
@@ -489,6 +491,8 @@ class Sparse(NamedTuple):
     X: CSC
     mean: np.ndarray  # (p,)
     norm: np.ndarray  # (p,)
+    far: np.ndarray  # (d,) int64, increasing: the columns far from zero
+    dense: np.ndarray  # (d, n) these, centred and over their norms
     share: np.ndarray  # (n,)
     root: np.ndarray  # (n,)
     values: np.ndarray  # (n,) the target
@@ -506,14 +510,28 @@ class Trail(NamedTuple):
 
 
 @inner
+def _place(numbers, j):
+    """Where a number is among some that increase, or -1."""
+    low, high = 0, numbers.shape[0]
+    while low < high:
+        middle = (low + high) // 2
+        if numbers[middle] < j:
+            low = middle + 1
+        else:
+            high = middle
+    return low if low < numbers.shape[0] and numbers[low] == j else -1
+
+
+@inner
 def _columns_of(data, features):
     """Some columns of Z, but for the multiples of the roots that are still to be subtracted; and these."""
-    scale, shift = np.empty(features.shape[0]), np.empty(features.shape[0])
-    for c in range(features.shape[0]):
-        scale[c] = 1.0 / data.norm[features[c]]
-        shift[c] = data.mean[features[c]] / data.norm[features[c]]
-    X = data.X
-    return Columns(X.data, X.indices, X.indptr, features, scale), shift
+    m, X = features.shape[0], data.X
+    scale, shift, whole = np.empty(m), np.empty(m), np.full(m, -1)
+    for c in range(m):
+        j = features[c]
+        scale[c], whole[c] = 1.0 / data.norm[j], _place(data.far, j)
+        shift[c] = data.mean[j] / data.norm[j] if whole[c] < 0 else 0.0
+    return Columns(X.data, X.indices, X.indptr, features, scale, whole, data.dense), shift
 
 
 def _take_sparse(data, memory, features, m):
@@ -651,7 +669,21 @@ def _some_correlations(data, features, rows, totals):
         for i in range(features.shape[0]):
             j = features[i]
             result[k, i] = (products[i, k] - totals[k] * data.mean[j]) / data.norm[j]
+    # The few far from zero are read twice, so that the others are not asked.
+    for i in range(features.shape[0] if data.far.shape[0] > 0 else 0):
+        whole = _place(data.far, features[i])
+        if whole >= 0:
+            products[i] = 0.0
+            _add_dense_dots(data.dense[whole], rows, products[i])
+            result[:, i] = products[i]
     return result
+
+
+@leaf
+def _add_dense_dots(column, rows, result):
+    for i in range(len(column)):
+        for k in range(len(result)):
+            result[k] += column[i] * rows[i, k]
 
 
 @leaf

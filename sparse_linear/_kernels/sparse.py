@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from numba.extending import overload
 
-from sparse_linear._kernels.leaves import inner, kernel, leaf, part, share_of
+from sparse_linear._kernels.leaves import dot, inner, kernel, leaf, part, share_of
 
 # Up to so many compressed columns are multiplied with others one by one.
 FEW = 6
@@ -118,17 +118,6 @@ def _entry_dot(data, indices, start, stop, x):
         a += data[place] * x[indices[place]]
         place += ONE
     return (a + b) + (c + d)
-
-
-@leaf
-def _entry_square(data, indices, start, stop, share):
-    """Weighted sum of the squares of some entries; those without weight may be too large for a square."""
-    data, indices = data[start:stop], indices[start:stop]
-    total = 0.0
-    for place in range(len(data)):
-        part = share_of(share, indices[place])
-        total += part * data[place] * data[place] if part > 0.0 else 0.0
-    return total
 
 
 # ---------------------------------------------------------------------------------------------
@@ -280,13 +269,26 @@ def add_curve(data, indices, indptr, shift, scale, level, x, result):
 
 
 class Columns(NamedTuple):
-    """Some columns of a CSC container, scaled: ``scale[c] * x[:, places[c]]``."""
+    """Some columns of a CSC container, scaled: ``scale[c] * x[:, places[c]]``; and dense ones among them."""
 
     data: np.ndarray
     indices: np.ndarray
     indptr: np.ndarray
     places: np.ndarray  # (m,) int64
     scale: np.ndarray  # (m,)
+    whole: np.ndarray  # (m,) int64: column c is ``dense[whole[c]]`` if that is not negative
+    dense: np.ndarray  # (d, n)
+
+
+@part
+def _column_dot(columns, c, x):
+    """Inner product of a column with a vector (n,)."""
+    data, indices, indptr, places, scale, whole, dense = columns
+    if whole[c] >= 0:
+        product = dot(dense[whole[c]], x, x.shape[0])
+    else:
+        product = scale[c] * _entry_dot(data, indices, indptr[places[c]], indptr[places[c] + 1], x)
+    return product
 
 
 @part
@@ -338,31 +340,25 @@ def column_gram(columns, share, scratch, result):
 
     ``scratch`` has shape (n,), and so has ``share``, or (1,) if all rows weigh the same.
     Rows are gathered so many at a time that they stay in the cache, and only those in which one of the first
-    columns has an entry. O(nnz + sum of squared row lengths). A few columns are multiplied one by one.
+    columns has an entry. O(nnz + sum of squared row lengths). A few first columns are multiplied one by one,
+    and so are dense ones.
     """
-    data, indices, indptr, places, scale = columns
+    data, indices, indptr, places, scale, whole, _ = columns
     m, n, k = places.shape[0], scratch.shape[0], result.shape[0]
+    alone = whole >= 0
     if k <= FEW:
-        scratch[:] = 0.0
-        for a in range(k):
-            start, stop = indptr[places[a]], indptr[places[a] + 1]
-            result[a, a] += scale[a] * scale[a] * _entry_square(data, indices, start, stop, share)
-            if a + 1 == m:
-                break
-            for at in range(start, stop):
-                part = share_of(share, indices[at])
-                if part != 0.0:
-                    scratch[indices[at]] = part * (scale[a] * data[at])
-            for c in range(a + 1, m):
-                product = _entry_dot(data, indices, indptr[places[c]], indptr[places[c] + 1], scratch)
-                result[a, c] += scale[c] * product
-            for at in range(start, stop):
-                scratch[indices[at]] = 0.0
+        for c in range(m):
+            alone[c] = c < k
+    scratch[:] = 0.0
+    for a in range(m):
+        if alone[a]:
+            _column_by_column(columns, a, alone, share, scratch, result)
+    if k <= FEW:
         return
     place = np.empty(m, dtype=np.int64)
     size = 0
     for c in range(m):
-        place[c] = indptr[places[c]]
+        place[c] = indptr[places[c] + (1 if alone[c] else 0)]
         size += indptr[places[c] + 1] - place[c]
     height = n // (1 + size // GATHERED) + 1
     first = np.empty(height, dtype=np.int64)  # entries of every row in the first columns
@@ -408,6 +404,30 @@ def column_gram(columns, share, scratch, result):
                 _add_row_products(values, numbers, start, middle, ends[i + 1], part, result)
 
 
+@inner
+def _column_by_column(columns, a, alone, share, scratch, result):
+    """Add the products of a column with all that are not `alone`, or follow it; `scratch` holds zeros."""
+    k, whole = result.shape[0], columns.whole[a]
+    if whole >= 0:
+        for i in range(scratch.shape[0]):
+            scratch[i] = share_of(share, i) * columns.dense[whole, i]
+    else:
+        start, stop = columns.indptr[columns.places[a]], columns.indptr[columns.places[a] + 1]
+        for at in range(start, stop):
+            i = columns.indices[at]
+            part = share_of(share, i)
+            # Without weight it may be too large to be multiplied.
+            scratch[i] = part * (columns.scale[a] * columns.data[at]) if part > 0.0 else 0.0
+    for c in range(columns.places.shape[0]):
+        if min(a, c) < k and (c >= a or not alone[c]):
+            result[min(a, c), max(a, c)] += _column_dot(columns, c, scratch)
+    if whole >= 0:
+        scratch[:] = 0.0
+    else:
+        for at in range(start, stop):
+            scratch[columns.indices[at]] = 0.0
+
+
 @kernel
 def complete_gram(products, shift):
     """The Gram matrix (k, m) of the last k of m columns with all, from what `column_gram` found, first these.
@@ -437,12 +457,15 @@ def combine_columns(columns, coefs, level, root):
 
 @inner
 def _combine(columns, coefs, level, result):
-    data, indices, indptr, places, scale = columns
+    data, indices, indptr, places, scale, whole, dense = columns
     for i in range(result.shape[0]):
         for k in range(coefs.shape[1]):
             result[i, k] = -level[k]
     for c in range(places.shape[0]):
         if not coefs[c].any():
+            continue
+        if whole[c] >= 0:
+            _add_outer(dense[whole[c]], coefs[c], result)
             continue
         for at in range(indptr[places[c]], indptr[places[c] + 1]):
             i, value = indices[at], scale[c] * data[at]
@@ -450,13 +473,19 @@ def _combine(columns, coefs, level, result):
                 result[i, k] += value * coefs[c, k]
 
 
+@leaf
+def _add_outer(column, coefs, result):
+    for i in range(len(column)):
+        for k in range(len(coefs)):
+            result[i, k] += column[i] * coefs[k]
+
+
 @kernel
 def column_products(columns, x):
     """Inner products of columns with a vector (n,): (m,)."""
-    data, indices, indptr, places, scale = columns
-    result = np.empty(places.shape[0])
-    for c in range(places.shape[0]):
-        result[c] = scale[c] * _entry_dot(data, indices, indptr[places[c]], indptr[places[c] + 1], x)
+    result = np.empty(columns.places.shape[0])
+    for c in range(len(result)):
+        result[c] = _column_dot(columns, c, x)
     return result
 
 
@@ -464,7 +493,7 @@ def column_products(columns, x):
 def copy_columns(matrix, features, norm, root, whole, dense):
     """Some columns of a `CSC` matrix, times `root` and over their norms, (k,), as another one.
 
-    Column ``c`` is ``dense[whole[c]]`` as it is, if ``whole[c]`` is not negative.
+    Column ``c`` is ``dense[whole[c]]`` times `root`, if ``whole[c]`` is not negative.
     """
     data, indices, indptr = matrix
     k, n = features.shape[0], root.shape[0]
@@ -477,7 +506,7 @@ def copy_columns(matrix, features, norm, root, whole, dense):
         start, first = ends[c], indptr[features[c]]
         for at in range(ends[c + 1] - start):
             if whole[c] >= 0:
-                rows[start + at], values[start + at] = at, dense[whole[c], at]
+                rows[start + at], values[start + at] = at, root[at] * dense[whole[c], at]
             else:
                 i = indices[first + at]
                 rows[start + at], values[start + at] = i, root[i] * data[first + at] / norm[c]
