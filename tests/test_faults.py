@@ -613,7 +613,7 @@ def test_no_folder_at_all(tmp_path):
     file.write_text("in the way")
     package = tmp_path / "install" / "sparse_linear"
     shutil.copytree(FOLDER, package, ignore=shutil.ignore_patterns("__pycache__"))
-    (package / "__pycache__").write_text("in the way")
+    (package / "_kernels" / "__pycache__").write_text("in the way")
     homes = dict.fromkeys(("HOME", "XDG_CACHE_HOME", "LOCALAPPDATA", "PYTHONPYCACHEPREFIX"), str(file))
     elsewhere = homes | {"PYTHONPATH": str(package.parent)}
     assert ended(start(file, env=elsewhere, cwd=tmp_path), warns=True) > 0
