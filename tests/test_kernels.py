@@ -47,7 +47,7 @@ class Poisoned:
         return getattr(np, name)
 
     def empty(self, shape, dtype=np.float64):
-        return np.full(shape, np.nan if np.issubdtype(dtype, np.floating) else 1 << 40, dtype=dtype)
+        return np.full(shape, np.nan if np.issubdtype(dtype, np.floating) else 1 << 31, dtype=dtype)
 
 
 @pytest.fixture(autouse=True)
