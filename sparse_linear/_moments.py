@@ -417,7 +417,8 @@ def scaled_targets(Y, weights):
     """
     if not weights.all():
         Y = np.where(weights[:, None] > 0.0, Y, 0.0)
-    unit_y = 2.0 ** (np.frexp(np.abs(Y.T).max(axis=1))[1] - 1.0)
+    top = np.maximum(Y.T.max(axis=1), -Y.T.min(axis=1))
+    unit_y = np.ldexp(0.5, np.frexp(top)[1])
     return Y / unit_y, unit_y
 
 

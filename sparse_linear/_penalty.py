@@ -93,8 +93,12 @@ class Penalty(NamedTuple):
 
     def ridge_in_units(self, units, weight=1.0, standardize=False):
         """Ridge factors (p,) on ``v_j = w_j norm_j``, over `weight`; infinite for features held at zero."""
-        rules = self.with_l2(self.l2 / weight).in_units(units, 1.0, standardize)
-        return np.where(rules.excluded, np.inf, rules.l2)
+        return self.with_l2(self.l2 / weight).in_units(units, 1.0, standardize).ridge
+
+    @property
+    def ridge(self):
+        """The ridge penalties, (p,), infinite for features held at zero."""
+        return _kernels.ridge(self.distinct, len(self.rules))
 
     @property
     def bounded(self):

@@ -141,8 +141,8 @@ class CholeskyInverse:
         return self.rcond * WELL_POSED >= 1.0
 
     def reciprocal(self, lams):
-        """Reciprocal condition number of the matrix."""
-        return self.rcond
+        """Reciprocal condition number of the matrix, for each of some lambdas (b,), which are all alike."""
+        return np.full(len(lams), self.rcond)
 
     def __call__(self, rows, lams):
         """Solve for right-hand sides (b, k); `lams` are all the one that the factor was made for."""
@@ -490,8 +490,10 @@ class Primal:
 
     Attributes
     ----------
+    diagonal : ndarray of shape (m,)
+        That of `matrix`.
     before : ndarray of shape (m,)
-        Diagonal of `matrix` before columns without penalty were eliminated.
+        The same before columns without penalty were eliminated.
     """
 
     iterative = False
@@ -510,8 +512,11 @@ class Primal:
             self.loose = CholeskyInverse(gram[np.ix_(self.free, self.free)], 0.0)
             cross = gram[np.ix_(self.held, self.free)]
             self.share = self.loose(cross, None)  # of each held column, explained by the free ones: (m, f)
+        squares, scale = gram.diagonal()[self.part], self.root * self.root
         with np.errstate(over="ignore"):
-            self.before = gram.diagonal()[self.part] / (self.root * self.root)
+            self.before = self.diagonal = squares / scale
+            if len(self.free):
+                self.diagonal = (squares - np.einsum("ij,ij->i", cross, self.share)) / scale
 
     def matrix(self):
         """``A^T A`` for the m columns that are penalised, in a new array (m, m)."""
@@ -544,8 +549,8 @@ class Primal:
 
         The smallest is no larger than any entry of it, and the largest no smaller.
         """
-        diagonal = self.matrix().diagonal()
-        return diagonal.min(initial=np.inf) + smallest_lam <= POOR * diagonal.max(initial=0.0) < np.inf
+        low, high = self.diagonal.min(initial=np.inf), self.diagonal.max(initial=0.0)
+        return low + smallest_lam <= POOR * high < np.inf
 
     def diagonalise_data(self):
         """The same from the data themselves, where the Gram matrix has lost digits: QR, then `graded` of R.
@@ -679,19 +684,15 @@ class _Wide:
             if step == REFINEMENTS:
                 break
             correction = self._project(self.inverse(slip, lams))
-            size, length = np.abs(correction).max(axis=1), np.abs(shares).max(axis=1)
-            worth = (size > ACCURATE * length) & (size < 0.5 * before)
-            if not worth.any():
+            worth, last = _correct(self, lams, shares, correction, before)
+            if not worth:
                 break
-            correction = np.where(worth[:, None], correction, 0.0)
-            shares = shares + correction
-            if not len(self.free) and _is_last(self, lams, size, before, length):
+            if last and not len(self.free):
                 coefs = coefs + self.design.correlate(correction) * self.scale
                 changed = self._product(correction)
                 rest, slip = rest - changed, slip - changed - lams[:, None] * correction
                 step += 1
                 break
-            before = size
         corrs = self._correlations(coefs, rest, np.sqrt(np.einsum("ij,ij->i", slip, slip)), lams)
         return Refined(coefs, corrs, np.einsum("ij,ij->i", rest, rest), step)
 
@@ -1071,35 +1072,20 @@ def _refine(factor, lams, corrs, gradients):
         if step == REFINEMENTS:
             break
         correction = factor.solve(within(corrs - penalty * coefs), lams)
-        size, length = np.abs(correction).max(axis=1), np.abs(coefs).max(axis=1)
-        # Not where it is too small to matter, nor where rounding keeps it from getting smaller.
-        worth = (size > ACCURATE * length) & (size < 0.5 * before)
-        if not worth.any():
+        worth, last = _correct(factor, lams, coefs, correction, before)
+        if not worth:
             break
-        correction = np.where(worth[:, None], correction, 0.0)
-        coefs = coefs + correction
-        if _is_last(factor, lams, size, before, length):
+        if last:
             changed = correction @ factor.gram
             rss = np.maximum(rss - np.einsum("ij,ij->i", correction, corrs + corrs - changed), 0.0)
             return Refined(coefs, corrs - changed, rss, step + 1)
-        before = size
     return Refined(coefs, corrs, rss, step)
 
 
-def _is_last(factor, lams, size, before, length):
-    """Whether corrections (b,) of some size are the last: the next ones would be too small to matter.
-
-    Those would be as much smaller as these are than the ones `before`, and than the solutions, of a `length`;
-    or not so much, as far as rounding of the matrix explains. Nor does it matter what is less than rounding
-    of the data does to the solutions, cond(X) eps. What iterates has no matrix.
-    """
-    if factor.iterative:
-        return False
-    rcond = factor.inverse.reciprocal(lams)
-    rounding = np.where(rcond >= SINGULAR, _kernels.EPS / np.sqrt(rcond), 0.0)
-    limit = np.maximum(ACCURATE, rounding) * length
-    settled = size * (PRODUCT_ERROR / rcond) <= limit
-    return (settled & (size * size <= limit * np.minimum(before, length))).all()
+def _correct(factor, lams, solutions, corrections, before):
+    """`_kernels.correct` for solutions (b, k) by a factor; what iterates has no matrix."""
+    rcond = np.zeros(len(lams)) if factor.iterative else factor.inverse.reciprocal(lams)
+    return _kernels.correct(solutions, corrections, before, rcond, ACCURATE, PRODUCT_ERROR, SINGULAR)
 
 
 # ---------------------------------------------------------------------------------------------
@@ -1114,7 +1100,7 @@ class LeftOut(NamedTuple):
     (Golub, Heath and Wahba 1979, Technometrics 21, eq. 1.2, with weights and intercept).
     """
 
-    rows: np.ndarray  # (t,)
+    rows: Any  # t of them: a slice, or where they are
     targets: slice
     residuals: np.ndarray  # (t, k, b), of the fits to all rows, in the units of y
     slack: np.ndarray  # (t, b): one minus the leverage of the row
@@ -1146,7 +1132,7 @@ def left_out_tall(factor, design, Y, levels, corrs, lams):
     free = factor.free
     start = factor.loose(corrs[:, free], None) if len(free) else np.empty((len(corrs), 0))
     shrink = 1.0 / (values[:, None] + lams)
-    height = max(64, TILE // (2 * max(design.p, len(lams))))  # several are in work at a time
+    height = min(design.n, max(64, TILE // (2 * max(design.p, len(lams)))))  # several are in work at a time
     few = height * len(lams) * len(corrs) <= TILE
     is_sparse = sparse.issparse(design.X)
     spare: list[Any] = []  # memory of tiles that are done with: new memory for each takes as long as it does
@@ -1154,8 +1140,9 @@ def left_out_tall(factor, design, Y, levels, corrs, lams):
     @np.errstate(over="ignore", invalid="ignore")  # rows without weight may hold anything
     def look(top):
         """`LeftOut` of some rows."""
-        rows = np.arange(top, min(top + height, design.n))
-        some, room = design.X[rows[0] : rows[-1] + 1], None
+        rows = slice(top, min(top + height, design.n))
+        count = rows.stop - top
+        some, room = design.X[rows], None
         if is_sparse:
             apart = some @ turn.T - turn @ mean
         else:
@@ -1163,19 +1150,16 @@ def left_out_tall(factor, design, Y, levels, corrs, lams):
                 room = spare.pop()
             except IndexError:  # all are in use
                 room = np.empty((2, height, design.p))
-            some = np.subtract(some, mean, out=room[0, : len(rows)])
-            apart = np.matmul(some, turn.T, out=room[1, : len(rows), : len(turn)])
-        share = design.share[rows]
+            some = np.subtract(some, mean, out=room[0, :count])
+            apart = np.matmul(some, turn.T, out=room[1, :count, : len(turn)])
         y = Y[rows] - levels
-        fixed = share * design.fit_intercept
+        fixed = np.full(count, float(design.fit_intercept))
         if len(free):
             loose = (some[:, free].toarray() - mean[free] if is_sparse else some[:, free]) / norm[free]
             y -= loose @ start.T
-            fixed += share * np.einsum("ij,ij->i", loose, factor.loose(loose, None))
+            fixed += np.einsum("ij,ij->i", loose, factor.loose(loose, None))
         slack = np.square(apart, out=None if is_sparse else some[:, : len(turn)]) @ shrink
-        slack *= -share[:, None]
-        slack += 1.0 - fixed[:, None]
-        slack[share == 0.0] = 1.0
+        _kernels.slack_of(slack, fixed, design.share[rows])
         parts = _left_out(rows, y, apart, turned, shrink, slack)
         if not few:
             return parts  # of many targets, only some at a time
@@ -1196,7 +1180,7 @@ def _left_out(rows, y, apart, turned, shrink, slack):
         targets = slice(first, min(first + width, len(turned)))
         coefs = turned[targets].T[:, :, None] * shrink[:, None, :]
         flat = apart @ coefs.reshape(len(shrink), coefs.shape[1] * coefs.shape[2])
-        fitted = flat.reshape(len(rows), *coefs.shape[1:])
+        fitted = flat.reshape(len(apart), *coefs.shape[1:])
         yield LeftOut(rows, targets, np.subtract(y[:, targets, None], fitted, out=fitted), slack)
 
 

@@ -218,9 +218,10 @@ class _Engine:
     def slack(self, route, factor, alphas, rows=None):
         """The least of one minus the leverage of some rows, or of all, for each alpha (b,)."""
         least = np.ones(len(alphas))
+        every = np.arange(len(self.weights))
         with closing(self.left_out(route, factor, alphas)) as parts:
             for part in parts:
-                some = slice(None) if rows is None else np.isin(part.rows, rows)
+                some = slice(None) if rows is None else np.isin(every[part.rows], rows)
                 least = np.minimum(least, part.slack[some].min(axis=0, initial=1.0))
         return least
 
@@ -816,23 +817,29 @@ class RidgeCV(RidgeModel):
         stored = np.empty((n, q, step)) if asked else np.empty((0, q, b))
         found = []
 
-        def judge(some):
-            """Solutions as `_selection.Scoring` takes them: of many fits, there are no coefficients."""
+        def look(some):
+            """Find errors and what they hold, of some alphas; returns what is stored of these."""
             here = stored[:, :, : len(alphas[some])]
             tables = pinned[some], df[some] / count
             found.append(self._left_out(engine, route, factor, alphas[some], *tables, here))
+            return here
+
+        def judge(some):
+            """Solutions as `_selection.Scoring` takes them: of many fits, there are no coefficients."""
+            here = look(some)
             b = here.shape[2]
             return np.full((q, 1, b), np.nan), np.zeros((q, b)), here.swapaxes(0, 1)
 
         if scoring is None:
-            judge(slice(None))
+            look(slice(None))
         else:
             parts = (slice(first, first + step) for first in range(0, b, step))
             scores = scoring(0, np.arange(n), map(judge, parts), _working_sets.unwatched)
         errors, spread = (np.concatenate(parts, axis=1) / n for parts in zip(*found, strict=True))
-        error = np.full(spread.shape, np.nan)
-        if scoring is None:
-            scores = -errors if self.alpha_per_target else -errors.mean(axis=0, keepdims=True)
+        if scoring is not None:
+            error = np.full(spread.shape, np.nan)
+        else:
+            scores = -errors if self.alpha_per_target else errors.sum(axis=0, keepdims=True) / -q
             with np.errstate(over="ignore", invalid="ignore"):
                 variance = np.maximum(spread - scores * scores, 0.0)
             error = np.sqrt(variance / max(n - 1, 1))
@@ -861,18 +868,18 @@ class RidgeCV(RidgeModel):
         gcv, weights = isinstance(self.cv, str), engine.weights
         q, b = stored.shape[1:]
         sums = np.zeros((2, q, b))
-        spread = sums[1] if self.alpha_per_target else np.zeros((1, b))
+        shared = np.zeros(b)
         together = np.empty((0, b))
         with closing(engine.left_out(route, factor, alphas)) as parts:
-            for rows, targets, residuals, slack in parts:
-                weight, missed = weights[rows], np.ascontiguousarray(residuals)
+            for rows, targets, missed, slack in parts:
+                weight = weights[rows]
                 if gcv:
-                    slack = np.tile(1.0 - share, (len(rows), 1))
-                if targets.start == 0:
-                    together = np.zeros((len(rows), b))
-                found = sums[0][targets], sums[1][targets], together
+                    slack = np.tile(1.0 - share, (len(missed), 1))
+                if targets.start == 0 and targets.stop < q:
+                    together = np.zeros((len(missed), b))
+                found = sums[0][targets], sums[1][targets], together, shared, q if targets.stop == q else 0
                 if not _kernels.leave_out(missed, slack, weight, pinned, *found):
-                    at = int(rows[np.argmin(slack.min(axis=1))])
+                    at = int(np.arange(len(weights))[rows][np.argmin(slack.min(axis=1))])
                     # With a penalty that leaves nothing to the other columns, only these are to blame.
                     huge = np.array([1e8 * max(factor.inverse.high, alphas.max())])
                     if engine.slack(route, factor, huge, [at])[0] > 1e-6:
@@ -891,10 +898,7 @@ class RidgeCV(RidgeModel):
                     missed[weight == 0.0] = 0.0
                     with np.errstate(over="ignore"):  # as in `judge`
                         stored[rows, targets] = np.square(missed) * weight[:, None, None]
-                if targets.stop == q and not self.alpha_per_target:
-                    mean = together / q  # of each row, over the targets
-                    spread += np.einsum("tb,tb->b", mean, mean)
-        return sums[0], spread
+        return sums[0], sums[1] if self.alpha_per_target else shared[None]
 
     def _choose(self, engine, alphas, df, errors, tables, dtype, one_column):
         """Set the fitted attributes."""
@@ -912,9 +916,9 @@ class RidgeCV(RidgeModel):
         self.alphas_, self.df_ = alphas, df
         if not self.store_cv_results:
             self.cv_results_ = tables if per_target else tables[0]
-        errors = errors if self.alpha_per_target else errors.mean(axis=0, keepdims=True)
-        self.mse_path_ = np.squeeze(errors, axis=tuple(axis for axis in (0, 2) if errors.shape[axis] == 1))
         q = engine.data.n_targets
+        errors = errors if self.alpha_per_target else errors.sum(axis=0, keepdims=True) / q
+        self.mse_path_ = np.squeeze(errors, axis=tuple(axis for axis in (0, 2) if errors.shape[axis] == 1))
         places = chosen if len(chosen) == q else chosen * q
         best = alphas[places]
         keep = one_column if self.store_coef_path is None else self.store_coef_path

@@ -4,7 +4,6 @@ A *candidate* is one setting of the parameters under comparison (an alpha, with 
 are scikit-learn's: higher is better, and without `scoring` it is minus the mean squared error.
 """
 
-import math
 import numbers
 import sys
 import threading
@@ -16,6 +15,7 @@ from sklearn import config_context, get_config
 from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.model_selection import check_cv
 
+from sparse_linear import _compiled as _kernels
 from sparse_linear import _threads, _validation
 from sparse_linear._moments import as_slice
 
@@ -271,18 +271,13 @@ def summarise(candidates, scores):
         mean (from divisor n_folds - 1; NaN for one fold) of their scores; their rank; the score of each fold.
     """
     n_folds = scores.shape[1]
-    largest = np.abs(scores).max()
-    if not np.isfinite(largest):
+    mean, std, error = found = np.empty((3, len(scores)))
+    if not _kernels.mean_and_spread(scores, *found):
         raise ValueError(
             "The errors on rows left out overflow; divide y, or the columns of X that are huge there."
         )
-    size = 2.0 ** (math.frexp(largest)[1] - 1)  # squares of scores that are squares themselves may overflow
-    scaled = scores / size
-    level = scaled.sum(axis=1) / n_folds
-    apart = scaled - level[:, None]
-    mean, std = size * level, size * np.sqrt((apart * apart).sum(axis=1) / n_folds)
-    error = std / np.sqrt(n_folds - 1.0) if n_folds > 1 else np.full(len(scores), np.nan)
-    rank = 1 + np.searchsorted(np.sort(-mean), -mean, side="left")
+    loss = -mean
+    rank = 1 + np.searchsorted(np.sort(loss), loss, side="left")
     return {
         **candidates,
         "mean_test_score": mean,

@@ -424,10 +424,10 @@ class _Solved(NamedTuple):
 
 def _without_negligible(penalty, lams):
     """The penalty in units, without ridge penalties that are worth less than rounding of a correlation."""
-    if not penalty.l2.any():
+    largest = lams.max()
+    if largest * penalty.l2.min(initial=np.inf) >= _kernels.NEGLIGIBLE or not penalty.l2.any():
         return penalty
-    negligible = lams.max() * penalty.l2 < _kernels.NEGLIGIBLE
-    return penalty.with_l2(np.where(negligible, 0.0, penalty.l2)) if negligible.any() else penalty
+    return penalty.with_l2(np.where(largest * penalty.l2 < _kernels.NEGLIGIBLE, 0.0, penalty.l2))
 
 
 def _in_units(coef, norm, scale):
@@ -456,11 +456,7 @@ def _fit_active_set(data, penalty, standardize, lams, max_iter, start, tol, watc
 
 def _certified(data, index, penalty, lams, max_iter, solution, watch):
     """Solutions from moments: those whose certificate rounding could touch are certified on X itself."""
-    lengths = np.abs(solution.coefs).sum(axis=1)
-    # Nearly always there is no doubt in the worst of all cases either, and one case is looked at faster.
-    if _doubt(penalty, lams.min(), lengths.max(), solution.rss.max(), solution.gaps.max()) <= _kernels.EXACT:
-        return solution
-    doubt = _doubt(penalty, lams, lengths, solution.rss, solution.gaps)
+    doubt = _doubt(penalty, lams, solution.coefs, solution.rss, solution.gaps)
     sure = doubt <= _kernels.EXACT
     if sure.all():
         return solution
@@ -490,25 +486,9 @@ def _certified(data, index, penalty, lams, max_iter, solution, watch):
     return solution._replace(coefs=coefs, gaps=gaps, rss=rss, rounds=rounds)
 
 
-def _doubt(penalty, lams, lengths, rss, gaps):
-    """By how much a duality gap may be larger than moments say, for numbers or for arrays of them.
-
-    The moments are right up to a few units of rounding, so the correlations computed from them are within
-    ``error`` of those of the data, and the gap within ``doubt``, from the terms of `_kernels.duality_gaps`:
-    each grows by error times the coefficients that it compares, |w_j| (of sum `lengths`) and, without any
-    penalty, a bound. A ridge term, all that there is of features with no other penalty, is a square,
-    ``(u - l1 - l2 w)^2 / (2 l2)``, and so is that of t, which falls by error / l1 (where there is no l2): the
-    root of all squares grows at most by that of the squared errors. The doubt grows with `lengths`, `rss`
-    and `gaps`, and falls with `lams`.
-    """
-    error = _ridge.PRODUCT_ERROR * (1.0 + lengths)
-    outline = penalty.outline()
-    if not outline.counted:
-        lengths = 0.0
-    with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
-        tightest = error / (lams * outline.smallest)
-        squared = 0.5 * (error * error * outline.curved / lams + tightest * tightest * rss)
-        return error * (2.0 * lengths + outline.ends) + squared + 2.0 * np.sqrt(gaps * squared)
+def _doubt(penalty, lams, coefs, rss, gaps):
+    """By how much duality gaps (b,) may be larger than moments say: see `_kernels.doubt`."""
+    return _kernels.doubt(penalty.distinct, _ridge.PRODUCT_ERROR, lams, coefs, rss, gaps)
 
 
 def _with_slip(data, index, penalty, lams, solution):
@@ -666,10 +646,11 @@ def take(fits, places):
     """One solution for each target: the fit and the place on its path are given for each of them."""
     chosen = {}
     for name in ("intercepts", "objectives", "gaps", "relative_gaps", "n_iters"):
-        chosen[name] = np.array([[getattr(fits[at], name)[t, b]] for t, (at, b) in enumerate(places)])
+        rows = [getattr(fits[at], name)[t : t + 1, b : b + 1] for t, (at, b) in enumerate(places)]
+        chosen[name] = np.concatenate(rows)
     found = [(fits[at].parts[t], b) for t, (at, b) in enumerate(places)]
     return fits[0]._replace(
-        **chosen, parts=tuple(part._replace(values=part.values[:, [b]]) for part, b in found)
+        **chosen, parts=tuple(Coefs(part.features, part.values[:, [b]]) for part, b in found)
     )
 
 
@@ -759,24 +740,26 @@ def _fit_quadratic(data, moments, penalty, standardize, lams, max_iter, choice):
     design, Y = data.design, data.Y
     q, n_lams = lams.shape
     rules = _without_negligible(penalty.in_units(design.units, 1.0, standardize), lams)
-    l2 = np.where(rules.excluded, np.inf, rules.l2)
+    l2 = rules.ridge
     p = len(l2)
     coefs = np.zeros((q, n_lams, p))
     gaps, rss = np.empty((2, q, n_lams))
     rounds = np.zeros((q, n_lams), dtype=np.int64)
     targets: list[Any] = [None] * q
     distinct = np.array(sorted(set(lams.ravel().tolist())))  # of a few, faster than `np.unique`
-    together = len(distinct) > _ridge.MANY or data.diagonalised
-    groups = [distinct] if together else distinct[:, None]
+    if len(distinct) > _ridge.MANY or data.diagonalised:
+        groups = [(distinct, np.ones(lams.shape, dtype=bool))]
+    else:
+        groups = [(distinct[[at]], lams == lam) for at, lam in enumerate(distinct)]
     height = max(1, BATCH // max(design.n, p))
     reported = choice
-    for group in groups:
+    for group, members in groups:
         solver = _QuadraticSolver(data, moments, l2, group, max_iter, choice)
         for top in range(0, q, max(1, height // n_lams)):
             some = slice(top, top + max(1, height // n_lams))
             columns = _Columns(design, Y, moments, some)
             targets[some] = columns.targets
-            rows, places = np.nonzero((lams[some][:, :, None] == group).any(axis=2))
+            rows, places = np.nonzero(members[some])
             for first in range(0, len(rows), height):
                 row, place = rows[first : first + height], places[first : first + height]
                 at = top + row, place
@@ -957,9 +940,7 @@ class _QuadraticSolver:
             found = self.factor.settled(columns, lams, which)
         if found is not None:
             gaps = _gaps_from(found.corrs, rules, lams, found.coefs, found.rss)
-            lengths = np.abs(found.coefs).sum(axis=1)
-            doubt = _doubt(rules, lams.min(), lengths.max(), found.rss.max(), gaps.max())
-            if gaps.max() + doubt <= _kernels.EXACT:
+            if (gaps + _doubt(rules, lams, found.coefs, found.rss, gaps) <= _kernels.EXACT).all():
                 return found, gaps
         found = self.factor.refined(columns.values, lams, columns.corrs, which)
         gaps = _gaps_from(found.corrs, rules, lams, found.coefs, found.rss)

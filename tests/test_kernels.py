@@ -1395,14 +1395,25 @@ def test_leaving_out_divides_and_adds_up():
     residuals, slack = rng.normal(size=(7, 2, 3)), rng.uniform(0.1, 1.0, size=(7, 3))
     weights = np.array([1.0, 0.0, 2.0, 0.5, 0.0, 1.0, 3.0])
     residuals[1] = np.inf
-    missed, found = residuals.copy(), (np.ones((2, 3)), np.ones((2, 3)), np.ones((7, 3)))
-    assert _kernels.leave_out(missed, slack, weights, np.zeros(3), *found)
+    missed, found = residuals.copy(), (np.ones((2, 3)), np.ones((2, 3)), np.ones((7, 3)), np.ones(3))
+    assert _kernels.leave_out(missed, slack, weights, np.zeros(3), *found, 0)
+    assert (found[-1] == 1.0).all()  # other targets follow
+    for sums in found:
+        sums[:] = 1.0
+    missed = residuals.copy()
+    assert _kernels.leave_out(missed, slack, weights, np.zeros(3), *found, 3)
     assert_allclose(missed, residuals / slack[:, None], rtol=1e-15)
     missed[1] = 0.0
     errors = weights[:, None, None] * missed**2
-    expected = errors.sum(axis=0), (errors**2).sum(axis=0), errors.sum(axis=1)
+    together = errors.sum(axis=1)
+    shared = (((1.0 + together) / 3.0) ** 2).sum(axis=0)  # of three targets
+    expected = errors.sum(axis=0), (errors**2).sum(axis=0), together, shared
     for part, sums in zip(found, expected, strict=True):
         assert_allclose(part, 1.0 + sums, rtol=1e-14)
+    # Nothing need be kept of the rows where no other targets have been before.
+    alone = np.ones((2, 3)), np.ones((2, 3)), np.empty((0, 3)), np.zeros(3)
+    assert _kernels.leave_out(residuals.copy(), slack, weights, np.zeros(3), *alone, 2)
+    assert_allclose(alone[-1], ((together / 2.0) ** 2).sum(axis=0), rtol=1e-14)
 
 
 def test_rows_without_slack_are_told():
@@ -1410,5 +1421,16 @@ def test_rows_without_slack_are_told():
     for value in (0.1, 0.0, -1.0, np.nan):
         slack, pinned = np.full((4, 2), 0.5), np.array([0.2, 0.1])
         slack[3, 1] = value
-        sums = np.zeros((1, 2)), np.zeros((1, 2)), np.zeros((4, 2))
-        assert not _kernels.leave_out(np.zeros((4, 1, 2)), slack, np.zeros(4), pinned, *sums)
+        sums = np.zeros((1, 2)), np.zeros((1, 2)), np.zeros((4, 2)), np.zeros(2)
+        assert not _kernels.leave_out(np.zeros((4, 1, 2)), slack, np.zeros(4), pinned, *sums, 1)
+
+
+def test_slack_is_what_leverage_leaves_of_one():
+    """All of it, for rows without weight, whatever they hold."""
+    leverage, fixed, share = (
+        np.array([[0.5, 1.0], [np.inf, np.nan], [2.0, 0.0]]),
+        np.ones(3),
+        np.array([0.25, 0.0, 0.1]),
+    )
+    _kernels.slack_of(leverage, fixed, share)
+    np.testing.assert_allclose(leverage, [[0.625, 0.5], [1.0, 1.0], [0.7, 0.9]], rtol=1e-15)

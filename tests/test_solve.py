@@ -354,7 +354,7 @@ def test_gaps_without_the_rows_hold_the_doubt(lam, error, monkeypatch):
     rss = np.array([1.0 - float(coefs[0] @ source.start + coefs[0] @ rest[0])])
     said = np.array([1e-3])
     before = _active_set.Solutions(np.arange(4), coefs, said, rss, np.ones(1, dtype=int))
-    doubt = _solve._doubt(rules, lams, np.abs(coefs).sum(axis=1), rss, said) if lam else np.inf
+    doubt = _solve._doubt(rules, lams, coefs, rss, said) if lam else np.inf
     sure = bool(np.all(doubt <= 1e-12))
     after = _solve._certified(data, 0, rules, lams, 100, before, lambda count: None)
     if sure:
@@ -524,25 +524,28 @@ def test_the_doubt_is_what_rounding_can_do(name, monkeypatch):
     corrs, zero = np.array(corrs), np.zeros(2)
     gap = worst_gap(used, lam, corrs, zero, rss, 0.0)
     risen = worst_gap(used, lam, corrs, zero, rss, error) - gap
-    doubt = _solve._doubt(penalty, lam, 0.0, rss, gap)
+
+    def doubt_of(coef, gap, *lams):
+        several = [np.full(len(lams), value) for value in (rss, gap)]
+        return _solve._doubt(penalty, np.array(lams), np.tile(coef, (len(lams), 1)), *several)
+
+    [doubt] = doubt_of(zero, gap, lam)
     assert risen <= doubt * (1.0 + 1e-6)
     # Boxes are taken to be as wide as their wider side, and roots of sums are rounded up.
     assert doubt <= 1.5 * risen
-    several = _solve._doubt(
-        penalty, np.array([lam, 2.0 * lam]), np.zeros(2), np.full(2, rss), np.full(2, gap)
-    )
+    several = doubt_of(zero, gap, lam, 2.0 * lam)
     assert several[0] == doubt
     assert several[1] <= doubt
-    longer = _solve._doubt(penalty, lam, 2.0, rss, gap)  # the error of correlations grows with coefficients
+    coef = np.array([1.2, -0.8])
+    [longer] = doubt_of(coef, gap, lam)  # the error of correlations grows with coefficients
     if used.l1.any() or "box" in name:
         assert longer >= 3.0 * error * 2.0 * 2.0 + doubt * (3.0 if "box" in name else 1.0) * (1.0 - 1e-9)
         return
     # A ridge penalty alone does not care how long the coefficients are, but for that error.
-    coef = np.array([1.2, -0.8])
     corrs = corrs + lam * used.l2 * coef
     gap = worst_gap(used, lam, corrs, coef, rss, 0.0)
     risen = worst_gap(used, lam, corrs, coef, rss, 3.0 * error) - gap
-    doubt = _solve._doubt(penalty, lam, 2.0, rss, gap)
+    [doubt] = doubt_of(coef, gap, lam)
     assert risen <= doubt * (1.0 + 1e-6)
     assert doubt <= 1.5 * risen
 

@@ -1,36 +1,23 @@
 """Little work on one array after another, for which every call of NumPy would take longer."""
 
+import math
+
 import numpy as np
 
-from sparse_linear._kernels.leaves import LARGEST, add_products, dot_row, kernel, leaf, share_of
+from sparse_linear._kernels.leaves import (
+    EPS,
+    LARGEST,
+    add,
+    add_products,
+    dot_row,
+    inner,
+    kernel,
+    leaf,
+    share_of,
+)
 
 # How many rows of columns are worked on at a time.
 ROWS = 1024
-
-
-@kernel
-def outline(rules):
-    """What there is in a penalty, (p, 4) or (1, 4); see `_penalty.Outline`."""
-    any_l1 = any_l2 = bounded = counted = False
-    weakest, smallest, curved, ends = 1.0, np.inf, 0.0, 0.0
-    for j in range(rules.shape[0]):
-        l1, l2, lower, upper = rules[j, 0], rules[j, 1], rules[j, 2], rules[j, 3]
-        if lower == 0.0 and upper == 0.0:
-            continue
-        any_l1 |= l1 > 0.0
-        any_l2 |= l2 > 0.0
-        bounded |= lower > -np.inf or upper < np.inf
-        counted |= l2 == 0.0 or l1 != 0.0
-        if l1 < weakest:
-            weakest = l1
-        if l2 != 0.0:
-            curved += 1.0 / l2
-        elif l1 == 0.0:
-            end = upper if upper > -lower else -lower
-            ends += end if end < np.inf else 0.0
-        elif l1 < smallest:
-            smallest = l1
-    return any_l1, any_l2, bounded, counted, weakest, smallest, curved, ends
 
 
 @kernel
@@ -133,6 +120,102 @@ def penalty_in_units(rules, norm, constant, scale, standardize):
         found[j, 2] = 0.0 if constant[j] else rule[2] * unit
         found[j, 3] = 0.0 if constant[j] else rule[3] * unit
     return found
+
+
+@kernel
+def ridge(rules, p):
+    """See `_penalty.Penalty.ridge`: of a table (p, 4) or (1, 4)."""
+    found = np.empty(p)
+    for j in range(p):
+        rule = rules[j if len(rules) > 1 else 0]
+        found[j] = np.inf if rule[2] == 0.0 and rule[3] == 0.0 else rule[1]
+    return found
+
+
+@kernel
+def mean_and_spread(scores, mean, std, error):
+    """Means over folds of scores (b, n_folds), their standard deviations, and standard errors of the means.
+
+    The last three arrays (b,) are filled. Returns whether all scores are finite.
+    """
+    largest, n_folds = 0.0, scores.shape[1]
+    for score in scores.flat:
+        if not abs(score) < np.inf:
+            return False
+        largest = max(largest, abs(score))
+    # Squares of scores that are squares themselves may overflow.
+    size = math.ldexp(0.5, math.frexp(largest)[1])
+    for i in range(len(mean)):
+        level = square = 0.0
+        for score in scores[i]:
+            level += score / size
+        level /= n_folds
+        for score in scores[i]:
+            apart = score / size - level
+            square += apart * apart
+        mean[i], std[i] = size * level, size * np.sqrt(square / n_folds)
+        error[i] = std[i] / np.sqrt(n_folds - 1.0) if n_folds > 1 else np.nan
+    return True
+
+
+@kernel
+def correct(solutions, corrections, before, rcond, accurate, product_error, singular):
+    """Add corrections to solutions, but those too small to matter, or kept from getting smaller by rounding.
+
+    Those are the last if the next ones would be too small to matter: as much smaller than these as these are
+    than the ones before, and than the solutions; or not so much, as far as rounding of the matrix explains.
+    Nor does it matter what is less than rounding of the data does to the solutions, cond(X) eps.
+
+    Parameters
+    ----------
+    solutions : ndarray of shape (b, k)
+        Added to.
+    corrections : ndarray of shape (b, k)
+        Those that are not added become zero.
+    before : ndarray of shape (b,)
+        Sizes of the corrections before; overwritten with those of these.
+    rcond : ndarray of shape (b,)
+        Reciprocal condition numbers of the matrix; zeros if nothing is known of it.
+    accurate : float
+        The share of a solution that is too small to matter.
+    product_error : float
+        Rounding of the matrix.
+    singular : float
+        Below this, a condition number says nothing of the data.
+
+    Returns
+    -------
+    worth, last : bool
+        Whether any was added, and whether these are the last ones.
+    """
+    worth, last = False, True
+    for i in range(len(before)):
+        size, length = _largest_size(corrections[i]), _largest_size(solutions[i])
+        limit = accurate
+        if rcond[i] >= singular:
+            limit = max(accurate, EPS / np.sqrt(rcond[i]))
+        limit *= length
+        last &= size * (product_error / rcond[i]) <= limit
+        last &= size * size <= limit * min(before[i], length)
+        if size > accurate * length and size < 0.5 * before[i]:
+            worth = True
+            add(1.0, corrections[i], solutions[i], corrections.shape[1])
+        else:
+            corrections[i] = 0.0
+        before[i] = size
+    return worth, last
+
+
+@inner
+def _largest_size(values):
+    """The largest absolute value; NaN if there is one."""
+    size = 0.0
+    for value in values:
+        if not abs(value) <= size:
+            size = abs(value)
+            if np.isnan(value):
+                break
+    return size
 
 
 @kernel
@@ -273,13 +356,32 @@ def row_sums(columns, weights, weight, first, products, mean, rest, xx, xy, yy):
             xy[i, j] = scale * products[i, p + j]
 
 
+@kernel
+def slack_of(leverage, fixed, share):
+    """One minus the leverage of some rows, in place; rows without weight have none.
+
+    Parameters
+    ----------
+    leverage : ndarray of shape (t, b)
+        For a row of weight one, by the columns that are penalised.
+    fixed : ndarray of shape (t,)
+        The same by what is not.
+    share : ndarray of shape (t,)
+        What the rows weigh.
+    """
+    for i in range(len(share)):
+        for at in range(leverage.shape[1]):
+            left = 1.0 - share[i] * (fixed[i] + leverage[i, at])
+            leverage[i, at] = left if share[i] > 0.0 else 1.0
+
+
 # ---------------------------------------------------------------------------------------------
 # Rows left out
 # ---------------------------------------------------------------------------------------------
 
 
 @kernel
-def leave_out(residuals, slack, weights, pinned, totals, squares, together):
+def leave_out(residuals, slack, weights, pinned, totals, squares, together, shared, n_targets):
     """By how much the fits to all other rows miss the targets of some rows, and the errors, in one pass.
 
     Parameters
@@ -294,17 +396,21 @@ def leave_out(residuals, slack, weights, pinned, totals, squares, together):
         Slack that is none.
     totals, squares : ndarray of shape (k, b)
         To which the errors, weights times squared residuals, and the squares of these are added.
-    together : ndarray of shape (t, b)
+    together : ndarray of shape (t, b), or (0, b) if these are all targets
         To which the errors are added, over targets.
+    shared : ndarray of shape (b,)
+        To which the squares of the means over all targets are added, if these are the last ones.
+    n_targets : int
+        How many there are in all; 0 if others follow.
 
     Returns
     -------
     possible : bool
         Whether all rows have slack.
     """
-    possible = True
+    possible, alone = True, np.zeros(together.shape[1])
     for i in range(len(weights)):
-        gap, weight, level = slack[i], weights[i], together[i]
+        gap, weight, level = slack[i], weights[i], together[i] if len(together) else alone
         for at in range(len(gap)):
             possible &= gap[at] > pinned[at]
         for target in range(residuals.shape[1]):
@@ -318,4 +424,9 @@ def leave_out(residuals, slack, weights, pinned, totals, squares, together):
                 level[at] += error
                 total[at] += error
                 square[at] += error * error
+        if n_targets:
+            for at in range(len(gap)):
+                mean = level[at] / n_targets
+                shared[at] += mean * mean
+            alone[:] = 0.0
     return possible

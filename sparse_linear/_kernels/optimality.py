@@ -331,3 +331,62 @@ def duality_gaps(corrs, features, coefs, lams, rules, rss):
                 lacking[step] += _is_missing(corr[j], rules[j], lam, size)
         gaps[step] = _gap(corr, touched, count, coef, lam, rules, rss[step])
     return gaps, lacking
+
+
+@kernel
+def outline(rules):
+    """What there is in a penalty, (p, 4) or (1, 4); see `_penalty.Outline`."""
+    any_l1 = any_l2 = bounded = counted = False
+    weakest, smallest, curved, ends = 1.0, np.inf, 0.0, 0.0
+    for j in range(rules.shape[0]):
+        l1, l2, lower, upper = rules[j, 0], rules[j, 1], rules[j, 2], rules[j, 3]
+        if lower == 0.0 and upper == 0.0:
+            continue
+        any_l1 |= l1 > 0.0
+        any_l2 |= l2 > 0.0
+        bounded |= lower > -np.inf or upper < np.inf
+        counted |= l2 == 0.0 or l1 != 0.0
+        if l1 < weakest:
+            weakest = l1
+        if l2 != 0.0:
+            curved += 1.0 / l2
+        elif l1 == 0.0:
+            end = upper if upper > -lower else -lower
+            ends += end if end < np.inf else 0.0
+        elif l1 < smallest:
+            smallest = l1
+    return any_l1, any_l2, bounded, counted, weakest, smallest, curved, ends
+
+
+@kernel
+def doubt(rules, rounding, lams, coefs, rss, gaps):
+    """By how much duality gaps (b,) may be larger than moments say.
+
+    The moments are right up to a few units of rounding, so the correlations computed from them are within
+    ``error`` of those of the data, and the gap within the doubt, from the terms of `duality_gaps`: each grows
+    by error times the coefficients that it compares, |w_j| and, without any penalty, a bound. A ridge term,
+    all that there is of features with no other penalty, is a square, ``(u - l1 - l2 w)^2 / (2 l2)``, and so
+    is that of t, which falls by error / l1 (where there is no l2): the root of all squares grows at most by
+    that of the squared errors.
+
+    Parameters
+    ----------
+    rules : ndarray of shape (p, 4) or (1, 4)
+    rounding : float
+        Of an entry of the moments.
+    lams, coefs, rss
+        As in `duality_gaps`.
+    gaps : ndarray of shape (b,)
+    """
+    _, _, _, counted, _, smallest, curved, ends = outline(rules)
+    found = np.empty(len(lams))
+    for i in range(len(lams)):
+        length = 0.0
+        for value in coefs[i]:
+            length += abs(value)
+        error = rounding * (1.0 + length)
+        tightest = error / (lams[i] * smallest)
+        squared = 0.5 * (error * error * curved / lams[i] + tightest * tightest * rss[i])
+        compared = 2.0 * length if counted else 0.0
+        found[i] = error * (compared + ends) + squared + 2.0 * np.sqrt(gaps[i] * squared)
+    return found
