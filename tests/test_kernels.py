@@ -1434,3 +1434,42 @@ def test_slack_is_what_leverage_leaves_of_one():
     )
     _kernels.slack_of(leverage, fixed, share)
     np.testing.assert_allclose(leverage, [[0.625, 0.5], [1.0, 1.0], [0.7, 0.9]], rtol=1e-15)
+
+
+def test_corrections_that_matter():
+    """Those that are no smaller than half of the ones before, or next to nothing, are not added."""
+    solutions = np.array([[1.0, 2.0], [1.0, 2.0], [1.0, 2.0], [0.0, 0.0]])
+    corrections = np.array([[1e-3, -2e-3], [1e-3, -2e-3], [1e-17, 0.0], [0.0, 0.0]])
+    before, expected = np.array([1.0, 3e-3, 1.0, 1.0]), solutions.copy()
+    expected[0] += corrections[0]
+    worth, last = _kernels.correct(solutions, corrections, before, np.ones(4), 1e-15, 1e-16, 1e-12)
+    assert worth
+    assert not last  # the next ones may be a thousandth of these
+    np.testing.assert_array_equal(solutions, expected)
+    np.testing.assert_array_equal(corrections, [[1e-3, -2e-3], [0.0, 0.0], [0.0, 0.0], [0.0, 0.0]])
+    np.testing.assert_array_equal(before, [2e-3, 2e-3, 1e-17, 0.0])
+
+
+@pytest.mark.parametrize(
+    ("size", "rcond", "expected"), [(1e-9, 1.0, True), (1e-9, 0.0, False), (1e-6, 1.0, False)]
+)
+def test_the_last_correction(size, rcond, expected):
+    """The next one would be its square, or rounding of the matrix; of what iterates nothing is known."""
+    found = _kernels.correct(
+        np.ones((1, 3)), np.full((1, 3), size), np.full(1, np.inf), np.full(1, rcond), 1e-15, 1e-16, 1e-12
+    )
+    assert found == (True, expected)
+
+
+def test_mean_and_spread_of_scores():
+    """As NumPy has them, also where squares of scores overflow; scores that are infinite are noticed."""
+    scores = np.array([[1.0, 2.0, 6.0], [-3e200, 4e200, 1e-300]])
+    mean, std, error = found = np.empty((3, 2))
+    assert _kernels.mean_and_spread(scores, *found)
+    np.testing.assert_allclose(mean, scores.mean(axis=1), rtol=1e-15)
+    np.testing.assert_allclose(std / 1e200, (scores / 1e200).std(axis=1), rtol=1e-14)
+    np.testing.assert_allclose(error, std / np.sqrt(2.0), rtol=1e-15)
+    assert _kernels.mean_and_spread(scores[:, :1], *found)
+    np.testing.assert_array_equal(std, 0.0)
+    assert np.isnan(error).all()
+    assert not _kernels.mean_and_spread(np.array([[1.0, np.inf]]), *np.empty((3, 1)))

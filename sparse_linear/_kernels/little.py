@@ -195,7 +195,7 @@ def correct(solutions, corrections, before, rcond, accurate, product_error, sing
         if rcond[i] >= singular:
             limit = max(accurate, EPS / np.sqrt(rcond[i]))
         limit *= length
-        last &= size * (product_error / rcond[i]) <= limit
+        last &= size * product_error <= limit * rcond[i]
         last &= size * size <= limit * min(before[i], length)
         if size > accurate * length and size < 0.5 * before[i]:
             worth = True

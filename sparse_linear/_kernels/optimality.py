@@ -381,6 +381,9 @@ def doubt(rules, rounding, lams, coefs, rss, gaps):
     _, _, _, counted, _, smallest, curved, ends = outline(rules)
     found = np.empty(len(lams))
     for i in range(len(lams)):
+        if lams[i] == 0.0:
+            found[i] = np.inf  # a residual that correlates with a feature is no dual point
+            continue
         length = 0.0
         for value in coefs[i]:
             length += abs(value)
