@@ -581,7 +581,6 @@ class SparseDesign(_Design):
         if self.fit_intercept:
             columns -= mean[self.far, None]
             columns -= (columns @ self.share)[:, None]  # the mean was rounded
-            columns[:, self.share == 0.0] = 0.0
         columns /= norm[self.far, None]
         return np.ascontiguousarray(columns)
 

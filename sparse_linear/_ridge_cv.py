@@ -218,10 +218,9 @@ class _Engine:
     def slack(self, route, factor, alphas, rows=None):
         """The least of one minus the leverage of some rows, or of all, for each alpha (b,)."""
         least = np.ones(len(alphas))
-        every = np.arange(len(self.weights))
         with closing(self.left_out(route, factor, alphas)) as parts:
             for part in parts:
-                some = slice(None) if rows is None else np.isin(every[part.rows], rows)
+                some = slice(None) if rows is None else np.isin(np.arange(len(self.weights))[part.rows], rows)
                 least = np.minimum(least, part.slack[some].min(axis=0, initial=1.0))
         return least
 

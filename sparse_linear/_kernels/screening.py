@@ -675,7 +675,8 @@ def _some_correlations(data, features, rows, totals):
         if whole >= 0:
             products[i] = 0.0
             _add_dense_dots(data.dense[whole], rows, products[i])
-            result[:, i] = products[i]
+            for k in range(width):
+                result[k, i] = products[i, k]
     return result
 
 

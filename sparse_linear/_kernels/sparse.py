@@ -349,7 +349,8 @@ def column_gram(columns, share, scratch, result):
     if k <= FEW:
         for c in range(m):
             alone[c] = c < k
-    scratch[:] = 0.0
+    if alone.any():
+        scratch[:] = 0.0
     for a in range(m):
         if alone[a]:
             _column_by_column(columns, a, alone, share, scratch, result)
